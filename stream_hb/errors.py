@@ -1,0 +1,71 @@
+"""Every error stream_hb raises on purpose: one or two lines that say what to do, and an exit code.
+
+Exit codes of the commands: 0 done, 1 failed, 2 wrong usage or configuration, 3 no broker answers,
+4 a topic is missing or has the wrong shape.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class StreamHBError(Exception):
+    """Something went wrong that the user can understand; ``exit_code`` is the command's answer."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(StreamHBError):
+    """A command was called with values that it cannot take."""
+
+    exit_code = 2
+
+
+class ConfigError(StreamHBError):
+    """The configuration is wrong; ``problems`` holds every fault, each with its path."""
+
+    exit_code = 2
+
+    def __init__(self, source: str, problems: Iterable[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__("\n".join((f"{source}: {len(self.problems)} problem(s)", *self.problems)))
+
+
+class TableError(StreamHBError):
+    """A table given to ``fit`` has a row that no model can take; names the row."""
+
+    exit_code = 2
+
+
+class BrokerError(StreamHBError):
+    """No Kafka broker answers at the address."""
+
+    exit_code = 3
+
+
+class TopicError(StreamHBError):
+    """A topic is missing, or its partitions do not match."""
+
+    exit_code = 4
+
+
+class SnapshotError(StreamHBError):
+    """A snapshot does not belong to this configuration or version."""
+
+
+class FitError(StreamHBError):
+    """A model was asked for what it cannot compute."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the nearest known name, or the list of what is known.
+
+    >>> nearest("refti", ["refit", "kafka"])
+    "did you mean 'refit'?"
+    >>> nearest("zzz", ["refit", "kafka"])
+    'known: kafka, refit'
+    """
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(names)

@@ -1,0 +1,114 @@
+"""Raw messages of one source, and what decoding makes of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Consecutive messages of one source: a partition of a topic, or a file.
+
+    Attributes
+    ----------
+    topic, partition
+        Where the messages come from; a file is its name and partition 0.
+    payloads
+        The messages' values in offset order; None is a message without a value.
+    offset_of
+        Offset of the message at an index. Asked only for the few messages that are rejected:
+        reading every offset costs 40 ns a message.
+    next_offset
+        Offset after the last message of the batch.
+    """
+
+    topic: str
+    partition: int
+    payloads: Sequence[bytes | None]
+    offset_of: Callable[[int], int]
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Valid visits as columns of one length, in the order of arrival.
+
+    Attributes
+    ----------
+    store_keys
+        (chain id, or None where the event names none; store id).
+    visit_ids
+        Business key of the visit.
+    event_time_ms
+        When it happened, epoch milliseconds UTC.
+    indexes
+        Where in the batch's payloads the event stood.
+    """
+
+    store_keys: list[tuple[str | None, str]]
+    visit_ids: list[str]
+    event_time_ms: Int64s
+    indexes: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class Purchases:
+    """Valid purchases as columns of one length, in the order of arrival.
+
+    Attributes
+    ----------
+    store_keys, event_time_ms, indexes
+        As in :class:`Visits`.
+    visit_ids
+        The visit that the purchase belongs to, None where the event names none.
+    order_ids
+        Business key of the order.
+    amount_minor
+        Order value in minor units of the currency, net of discount.
+    currencies
+        ISO 4217 codes.
+    """
+
+    store_keys: list[tuple[str | None, str]]
+    visit_ids: list[str | None]
+    order_ids: list[str]
+    amount_minor: Int64s
+    currencies: list[str]
+    event_time_ms: Int64s
+    indexes: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A message that cannot be used: where it stood, why, and its bytes.
+
+    Attributes
+    ----------
+    reason
+        A code of the closed list in :data:`stream_hb.events.rejects.REASONS`.
+    detail
+        What was expected, what came and where; empty where the code says it all.
+    payload
+        The original bytes; None for a message without a value.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch taken apart: ``received`` = visits + purchases + rejects, always."""
+
+    received: int
+    visits: Visits
+    purchases: Purchases
+    rejects: list[Reject]

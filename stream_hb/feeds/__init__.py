@@ -1,0 +1,1 @@
+"""What is worth a record: emission, estimate records."""

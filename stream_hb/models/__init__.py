@@ -1,0 +1,1 @@
+"""Models: posteriors of groups given hyperparameters, and fits of the hyperparameters."""

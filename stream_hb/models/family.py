@@ -1,0 +1,112 @@
+"""What every family of models offers: a fit of the pool, and posteriors of its groups."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from stream_hb.statistics.columns import Floats, Statistic
+
+Hyper = TypeVar("Hyper")
+S_contra = TypeVar("S_contra", bound=Statistic, contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit(Generic[Hyper]):
+    """Fitted hyperparameters of one pool, with the diagnostics of the fit.
+
+    Attributes
+    ----------
+    method
+        ``moments``, ``ml``, ``dl``, ``pm``, ``reml``, or ``given`` (conditioned on, not fitted).
+    hyper
+        The family's hyperparameters.
+    log_likelihood
+        Marginal log-likelihood with all its constants (``reml``: the restricted one); NaN for
+        ``given`` without data.
+    boundary
+        The fit lies where groups do not differ (concentration or shape infinite, tau2 zero):
+        a result, not an error. The weight on the pooled mean is then 1.
+    bimodal
+        The likelihood has a second mode worth knowing of (see ``statistics.md``, boundaries).
+    converged
+        False where the iteration stopped for want of steps; the last point is then reported.
+    iterations
+        Steps taken; 0 for closed forms.
+    groups_count
+        Groups with data that the fit used.
+    """
+
+    method: str
+    hyper: Hyper
+    log_likelihood: float
+    boundary: bool
+    bimodal: bool
+    converged: bool
+    iterations: int
+    groups_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Posterior of every group: arrays of one length, one row per group.
+
+    ``mean = (1 - weight) * raw + weight * pooled`` for every group with data.
+
+    Attributes
+    ----------
+    raw
+        The group's own estimate; NaN while it has no data.
+    pooled
+        What the group is drawn to.
+    weight
+        Weight on the pooled mean, in [0, 1]; 1 while the group has no data.
+    mean, sd
+        Posterior mean and standard deviation.
+    lo, hi
+        Ends of the equal-tailed credible interval.
+    """
+
+    raw: Floats
+    pooled: Floats
+    weight: Floats
+    mean: Floats
+    sd: Floats
+    lo: Floats
+    hi: Floats
+
+
+class Family(Protocol[S_contra, Hyper]):
+    """A family of models over one statistic. Stateless: every method is a pure function."""
+
+    name: ClassVar[str]
+    """``beta-binomial``, ``gamma-poisson`` or ``normal``."""
+
+    methods: ClassVar[tuple[str, ...]]
+    """The fits it has, the default for streams last."""
+
+    given_names: ClassVar[tuple[str, ...]]
+    """Names that :meth:`condition` takes."""
+
+    def fit(self, groups: S_contra, method: str, start: Hyper | None = None) -> Fit[Hyper]:
+        """Fit the hyperparameters from the groups' statistics; ``start`` changes only its time."""
+        ...
+
+    def condition(self, given: Mapping[str, float]) -> Hyper:
+        """Take hyperparameters as given instead of fitting them."""
+        ...
+
+    def screen(self, groups: S_contra, hyper: Hyper) -> tuple[Floats, Floats]:
+        """Return posterior mean and sd only: cheap, to decide who may have changed."""
+        ...
+
+    def posterior(self, groups: S_contra, hyper: Hyper, level: float) -> Posterior:
+        """Return the posterior of every group."""
+        ...
+
+    def new_group(self, hyper: Hyper, level: float) -> Posterior:
+        """Return the predictive of a group never seen: one row, raw NaN, weight 1."""
+        ...
+
+    def parameters(self, hyper: Hyper) -> dict[str, float]:
+        """Return the hyperparameters under their names in ``fit --json`` and in the records."""
+        ...

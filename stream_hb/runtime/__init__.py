@@ -1,0 +1,1 @@
+"""A running processor around the engine: Kafka worker, embedded broker, file replay."""

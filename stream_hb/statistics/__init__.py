@@ -1,0 +1,1 @@
+"""Running sufficient statistics: commutative monoids in columns, one row per group."""
