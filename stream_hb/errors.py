@@ -22,14 +22,19 @@ class UsageError(StreamHBError):
 
 
 class ConfigError(StreamHBError):
-    """The configuration is wrong; ``problems`` holds every fault, each with its path."""
+    """The configuration is wrong; ``problems`` holds every fault, each with its path.
+
+    >>> print(ConfigError("chain.yaml", ["is empty"]))
+    chain.yaml: is empty
+    """
 
     exit_code = 2
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         self.source = source
         self.problems = tuple(problems)
-        super().__init__("\n".join((f"{source}: {len(self.problems)} problem(s)", *self.problems)))
+        first = f"{len(self.problems)} problems\n" if len(self.problems) > 1 else ""
+        super().__init__(f"{source}: {first}" + "\n".join(self.problems))
 
 
 class TableError(StreamHBError):

@@ -1,0 +1,454 @@
+"""The configuration: one YAML file, overridden by the environment, checked as a whole.
+
+``STREAM_HB__REFIT__EVERY_SECONDS=2`` overrides ``refit.every_seconds``: the prefix ``STREAM_HB__``,
+then the key's path with ``__`` between its parts; lists and mappings are given as JSON, ``null``
+is null. The environment wins over the file. ``config/reference.yaml`` lists every key.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from stream_hb.errors import ConfigError, nearest
+
+ENVIRONMENT_PREFIX = "STREAM_HB__"
+
+# Certificates and keys given by their path are no secrets; everything else that smells of one is.
+_SECRET = re.compile(r"password|secret|token|jaas|oauthbearer\.config|key(?!.*\.location$)")
+
+_OWNED_BY_US = {
+    "bootstrap.servers": "set kafka.bootstrap_servers instead",
+    "group.id": "set kafka.group_id instead",
+    "enable.auto.commit": "the worker commits what it has delivered, by itself",
+    "enable.auto.offset.store": "the worker commits what it has delivered, by itself",
+}
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a client setting of this name is never to be shown.
+
+    >>> is_secret("sasl.password"), is_secret("ssl.key.pem"), is_secret("ssl.key.location")
+    (True, True, False)
+    """
+    return _SECRET.search(name.lower()) is not None
+
+
+def _client_settings(raw: Any) -> Any:
+    """Turn a mapping into pairs of texts, as librdkafka takes them, the secret ones wrapped."""
+    if isinstance(raw, Mapping):
+        return tuple((str(name), _client_value(str(name), value)) for name, value in raw.items())
+    if raw is None or isinstance(raw, tuple):
+        return raw or ()
+    raise ValueError("should be a mapping of librdkafka's settings")
+
+
+def _client_value(name: str, value: Any) -> str | SecretStr:
+    if name in _OWNED_BY_US:
+        raise ValueError(f"{name!r} cannot be set here: {_OWNED_BY_US[name]}")
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str | bool | int | float):
+        raise ValueError(f"{name!r} should be a text, a number, true or false")
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return SecretStr(text) if is_secret(name) else text
+
+
+def _masked(settings: Sequence[tuple[str, str | SecretStr]]) -> dict[str, str]:
+    return {name: str(value) for name, value in settings}
+
+
+def _servers(text: str) -> str:
+    for server in text.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"should be host:port[,host:port…]; {server.strip()!r} is not")
+    return text
+
+
+# Pairs, not a dict: like everything in a configuration they cannot be changed.
+ClientSettings = Annotated[
+    tuple[tuple[str, str | SecretStr], ...],
+    BeforeValidator(_client_settings),
+    PlainSerializer(_masked),
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+    ),
+]
+Servers = Annotated[str, AfterValidator(_servers)]
+TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+CountMethod = Literal["moments", "ml"]
+NormalMethod = Literal["moments", "dl", "pm", "ml", "reml"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Kafka(_Section):
+    """How the broker is reached."""
+
+    bootstrap_servers: Servers = "127.0.0.1:9092"
+    """The brokers to ask first: host:port, several with commas."""
+
+    group_id: Annotated[str, StringConstraints(min_length=1)] = "stream-hb"
+    """The consumer group: workers with the same one share the partitions."""
+
+    client: ClientSettings = ()
+    """Any librdkafka setting, for example ``security.protocol``. ``_`` may stand for ``.``, so that
+    the environment can set one; ``NAME_file`` reads the value from a file (relative paths: beside
+    the configuration). Passwords, keys and tokens are never printed."""
+
+    def revealed_client(self) -> dict[str, str]:
+        """Return the client's settings with their secrets in the clear: for the client only."""
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in self.client
+        }
+
+
+class Topics(_Section):
+    """Where events come from and where records go."""
+
+    inputs: tuple[TopicName, ...] = ("visits", "purchases")
+    """Topics of events, all with the same number of partitions; or one that mixes them."""
+
+    estimates: TopicName = "estimates"
+    """Estimates go here: one record per store, arm and metric whenever it has changed enough."""
+
+    rejects: TopicName = "rejects"
+    """Events that cannot be used go here, with the reason and the original bytes."""
+
+    partitioner: Literal["none", "murmur2", "consistent"] = "none"
+    """Check that each store came in the partition its key belongs to: ``murmur2`` (Java clients),
+    ``consistent`` (librdkafka's crc32), or ``none``: no check."""
+
+    @model_validator(mode="after")
+    def _topics_are_named_once(self) -> Self:
+        if not self.inputs:
+            raise ValueError("inputs should name at least one topic")
+        names = (*self.inputs, self.estimates, self.rejects)
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each topic has one use, but {', '.join(twice)} has two")
+        return self
+
+
+class CountMetric(_Section):
+    """A pool of rates (Beta-Binomial or Gamma-Poisson)."""
+
+    method: CountMethod = "ml"
+    """How the hyperparameters are fitted: ``moments`` or ``ml``."""
+
+
+class NormalMetric(_Section):
+    """A pool of means (Normal-Normal)."""
+
+    method: NormalMethod = "reml"
+    """How the hyperparameters are fitted: ``moments``, ``dl``, ``pm``, ``ml`` or ``reml``."""
+
+
+class Metrics(_Section):
+    """Which metrics are estimated; null leaves one out."""
+
+    conversion: CountMetric | None = CountMetric()
+    """Purchasing visits per visit (Beta-Binomial)."""
+
+    order_rate: CountMetric | None = CountMetric()
+    """Orders per visit (Gamma-Poisson)."""
+
+    log_order_value: NormalMetric | None = NormalMetric()
+    """Mean log order value (Normal-Normal)."""
+
+    def kept(self) -> dict[str, str]:
+        """Return the method of every metric that is estimated.
+
+        >>> Metrics(order_rate=None).kept()
+        {'conversion': 'ml', 'log_order_value': 'reml'}
+        """
+        return {name: metric.method for name, metric in self if metric is not None}
+
+    @model_validator(mode="after")
+    def _one_is_kept(self) -> Self:
+        if not self.kept():
+            raise ValueError("at least one metric has to be kept")
+        return self
+
+
+class Refit(_Section):
+    """When the hyperparameters are fitted again."""
+
+    every_seconds: Positive | None = None
+    """Seconds between refits: wall time in ``run``, event time in ``replay``. null: 5 in ``run``,
+    3600 in ``replay``."""
+
+    min_change: Share = 0.01
+    """Share of a pool's data that must be new before it is fitted again, in [0, 1]."""
+
+
+class Emission(_Section):
+    """Which changes are worth a record."""
+
+    changed_sd: NotNegative = 0.1
+    """Emit when the estimate moved by more than this many posterior standard deviations."""
+
+    changed_width: NotNegative = 0.05
+    """Emit when the interval's width changed by more than this share."""
+
+    heartbeat_seconds: Positive | None = 60.0
+    """Emit an unchanged estimate again after this many seconds of wall time (never in ``replay``);
+    null: never."""
+
+    everything_touched: bool = False
+    """Emit every group that a batch touched, whatever changed: for measurements."""
+
+
+class Interval(_Section):
+    """The credible intervals."""
+
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Posterior probability inside the equal-tailed interval, in (0, 1)."""
+
+
+class Time(_Section):
+    """Event time."""
+
+    lateness_seconds: NotNegative = 600.0
+    """How far behind the latest event time of its partition an event may come."""
+
+
+class Limits(_Section):
+    """Bounds on what one worker keeps."""
+
+    groups: Annotated[int, Field(ge=1)] = 100_000
+    """Groups (store and arm) per partition; events of further ones are rejected."""
+
+    batch_events: Annotated[int, Field(ge=1, le=1_000_000)] = 40_000
+    """Events taken in one batch."""
+
+
+class Config(_Section):
+    """Everything that ``stream-hb run`` and ``replay`` can be told. Immutable, pure data."""
+
+    default_chain: Identifier = "default"
+    """The chain of events that name none."""
+
+    kafka: Kafka = Kafka()
+    topics: Topics = Topics()
+    metrics: Metrics = Metrics()
+    refit: Refit = Refit()
+    emission: Emission = Emission()
+    interval: Interval = Interval()
+    time: Time = Time()
+    limits: Limits = Limits()
+
+
+class _Environment(BaseSettings, Config):
+    """How the environment names the keys; never made, only asked."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", env_parse_none_str="null"
+    )
+
+
+def load_config(path: Path | str, environ: Mapping[str, str]) -> Config:
+    """Read a configuration file and the overrides in ``environ``, which win.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found, each under the path of its key.
+    """
+    problems: list[str] = []
+    folder = Path(path).parent
+    file = _read_client_files(_read_yaml(path), folder, problems)
+    overrides = _read_client_files(_read_environment(environ, problems), folder, problems)
+    try:
+        config = Config(**_merged(file, overrides))
+    except ValidationError as error:
+        # from None: the validation error holds the values, secrets among them
+        problems += [_explain(detail, environ) for detail in error.errors()]
+        raise ConfigError(str(path), problems) from None
+    if problems:
+        raise ConfigError(str(path), problems)
+    return config
+
+
+def key_paths(model: type[BaseModel] = Config) -> Iterator[str]:
+    """Yield the dotted path of every key.
+
+    >>> sorted(key_paths())[:2]
+    ['default_chain', 'emission.changed_sd']
+    """
+    for name, section in model.model_fields.items():
+        inner = _section_model(section.annotation)
+        yield from [name] if inner is None else (f"{name}.{key}" for key in key_paths(inner))
+
+
+def _read_yaml(path: Path | str) -> dict[str, Any]:
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [f"is not UTF-8 text: byte {error.start}"]) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(str(path), [_explain_yaml(error)]) from None
+    if content is None:
+        raise ConfigError(str(path), ["is empty; start from config/chain.yaml"])
+    if not isinstance(content, dict):
+        raise ConfigError(str(path), ["should be a mapping of keys, like 'kafka: …'"])
+    # A section whose keys are all commented out is null in YAML: its defaults hold.
+    return {str(name): section for name, section in content.items() if section is not None}
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that does not let the second of two equal keys win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Construct a mapping whose keys all differ."""
+        seen: set[str] = set()
+        names = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in names:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem="the same key a second time", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _explain_yaml(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    # What follows a quotation mark is the user's text, which may be a password.
+    problem = (getattr(error, "problem", None) or "it cannot be parsed").split("'")[0].strip()
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"is not valid YAML: {where}{problem}"
+
+
+def _read_environment(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    ours = {name.lower(): value for name, value in environ.items() if _is_ours(name)}
+    sections = Config.model_fields
+    for name in ours:
+        section = name.removeprefix(ENVIRONMENT_PREFIX.lower()).split("__")[0]
+        if section not in sections:
+            problems.append(f"{name.upper()}: no such section; {nearest(section, sections)}")
+    source = EnvSettingsSource(_Environment)
+    # the variables we were given, not the ones of this process
+    source.env_vars = ours
+    try:
+        return source()
+    except SettingsError as error:
+        problems.append(f"the environment: {error}; lists and mappings are given as JSON")
+        return {}
+
+
+def _is_ours(name: str) -> bool:
+    return name.upper().startswith(ENVIRONMENT_PREFIX)
+
+
+def _read_client_files(raw: dict[str, Any], folder: Path, problems: list[str]) -> dict[str, Any]:
+    """Return ``raw`` with ``kafka.client`` under librdkafka's names and its files read."""
+    kafka = raw.get("kafka")
+    if not isinstance(kafka, dict) or not isinstance(kafka.get("client"), dict):
+        return raw  # absent, or a type error that the model will tell
+    settings: dict[str, Any] = {}
+    for key, value in kafka["client"].items():
+        name = str(key).removesuffix("_file").replace("_", ".")
+        if name in settings:
+            problems.append(f"kafka.client: {name} is given twice")
+        if str(key).endswith("_file"):
+            value = _read_secret(folder / str(value), f"kafka.client.{key}", problems)
+        settings[name] = value
+    return {**raw, "kafka": {**kafka, "client": settings}}
+
+
+def _read_secret(path: Path, key: str, problems: list[str]) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        problems.append(f"{key}: {path} cannot be read: {reason}")
+        return ""
+    if not text:
+        problems.append(f"{key}: {path} is empty")
+    return text
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the leaves of ``over`` put over it.
+
+    >>> _merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    merged = dict(base)
+    for name, value in over.items():
+        old = merged.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = _merged(old, value)
+        merged[name] = value
+    return merged
+
+
+def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
+    location = [str(part) for part in detail["loc"]]
+    path = ".".join(location)
+    variable = ENVIRONMENT_PREFIX + "__".join(location).upper()
+    if variable in {name.upper() for name in environ}:
+        path += f" (from {variable})"
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: no such key; {_nearest_key(location)}"
+    if detail["type"] in {"model_type", "model_attributes_type"}:
+        return f"{path}: should be a mapping of keys"
+    if detail["type"] == "value_error":  # ours: it says everything
+        return f"{path}: {detail['ctx']['error']}"
+    message = detail["msg"].removeprefix("Input ")
+    if isinstance(detail["input"], str | int | float):
+        message += f", not {detail['input']!r:.60}"
+    return f"{path}: {message}"
+
+
+def _nearest_key(location: Sequence[str]) -> str:
+    *sections, key = location
+    model: type[BaseModel] = Config
+    for section in sections:
+        model = _section_model(model.model_fields[section].annotation) or model
+    elsewhere = [path for path in key_paths() if path.rpartition(".")[2] == key]
+    if elsewhere and not get_close_matches(key, model.model_fields, n=1):
+        return f"did you mean {elsewhere[0]!r}?"
+    return nearest(key, model.model_fields)
+
+
+def _section_model(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of a section (``X`` or ``X | None``), None for a plain value."""
+    for kind in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
