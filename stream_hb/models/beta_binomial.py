@@ -1,0 +1,167 @@
+"""Beta-Binomial: conversion rates of groups that share a Beta prior.
+
+y ~ Bin(n, θ), θ ~ Beta(mκ, (1-m)κ) with mean m and concentration κ. Given both, the posterior is
+Beta(mκ + y, (1-m)κ + n - y) and the weight on the pooled mean is κ/(κ + n).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import betainccinv, betaincinv
+
+from stream_hb.models.beta_binomial_fit import (
+    concentration_by_moments,
+    log_likelihood,
+    maximise,
+    pooled_mean,
+)
+from stream_hb.models.family import Fit, Posterior
+from stream_hb.models.given import take_given
+from stream_hb.models.modes import Best
+from stream_hb.models.pool import check_method, ratio, with_data
+from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.counts import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class BetaHyper:
+    """Hyperparameters of a pool of rates.
+
+    Attributes
+    ----------
+    mean
+        Mean m of the groups' rates; 0 or 1 where no trial, or every one, was a success.
+    concentration
+        Prior trials κ = α + β; infinite where the groups do not differ.
+    pool_trials
+        Trials of the whole pool: what the rate is known from where the groups do not differ.
+        Infinite where the hyperparameters are given.
+    """
+
+    mean: float
+    concentration: float
+    pool_trials: float
+
+
+class BetaBinomial:
+    """Rates of successes in trials.
+
+    Where the groups do not differ (infinite concentration) every posterior is that of complete
+    pooling, Beta(mN, (1-m)N) with the pool's N trials. Where besides no trial (or every one) was a
+    success that is Beta(½, N + ½) (or mirrored) by Jeffreys' prior, and its mean is the estimate.
+
+    Examples
+    --------
+    A store with 2 of 20 in a chain that converts about 5 %:
+
+    >>> hyper = BetaBinomial().condition({"alpha": 5, "beta": 95})
+    >>> store = Counts(np.array([2.0]), np.array([20.0]))
+    >>> posterior = BetaBinomial().posterior(store, hyper, level=0.95)
+    >>> posterior.raw[0], posterior.pooled[0], posterior.weight[0].round(4)
+    (np.float64(0.1), np.float64(0.05), np.float64(0.8333))
+    >>> posterior.mean[0] == 7 / 120
+    np.True_
+    >>> posterior.lo.round(4), posterior.hi.round(4)  # quantiles of Beta(7, 113)
+    (array([0.0241]), array([0.1064]))
+    """
+
+    name: ClassVar[str] = "beta-binomial"
+    methods: ClassVar[tuple[str, ...]] = ("moments", "ml")
+    given_names: ClassVar[tuple[str, ...]] = ("alpha", "beta")
+
+    def fit(
+        self,
+        groups: Counts,
+        method: str,
+        start: BetaHyper | None = None,  # noqa: ARG002
+    ) -> Fit[BetaHyper]:
+        """Fit mean and concentration; ``start`` is not used, as every fit scans the whole range."""
+        check_method(method, self.methods)
+        groups = with_data(groups, groups.trials)
+        if method == "moments":
+            mean, concentration = pooled_mean(groups), concentration_by_moments(groups)
+            best = Best(None, bimodal=False, iterations=0)
+        else:
+            mean, concentration, best = maximise(groups)
+        return Fit(
+            method,
+            BetaHyper(mean, concentration, float(groups.trials.sum())),
+            log_likelihood(groups, mean, concentration),
+            boundary=math.isinf(concentration),
+            bimodal=best.bimodal,
+            converged=best.mode is None or best.mode.converged,
+            iterations=best.iterations,
+            groups_count=len(groups),
+        )
+
+    def condition(self, given: Mapping[str, float]) -> BetaHyper:
+        """Take ``alpha`` and ``beta`` as given."""
+        alpha, beta = take_given(given, self.given_names)
+        return BetaHyper(alpha / (alpha + beta), alpha + beta, math.inf)
+
+    def screen(self, groups: Counts, hyper: BetaHyper) -> tuple[Floats, Floats]:
+        """Return posterior mean and sd."""
+        return _mean_and_sd(*_kernel(groups, hyper))
+
+    def posterior(self, groups: Counts, hyper: BetaHyper, level: float) -> Posterior:
+        """Return the posterior of every group."""
+        a, b = _kernel(groups, hyper)
+        mean, sd = _mean_and_sd(a, b)
+        tail = (1 - level) / 2
+        return Posterior(
+            raw=ratio(groups.successes, groups.trials),
+            pooled=np.full(len(groups), _pooled(hyper)),
+            weight=1 / (1 + groups.trials / hyper.concentration),
+            mean=mean,
+            sd=sd,
+            lo=betaincinv(a, b, tail),
+            hi=betainccinv(a, b, tail),
+        )
+
+    def new_group(self, hyper: BetaHyper, level: float) -> Posterior:
+        """Return the predictive of a group never seen: the prior."""
+        return self.posterior(Counts.zeros(1), hyper, level)
+
+    def parameters(self, hyper: BetaHyper) -> dict[str, float]:
+        """Return ``alpha``, ``beta``, ``mean`` and ``concentration``."""
+        alpha, beta = (
+            share * hyper.concentration if share > 0 else 0.0
+            for share in (hyper.mean, 1 - hyper.mean)
+        )
+        return {
+            "alpha": alpha,
+            "beta": beta,
+            "mean": hyper.mean,
+            "concentration": hyper.concentration,
+        }
+
+
+def _kernel(groups: Counts, hyper: BetaHyper) -> tuple[Floats, Floats]:
+    """Return both parameters of every group's Beta posterior."""
+    if math.isinf(hyper.concentration):
+        a, b = _complete_pooling(hyper)
+        return np.full(len(groups), a), np.full(len(groups), b)
+    alpha, beta = hyper.mean * hyper.concentration, (1 - hyper.mean) * hyper.concentration
+    return alpha + groups.successes, beta + (groups.trials - groups.successes)
+
+
+def _complete_pooling(hyper: BetaHyper) -> tuple[float, float]:
+    jeffreys = 0.0 if 0 < hyper.mean < 1 else 0.5
+    successes = hyper.mean * hyper.pool_trials
+    return successes + jeffreys, hyper.pool_trials - successes + jeffreys
+
+
+def _pooled(hyper: BetaHyper) -> float:
+    if 0 < hyper.mean < 1:
+        return hyper.mean
+    a, b = _complete_pooling(hyper)
+    return a / (a + b)
+
+
+def _mean_and_sd(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    total = a + b
+    mean = a / total
+    return mean, np.sqrt(mean * (b / total) / (total + 1))

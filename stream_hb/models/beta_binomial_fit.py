@@ -1,0 +1,187 @@
+"""Fits of the Beta-Binomial's hyperparameters: moments and maximum marginal likelihood."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from scipy.special import expit, gammaln, logit, xlogy
+
+from stream_hb.models.measure import Measure
+from stream_hb.models.modes import Best, Surface, best_mode
+from stream_hb.models.special import rising_log, rising_log_derivatives
+from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.counts import Counts
+
+_LEAST_CONCENTRATION = 1e-3
+
+
+def pooled_mean(groups: Counts) -> float:
+    """Return the successes of all groups over their trials."""
+    return float(groups.successes.sum() / groups.trials.sum())
+
+
+def concentration_by_moments(groups: Counts) -> float:
+    """Return the concentration that explains the variance of the groups' successes.
+
+    E[Σ(y - nm)²/(m(1-m)) - Σn] = Σn(n-1)/(κ + 1), the left side being twice Tarone's score;
+    infinite where the groups vary no more than the binomial does.
+    """
+    pairs = (groups.trials * (groups.trials - 1)).sum()
+    excess = 2 * tarone_score(groups)
+    if pairs == 0 or excess <= 0:
+        return math.inf
+    return float(max(pairs / excess - 1, _LEAST_CONCENTRATION))
+
+
+def tarone_score(groups: Counts) -> float:
+    """Return the score at 1/κ = 0, positive where the groups differ beyond binomial variance.
+
+    ½[Σy(y-1)/m + Σf(f-1)/(1-m) - Σn(n-1)] (Tarone 1979, doi:10.1093/biomet/66.3.585), written as
+    ½[Σ(y - nm)²/(m(1-m)) - Σn], which does not cancel; 0 where m is 0 or 1.
+    """
+    y, n = groups.successes, groups.trials
+    m = pooled_mean(groups)
+    if not 0 < m < 1:
+        return 0.0
+    return float((((y - n * m) ** 2).sum() / (m * (1 - m)) - n.sum()) / 2)
+
+
+def log_likelihood(groups: Counts, mean: float, concentration: float) -> float:
+    """Return the marginal log-likelihood with its binomial coefficients.
+
+    Σ ln C(n, y) + Σy ln m + Σf ln(1-m) + ΣR(y, mκ) + ΣR(f, (1-m)κ) - ΣR(n, κ), f = n - y.
+    """
+    y, n = groups.successes, groups.trials
+    f = n - y
+    coefficients = gammaln(n + 1) - gammaln(y + 1) - gammaln(f + 1)
+    binomial = coefficients.sum() + xlogy(y.sum(), mean) + xlogy(f.sum(), 1 - mean)
+    if math.isinf(concentration):
+        return float(binomial)
+    a, b = mean * concentration, (1 - mean) * concentration
+    differing = rising_log(y, a) + rising_log(f, b) - rising_log(n, concentration)
+    return float(binomial + differing.sum())
+
+
+def maximise(groups: Counts) -> tuple[float, float, Best]:
+    """Return mean and concentration at the maximum of the marginal likelihood."""
+    pooled = pooled_mean(groups)
+    if not 0 < pooled < 1:
+        return pooled, math.inf, Best(None, bimodal=False, iterations=0)
+    best = best_mode(BetaBinomialMarginal.of(groups))
+    if best.mode is None:
+        return pooled, math.inf, best
+    location, log_concentration = best.mode.point
+    return float(expit(location)), math.exp(log_concentration), best
+
+
+@dataclass(frozen=True, slots=True)
+class BetaBinomialMarginal:
+    """Marginal log-likelihood above complete pooling, in (logit mean, log concentration).
+
+    It depends on the groups through one-dimensional measures only. R(1, c) = 0, so single trials
+    are left out of them: they say nothing about the concentration.
+
+    Attributes
+    ----------
+    successes, failures, trials
+        Measures of y, f = n - y and n, without ones.
+    successes_by_trials, groups_by_trials
+        Measures of n weighted by y, and of n: they give the ridge its location.
+    total_successes, total_failures
+        Σy and Σf, both positive.
+    score_at_limit
+        Tarone's score.
+    """
+
+    successes: Measure
+    failures: Measure
+    trials: Measure
+    successes_by_trials: Measure
+    groups_by_trials: Measure
+    total_successes: float
+    total_failures: float
+    score_at_limit: float
+
+    @classmethod
+    def of(cls, groups: Counts) -> Self:
+        """Measure the groups."""
+        y, n = groups.successes, groups.trials
+        f = n - y
+        successes, failures, trials = (Measure.of(x[x != 1]) for x in (y, f, n))
+        return cls(
+            successes,
+            failures,
+            trials,
+            Measure.of(n, y),
+            Measure.of(n),
+            float(y.sum()),
+            float(f.sum()),
+            tarone_score(groups),
+        )
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether no group has two trials to compare."""
+        return len(self.trials.x) == 0
+
+    def condensed(self) -> Self:
+        """Return the same function of condensed measures."""
+        return replace(
+            self,
+            successes=self.successes.condensed(),
+            failures=self.failures.condensed(),
+            trials=self.trials.condensed(),
+            successes_by_trials=self.successes_by_trials.condensed(),
+            groups_by_trials=self.groups_by_trials.condensed(),
+        )
+
+    def ridge(self, log_concentrations: Floats) -> tuple[Floats, Floats]:
+        """Take the mean with the weights n/(κ + n), which are the best among linear ones."""
+        concentration = np.exp(log_concentrations)[:, np.newaxis]
+        ny, nj = self.successes_by_trials, self.groups_by_trials
+        mean = ny.total(1 / (concentration + ny.x)) / nj.total(nj.x / (concentration + nj.x))
+        differing = (
+            self.successes.total(rising_log(self.successes.x, mean[:, np.newaxis] * concentration))
+            + self.failures.total(
+                rising_log(self.failures.x, (1 - mean)[:, np.newaxis] * concentration)
+            )
+            - self.trials.total(rising_log(self.trials.x, concentration))
+        )
+        location = logit(mean)
+        return location, self._binomial(location) + differing
+
+    def surface(self, point: Floats) -> Surface:
+        """Return value, gradient and Hessian at (logit mean, log concentration)."""
+        location, concentration = point[0], math.exp(point[1])
+        m, q = float(expit(location)), float(expit(-location))
+        a, a1, a2 = _log_derivatives(self.successes, m * concentration)
+        b, b1, b2 = _log_derivatives(self.failures, q * concentration)
+        n, n1, n2 = _log_derivatives(self.trials, concentration)
+        total = self.total_successes + self.total_failures
+        slope = self.total_successes * q - self.total_failures * m + q * a1 - m * b1
+        curve = q**2 * a2 + m**2 * b2 - m * q * (total + a1 + b1)
+        cross = q * a2 - m * b2
+        return Surface(
+            float(self._binomial(location)) + a + b - n,
+            np.array([slope, a1 + b1 - n1]),
+            np.array([[curve, cross], [cross, a2 + b2 - n2]]),
+        )
+
+    def _binomial(self, location: Floats) -> Floats:
+        """Return Σy ln m + Σf ln(1-m), less its value at the pooled mean."""
+        y, f = self.total_successes, self.total_failures
+        pooled = logit(y / (y + f))
+        return y * (_log_expit(location) - _log_expit(pooled)) + f * (
+            _log_expit(-location) - _log_expit(-pooled)
+        )
+
+
+def _log_expit(x: Floats) -> Floats:
+    return -np.logaddexp(0, -x)
+
+
+def _log_derivatives(measure: Measure, c: float) -> tuple[float, float, float]:
+    """Return ΣR(x, c) with its first and second derivative in ln c."""
+    value, first, second = (float(measure.total(v)) for v in rising_log_derivatives(measure.x, c))
+    return value, first, first + second

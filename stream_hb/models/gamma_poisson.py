@@ -1,0 +1,150 @@
+"""Gamma-Poisson: event rates of groups that share a Gamma prior.
+
+y ~ Poisson(tθ), θ ~ Gamma(shape a, rate b) with mean μ = a/b. Given both, the posterior is
+Gamma(a + y, b + t) and the weight on the pooled mean is b/(b + t).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import gammainccinv, gammaincinv
+
+from stream_hb.models.family import Fit, Posterior
+from stream_hb.models.gamma_poisson_fit import (
+    log_likelihood,
+    maximise,
+    pooled_rate,
+    shape_by_moments,
+)
+from stream_hb.models.given import take_given
+from stream_hb.models.modes import Best
+from stream_hb.models.pool import check_method, ratio, with_data
+from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.exposure import Exposure
+
+
+@dataclass(frozen=True, slots=True)
+class GammaHyper:
+    """Hyperparameters of a pool of rates.
+
+    Attributes
+    ----------
+    mean
+        Mean μ of the groups' rates, per unit of exposure; 0 where there was no event at all.
+    shape
+        Shape a: 1/a is the squared coefficient of variation between groups; infinite where they do
+        not differ.
+    pool_exposure
+        Exposure of the whole pool: what the rate is known from where the groups do not differ.
+        Infinite where the hyperparameters are given.
+    """
+
+    mean: float
+    shape: float
+    pool_exposure: float
+
+    @property
+    def rate(self) -> float:
+        """Prior exposure b = a/μ."""
+        return self.shape / self.mean if self.mean > 0 else math.inf
+
+
+class GammaPoisson:
+    """Rates of events per exposure.
+
+    Where the groups do not differ (infinite shape) every posterior is that of complete pooling,
+    Gamma(μT, T) with the pool's exposure T; where besides there was no event, Gamma(½, T) by
+    Jeffreys' prior, and its mean is the estimate.
+
+    Examples
+    --------
+    >>> hyper = GammaPoisson().condition({"shape": 2, "rate": 4})
+    >>> store = Exposure(events=np.array([7.0]), exposure=np.array([5.0]))
+    >>> posterior = GammaPoisson().posterior(store, hyper, level=0.95)
+    >>> posterior.mean, posterior.weight.round(4)  # (2 + 7)/(4 + 5), 4/(4 + 5)
+    (array([1.]), array([0.4444]))
+    """
+
+    name: ClassVar[str] = "gamma-poisson"
+    methods: ClassVar[tuple[str, ...]] = ("moments", "ml")
+    given_names: ClassVar[tuple[str, ...]] = ("shape", "rate")
+
+    def fit(
+        self,
+        groups: Exposure,
+        method: str,
+        start: GammaHyper | None = None,  # noqa: ARG002
+    ) -> Fit[GammaHyper]:
+        """Fit mean and shape; ``start`` is not used, as every fit scans the whole range."""
+        check_method(method, self.methods)
+        groups = with_data(groups, groups.exposure)
+        if method == "moments":
+            mean, shape = pooled_rate(groups), shape_by_moments(groups)
+            best = Best(None, bimodal=False, iterations=0)
+        else:
+            mean, shape, best = maximise(groups)
+        return Fit(
+            method,
+            GammaHyper(mean, shape, float(groups.exposure.sum())),
+            log_likelihood(groups, mean, shape),
+            boundary=math.isinf(shape),
+            bimodal=best.bimodal,
+            converged=best.mode is None or best.mode.converged,
+            iterations=best.iterations,
+            groups_count=len(groups),
+        )
+
+    def condition(self, given: Mapping[str, float]) -> GammaHyper:
+        """Take ``shape`` and ``rate`` as given."""
+        shape, rate = take_given(given, self.given_names)
+        return GammaHyper(shape / rate, shape, math.inf)
+
+    def screen(self, groups: Exposure, hyper: GammaHyper) -> tuple[Floats, Floats]:
+        """Return posterior mean and sd."""
+        return _mean_and_sd(*_kernel(groups, hyper))
+
+    def posterior(self, groups: Exposure, hyper: GammaHyper, level: float) -> Posterior:
+        """Return the posterior of every group."""
+        shape, rate = _kernel(groups, hyper)
+        mean, sd = _mean_and_sd(shape, rate)
+        tail = (1 - level) / 2
+        return Posterior(
+            raw=ratio(groups.events, groups.exposure),
+            pooled=np.full(len(groups), _pooled(hyper)),
+            weight=1 / (1 + groups.exposure / hyper.rate),
+            mean=mean,
+            sd=sd,
+            lo=gammaincinv(shape, tail) / rate,
+            hi=gammainccinv(shape, tail) / rate,
+        )
+
+    def new_group(self, hyper: GammaHyper, level: float) -> Posterior:
+        """Return the predictive of a group never seen: the prior."""
+        return self.posterior(Exposure.zeros(1), hyper, level)
+
+    def parameters(self, hyper: GammaHyper) -> dict[str, float]:
+        """Return ``shape``, ``rate`` and ``mean``."""
+        return {"shape": hyper.shape, "rate": hyper.rate, "mean": hyper.mean}
+
+
+def _kernel(groups: Exposure, hyper: GammaHyper) -> tuple[Floats, Floats]:
+    """Return shape and rate of every group's Gamma posterior."""
+    if math.isinf(hyper.shape):
+        return np.full(len(groups), _events(hyper)), np.full(len(groups), hyper.pool_exposure)
+    return hyper.shape + groups.events, hyper.rate + groups.exposure
+
+
+def _events(hyper: GammaHyper) -> float:
+    """Return the shape of complete pooling: the pool's events, or ½ where there were none."""
+    return hyper.mean * hyper.pool_exposure if hyper.mean > 0 else 0.5
+
+
+def _pooled(hyper: GammaHyper) -> float:
+    return hyper.mean if hyper.mean > 0 else _events(hyper) / hyper.pool_exposure
+
+
+def _mean_and_sd(shape: Floats, rate: Floats) -> tuple[Floats, Floats]:
+    return shape / rate, np.sqrt(shape) / rate

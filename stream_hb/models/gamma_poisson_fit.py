@@ -1,0 +1,161 @@
+"""Fits of the Gamma-Poisson's hyperparameters: moments and maximum marginal likelihood."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+from stream_hb.models.measure import Measure
+from stream_hb.models.modes import Best, Surface, best_mode
+from stream_hb.models.special import log1p_minus, rising_log, rising_log_derivatives
+from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.exposure import Exposure
+
+
+def pooled_rate(groups: Exposure) -> float:
+    """Return the events of all groups over their exposure."""
+    return float(groups.events.sum() / groups.exposure.sum())
+
+
+def shape_by_moments(groups: Exposure) -> float:
+    """Return the shape that explains the variance of the groups' events.
+
+    E[Σ(y - tμ)² - Σy] = μ²Σt²/a; infinite where the counts vary no more than Poisson's.
+    """
+    excess = 2 * dispersion_score(groups)
+    expected = pooled_rate(groups) ** 2 * (groups.exposure**2).sum()
+    return float(expected / excess) if excess > 0 else math.inf
+
+
+def dispersion_score(groups: Exposure) -> float:
+    """Return the score at 1/a = 0, ½[Σ(y - tμ)² - Σy]: positive where the rates differ."""
+    y, t = groups.events, groups.exposure
+    return float((((y - pooled_rate(groups) * t) ** 2).sum() - y.sum()) / 2)
+
+
+def log_likelihood(groups: Exposure, mean: float, shape: float) -> float:
+    """Return the marginal log-likelihood with all its constants.
+
+    Σ[y ln(tμ) - ln y!] + ΣR(y, a) - Σ(a + y) ln(1 + t/b), b = a/μ.
+    """
+    y, t = groups.events, groups.exposure
+    poisson = (xlogy(y, t) - gammaln(y + 1)).sum() + xlogy(y.sum(), mean)
+    if math.isinf(shape):
+        return float(poisson - mean * t.sum())
+    differing = rising_log(y, shape) - (shape + y) * np.log1p(t * (mean / shape))
+    return float(poisson + differing.sum())
+
+
+def maximise(groups: Exposure) -> tuple[float, float, Best]:
+    """Return mean and shape at the maximum of the marginal likelihood."""
+    pooled = pooled_rate(groups)
+    if pooled == 0:
+        return pooled, math.inf, Best(None, bimodal=False, iterations=0)
+    best = best_mode(GammaPoissonMarginal.of(groups))
+    if best.mode is None:
+        return pooled, math.inf, best
+    log_mean, log_shape = best.mode.point
+    return math.exp(log_mean), math.exp(log_shape), best
+
+
+@dataclass(frozen=True, slots=True)
+class GammaPoissonMarginal:
+    """Marginal log-likelihood above complete pooling, in (log mean, log shape).
+
+    Attributes
+    ----------
+    events
+        Measure of y, without ones: R(1, a) = 0.
+    exposure, events_by_exposure
+        Measures of t, and of t weighted by y.
+    total_events, total_exposure
+        Σy and Σt, both positive.
+    score_at_limit
+        The score where the shape is infinite.
+    """
+
+    events: Measure
+    exposure: Measure
+    events_by_exposure: Measure
+    total_events: float
+    total_exposure: float
+    score_at_limit: float
+
+    @classmethod
+    def of(cls, groups: Exposure) -> Self:
+        """Measure the groups."""
+        y, t = groups.events, groups.exposure
+        return cls(
+            Measure.of(y[y != 1]),
+            Measure.of(t),
+            Measure.of(t, y),
+            float(y.sum()),
+            float(t.sum()),
+            dispersion_score(groups),
+        )
+
+    @property
+    def is_flat(self) -> bool:
+        """Never: events of one group alone already compare with Poisson's variance."""
+        return False
+
+    def condensed(self) -> Self:
+        """Return the same function of condensed measures."""
+        return replace(
+            self,
+            events=self.events.condensed(),
+            exposure=self.exposure.condensed(),
+            events_by_exposure=self.events_by_exposure.condensed(),
+        )
+
+    def ridge(self, log_concentrations: Floats) -> tuple[Floats, Floats]:
+        """Take the mean with the weights t/(1 + tμ/a), improved once from the pooled rate."""
+        shape = np.exp(log_concentrations)[:, np.newaxis]
+        t, y = self.exposure, self.events_by_exposure
+        mean = np.full_like(shape, self.total_events / self.total_exposure)
+        for _ in range(2):
+            scale = mean / shape
+            mean = (y.total(1 / (1 + y.x * scale)) / t.total(t.x / (1 + t.x * scale)))[
+                :, np.newaxis
+            ]
+        r, s = t.x * (mean / shape), y.x * (mean / shape)
+        differing = (
+            self.events.total(rising_log(self.events.x, shape))
+            - shape[:, 0] * t.total(log1p_minus(r))
+            - y.total(np.log1p(s))
+        )
+        location = np.log(mean[:, 0])
+        return location, self._poisson(location) + differing
+
+    def surface(self, point: Floats) -> Surface:
+        """Return value, gradient and Hessian at (log mean, log shape)."""
+        shape = math.exp(point[1])
+        scale = math.exp(point[0]) / shape
+        t, y = self.exposure, self.events_by_exposure
+        value, first, second = rising_log_derivatives(self.events.x, shape)
+        r, s = t.x * scale, y.x * scale
+        p, q = r / (1 + r), s / (1 + s)
+        less = log1p_minus(r)
+        slope = self.total_events - shape * t.total(p) - y.total(q)
+        rise = self.events.total(first) - shape * t.total(less + r * p) + y.total(q)
+        spread = y.total(q * (1 - q))
+        curve = -shape * t.total(p * (1 - p)) - spread
+        cross = spread - shape * t.total(p * p)
+        bend = self.events.total(first + second) - shape * t.total(less + r * p * p) - spread
+        return Surface(
+            float(
+                self._poisson(point[0])
+                + self.events.total(value)
+                - shape * t.total(less)
+                - y.total(np.log1p(s))
+            ),
+            np.array([slope, rise]),
+            np.array([[curve, cross], [cross, bend]]),
+        )
+
+    def _poisson(self, log_mean: Floats) -> Floats:
+        """Return Σy ln μ - μΣt, less its value at the pooled rate."""
+        away = log_mean - math.log(self.total_events / self.total_exposure)
+        return self.total_events * (away - np.expm1(away))

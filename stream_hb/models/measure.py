@@ -1,0 +1,68 @@
+"""A measure on the line: the values a likelihood sums over, each with its weight, once."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from stream_hb.statistics.columns import Floats, sum_by_row
+
+_BINS_PER_DECADE = 64
+_ENOUGH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Positive values, ascending and distinct, with positive weights.
+
+    Attributes
+    ----------
+    x
+        The values.
+    weight
+        How often (or with what weight) each occurs.
+
+    Examples
+    --------
+    >>> Measure.of(np.array([2.0, 0.0, 5.0, 2.0]))
+    Measure(x=array([2., 5.]), weight=array([2., 1.]))
+    """
+
+    x: Floats
+    weight: Floats
+
+    @classmethod
+    def of(cls, x: Floats, weight: Floats | None = None) -> Self:
+        """Gather equal values; those at zero or without weight add nothing and are left out."""
+        weight = np.ones(len(x)) if weight is None else weight
+        counts = (x > 0) & (weight > 0)
+        values, rows = np.unique(x[counts], return_inverse=True)
+        return cls(values, sum_by_row(rows, weight[counts], len(values)))
+
+    def total(self, values: Floats) -> Floats:
+        """Integrate a function given by its values along the last axis."""
+        total: Floats = values @ self.weight
+        return total
+
+    def condensed(self) -> Self:
+        """Return a measure of bounded size with the same moments 0 to 3 in each of many bins.
+
+        In each bin (64 a decade) the two nodes of the Gauss rule stand for all values: sums of
+        smooth functions then err by about 1e-7. Good for finding a mode, not for reporting it.
+        """
+        if len(self.x) <= _ENOUGH:
+            return self
+        bins = np.floor(_BINS_PER_DECADE * np.log10(self.x))
+        start = np.flatnonzero(np.diff(bins, prepend=-np.inf))
+        width = np.diff(start, append=len(bins))
+        mass = np.add.reduceat(self.weight, start)
+        mean = np.add.reduceat(self.weight * self.x, start) / mass
+        away = self.x - np.repeat(mean, width)
+        sd = np.sqrt(np.add.reduceat(self.weight * away**2, start) / mass)
+        third = np.add.reduceat(self.weight * away**3, start) / mass
+        half_skew = np.divide(third, 2 * sd**3, out=np.zeros_like(sd), where=sd > 1e-9 * mean)
+        root = np.sqrt(1 + half_skew**2)
+        share = (1 - half_skew / root) / 2
+        above, below = mean + sd * (half_skew + root), mean + sd * (half_skew - root)
+        nodes = np.concatenate((above, below))
+        return type(self).of(nodes, np.concatenate((mass * share, mass * (1 - share))))

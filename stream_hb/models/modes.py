@@ -1,0 +1,157 @@
+"""The modes of a marginal likelihood in two hyperparameters: a location and a log concentration.
+
+Both families of counts have the same shape of problem: as the concentration grows the groups stop
+differing and the likelihood tends to the limit of complete pooling, which may be the supremum. One
+group much larger than the others can make the likelihood bimodal, so a climb from one start (or
+from the last fit) can end on the wrong mode: the whole range is always scanned first.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+
+from stream_hb.statistics.columns import Floats
+
+LOG_CONCENTRATIONS = np.linspace(-7, 16, 60)
+"""Where the likelihood is scanned."""
+
+_LOWEST, _HIGHEST = math.log(1e-3), 25.0
+"""Where climbs are stopped: below, groups have nothing in common; above, they do not differ."""
+
+_STEPS_MAX = 60
+_STEP_LONGEST = 2.0
+_RISE_ENOUGH = 1e-12
+
+
+class Surface(NamedTuple):
+    """A function of two variables at one point: value, gradient and Hessian."""
+
+    value: float
+    gradient: Floats
+    hessian: Floats
+
+
+class Marginal(Protocol):
+    """A marginal log-likelihood above complete pooling, in (link of the mean, log concentration).
+
+    It is zero in the limit of an infinite concentration with the pooled mean.
+    """
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the data say nothing about the concentration."""
+        ...
+
+    @property
+    def score_at_limit(self) -> float:
+        """Derivative in 1/concentration where that is 0; positive means the groups differ."""
+        ...
+
+    def condensed(self) -> Self:
+        """Return a copy of bounded cost that is about 1e-7 from the exact one."""
+        ...
+
+    def ridge(self, log_concentrations: Floats) -> tuple[Floats, Floats]:
+        """Return a near-best location for each concentration, and the values there."""
+        ...
+
+    def surface(self, point: Floats) -> Surface:
+        """Return value and derivatives at a point."""
+        ...
+
+
+class Mode(NamedTuple):
+    """Where a climb ended."""
+
+    point: Floats
+    value: float
+    converged: bool
+    iterations: int
+
+
+class Best(NamedTuple):
+    """The highest mode, or None where complete pooling is higher; and whether there are two."""
+
+    mode: Mode | None
+    bimodal: bool
+    iterations: int
+
+
+def best_mode(marginal: Marginal) -> Best:
+    """Scan, climb from every local maximum of the scan, and compare with complete pooling."""
+    if marginal.is_flat:
+        return Best(None, bimodal=False, iterations=0)
+    condensed = marginal.condensed()
+    coarse = _distinct(climb(condensed, start) for start in _starts(condensed))
+    modes = [climb(marginal, mode.point) for mode in coarse]
+    iterations = sum(mode.iterations for mode in (*coarse, *modes))
+    inside = [mode for mode in modes if mode.point[1] < _HIGHEST]
+    at_limit = marginal.score_at_limit <= 0
+    best = max(inside, key=lambda mode: mode.value, default=None)
+    if best is not None and best.value <= 0:
+        best = None
+    return Best(best, bimodal=len(inside) + at_limit > 1, iterations=iterations)
+
+
+def climb(marginal: Marginal, start: Floats) -> Mode:
+    """Climb to a mode by Newton's method; where the surface is not concave, its slope decides."""
+    point, here = start, marginal.surface(start)
+    for iteration in range(1, _STEPS_MAX + 1):
+        step, rise = _ascent(point, here)
+        point, here, moved = _backtrack(marginal, point, here, step)
+        # The step is taken first: the last one doubles the number of correct digits.
+        if rise < _RISE_ENOUGH or not moved:
+            return Mode(point, here.value, True, iteration)
+    return Mode(point, here.value, False, _STEPS_MAX)
+
+
+def _starts(marginal: Marginal) -> Iterable[Floats]:
+    locations, values = marginal.ridge(LOG_CONCENTRATIONS)
+    # Beyond the scan the likelihood goes down to the limit only if the score there is positive.
+    above = -np.inf if marginal.score_at_limit > 0 else np.inf
+    padded = np.concatenate(([-np.inf], values, [above]))
+    peaks = (padded[1:-1] > padded[:-2]) & (padded[1:-1] >= padded[2:])
+    return [np.array([locations[i], LOG_CONCENTRATIONS[i]]) for i in np.flatnonzero(peaks)]
+
+
+def _distinct(modes: Iterable[Mode]) -> list[Mode]:
+    found: list[Mode] = []
+    for mode in modes:
+        if all(np.abs(mode.point - other.point).max() > 1e-3 for other in found):
+            found.append(mode)
+    return found
+
+
+def _ascent(point: Floats, here: Surface) -> tuple[Floats, float]:
+    """Return Newton's step with every curvature made positive, and the rise it promises."""
+    gradient, hessian = here.gradient, here.hessian
+    if _is_stopped(point, gradient):
+        gradient, hessian = gradient * [1, 0], hessian * np.eye(2)
+    curvature, axes = np.linalg.eigh(-hessian)
+    curvature = np.maximum(np.abs(curvature), 1e-10 * np.abs(curvature).max() + 1e-300)
+    step = axes @ ((axes.T @ gradient) / curvature)
+    step *= min(1.0, _STEP_LONGEST / (np.abs(step).max() + 1e-300))
+    return step, float(gradient @ step)
+
+
+def _is_stopped(point: Floats, gradient: Floats) -> bool:
+    """Whether the point is at an end of the range, and the slope leads out of it."""
+    at_lowest = point[1] <= _LOWEST and gradient[1] < 0
+    return bool(at_lowest or (point[1] >= _HIGHEST and gradient[1] > 0))
+
+
+def _backtrack(
+    marginal: Marginal, point: Floats, here: Surface, step: Floats
+) -> tuple[Floats, Surface, bool]:
+    """Halve the step until the value does not fall, beyond what rounding may cost it."""
+    noise = 1e-13 * (1 + abs(here.value))
+    for _ in range(40):
+        there = point + step
+        there[1] = min(max(there[1], _LOWEST), _HIGHEST)
+        surface = marginal.surface(there)
+        if surface.value >= here.value - noise:
+            return there, surface, True
+        step = step / 2
+    return point, here, False

@@ -1,0 +1,213 @@
+"""Normal-Normal: means of groups that share a Normal prior.
+
+ȳ ~ N(θ, v), θ ~ N(μ, τ²). Given both, the posterior weighs by precision: the weight on the pooled
+mean is B = v/(v + τ²), the mean Bμ + (1-B)ȳ and the variance (1-B)v, to which a fitted μ adds
+B²se²(μ). Two families share it: the sampling variance v is known, or is σ²/n with a fitted σ².
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import ndtri
+
+from stream_hb.errors import FitError
+from stream_hb.models import normal_fit, normal_observations_fit
+from stream_hb.models.family import Fit, Posterior
+from stream_hb.models.given import take_given
+from stream_hb.models.normal_observations_fit import as_measured
+from stream_hb.models.pool import check_method, with_data
+from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.measured import Measured
+from stream_hb.statistics.moments import Moments
+
+METHODS = ("moments", "dl", "pm", "ml", "reml")
+
+
+@dataclass(frozen=True, slots=True)
+class NormalHyper:
+    """Hyperparameters of a pool of means.
+
+    Attributes
+    ----------
+    mu
+        Mean of the groups' means.
+    tau2
+        Variance between groups; 0 where they do not differ.
+    se_mu
+        Standard error of mu, 0 where it is given.
+    sigma2
+        Variance of one observation within its group; None where sampling variances are known.
+    """
+
+    mu: float
+    tau2: float
+    se_mu: float
+    sigma2: float | None = None
+
+
+class NormalKnownVariance:
+    """Means with known sampling variances.
+
+    Examples
+    --------
+    Two stores with 10 and 2 orders of variance 9, in a chain of mean 10 and variance 4:
+
+    >>> family = NormalKnownVariance()
+    >>> stores = Measured(mean=np.array([12.0, 8.0]), variance=9 / np.array([10.0, 2.0]))
+    >>> posterior = family.posterior(stores, family.condition({"mu": 10, "tau2": 4}), level=0.95)
+    >>> posterior.mean.round(3), (posterior.sd**2).round(4)
+    (array([11.633,  9.059]), array([0.7347, 2.1176]))
+    """
+
+    name: ClassVar[str] = "normal"
+    methods: ClassVar[tuple[str, ...]] = METHODS
+    given_names: ClassVar[tuple[str, ...]] = ("mu", "tau2")
+
+    def fit(
+        self,
+        groups: Measured,
+        method: str,
+        start: NormalHyper | None = None,  # noqa: ARG002
+    ) -> Fit[NormalHyper]:
+        """Fit μ and τ²; ``start`` is not used, as every fit scans the whole range."""
+        check_method(method, self.methods)
+        groups = with_data(groups, 1 / groups.variance)
+        tau2, bimodal, iterations = normal_fit.fit_tau2(groups, method)
+        at = normal_fit.weighted(groups, tau2)
+        value = (
+            normal_fit.restricted_log_likelihood(groups, tau2)
+            if method == "reml"
+            else normal_fit.log_likelihood(groups, at.mu, tau2)
+        )
+        hyper = NormalHyper(at.mu, tau2, 1 / math.sqrt(at.total))
+        return _fit(method, hyper, value, bimodal, iterations, len(groups))
+
+    def condition(self, given: Mapping[str, float]) -> NormalHyper:
+        """Take ``mu`` and ``tau2`` as given."""
+        mu, tau2 = take_given(given, self.given_names, may_be_zero=("tau2",), real=("mu",))
+        return NormalHyper(mu, tau2, 0.0)
+
+    def screen(self, groups: Measured, hyper: NormalHyper) -> tuple[Floats, Floats]:
+        """Return posterior mean and sd."""
+        _, mean, sd = _shrink(groups, hyper)
+        return mean, sd
+
+    def posterior(self, groups: Measured, hyper: NormalHyper, level: float) -> Posterior:
+        """Return the posterior of every group."""
+        weight, mean, sd = _shrink(groups, hyper)
+        half_width = float(ndtri((1 + level) / 2)) * sd
+        return Posterior(
+            raw=np.where(np.isinf(groups.variance), np.nan, groups.mean),
+            pooled=np.full(len(groups), hyper.mu),
+            weight=weight,
+            mean=mean,
+            sd=sd,
+            lo=mean - half_width,
+            hi=mean + half_width,
+        )
+
+    def new_group(self, hyper: NormalHyper, level: float) -> Posterior:
+        """Return the predictive of a group never seen: N(μ, τ² + se²(μ))."""
+        return self.posterior(Measured.zeros(1), hyper, level)
+
+    def parameters(self, hyper: NormalHyper) -> dict[str, float]:
+        """Return ``mu``, ``tau2`` and ``se_mu``."""
+        return {"mu": hyper.mu, "tau2": hyper.tau2, "se_mu": hyper.se_mu}
+
+
+class NormalFromObservations:
+    """Means of observations whose variance is common to all groups and fitted with the rest.
+
+    Examples
+    --------
+    Means 9, 11, 10 of five observations with variance 4, between stores .2 (by moments):
+
+    >>> family = NormalFromObservations()
+    >>> n, mean = np.full(3, 5.0), np.array([9.0, 11.0, 10.0])
+    >>> stores = Moments(weight=n, mean=mean, m2=4 * (n - 1))
+    >>> family.parameters(family.fit(stores, "moments").hyper)["tau2"]
+    0.2
+    """
+
+    name: ClassVar[str] = "normal"
+    methods: ClassVar[tuple[str, ...]] = METHODS
+    given_names: ClassVar[tuple[str, ...]] = ("mu", "tau2", "sigma2")
+
+    def __init__(self) -> None:
+        self._known = NormalKnownVariance()
+
+    def fit(
+        self,
+        groups: Moments,
+        method: str,
+        start: NormalHyper | None = None,  # noqa: ARG002
+    ) -> Fit[NormalHyper]:
+        """Fit μ, τ² and σ²; ``start`` is not used, as every fit scans the whole range."""
+        check_method(method, self.methods)
+        groups = with_data(groups, groups.weight)
+        tau2, sigma2, bimodal, iterations = normal_observations_fit.fit_components(groups, method)
+        at = normal_fit.weighted(as_measured(groups, sigma2), tau2)
+        value = (
+            normal_observations_fit.restricted_log_likelihood(groups, tau2, sigma2)
+            if method == "reml"
+            else normal_observations_fit.log_likelihood(groups, at.mu, tau2, sigma2)
+        )
+        hyper = NormalHyper(at.mu, tau2, 1 / math.sqrt(at.total), sigma2)
+        return _fit(method, hyper, value, bimodal, iterations, len(groups))
+
+    def condition(self, given: Mapping[str, float]) -> NormalHyper:
+        """Take ``mu``, ``tau2`` and ``sigma2`` as given."""
+        mu, tau2, sigma2 = take_given(given, self.given_names, may_be_zero=("tau2",), real=("mu",))
+        return NormalHyper(mu, tau2, 0.0, sigma2)
+
+    def screen(self, groups: Moments, hyper: NormalHyper) -> tuple[Floats, Floats]:
+        """Return posterior mean and sd."""
+        return self._known.screen(_measured(groups, hyper), hyper)
+
+    def posterior(self, groups: Moments, hyper: NormalHyper, level: float) -> Posterior:
+        """Return the posterior of every group."""
+        return self._known.posterior(_measured(groups, hyper), hyper, level)
+
+    def new_group(self, hyper: NormalHyper, level: float) -> Posterior:
+        """Return the predictive of a group never seen: N(μ, τ² + se²(μ))."""
+        return self._known.new_group(hyper, level)
+
+    def parameters(self, hyper: NormalHyper) -> dict[str, float]:
+        """Return ``mu``, ``tau2``, ``se_mu`` and ``sigma2``."""
+        return {**self._known.parameters(hyper), "sigma2": _sigma2(hyper)}
+
+
+def _fit(
+    method: str, hyper: NormalHyper, value: float, bimodal: bool, iterations: int, count: int
+) -> Fit[NormalHyper]:
+    return Fit(
+        method,
+        hyper,
+        value,
+        boundary=hyper.tau2 == 0,
+        bimodal=bimodal,
+        converged=True,
+        iterations=iterations,
+        groups_count=count,
+    )
+
+
+def _shrink(groups: Measured, hyper: NormalHyper) -> tuple[Floats, Floats, Floats]:
+    """Return weight on the pooled mean, posterior mean and posterior sd."""
+    # B = v/(v + τ²) and (1-B)v = Bτ², in the form that an infinite v (no data) passes through.
+    weight = 1 / (1 + hyper.tau2 / groups.variance)
+    mean = hyper.mu + (1 - weight) * (groups.mean - hyper.mu)
+    return weight, mean, np.sqrt(weight * hyper.tau2 + (weight * hyper.se_mu) ** 2)
+
+
+def _measured(groups: Moments, hyper: NormalHyper) -> Measured:
+    return as_measured(groups, _sigma2(hyper))
+
+
+def _sigma2(hyper: NormalHyper) -> float:
+    if hyper.sigma2 is None:
+        raise FitError("these hyperparameters have no sigma2: they belong to known variances")
+    return hyper.sigma2

@@ -1,0 +1,32 @@
+"""What every fit asks of its pool, and how raw estimates are divided."""
+
+from collections.abc import Collection
+from typing import TypeVar
+
+import numpy as np
+
+from stream_hb.errors import FitError, nearest
+from stream_hb.statistics.columns import Floats, Statistic
+
+S = TypeVar("S", bound=Statistic)
+
+
+def check_method(method: str, methods: Collection[str]) -> None:
+    """Refuse a method that the family does not have."""
+    if method not in methods:
+        raise FitError(f"unknown method {method!r}: {nearest(method, methods)}")
+
+
+def with_data(groups: S, size: Floats) -> S:
+    """Return the groups that have any data; a pool without one cannot be fitted."""
+    seen = size > 0
+    if not seen.any():
+        raise FitError("no group has data yet: there is nothing to fit")
+    return groups if seen.all() else groups.take(seen)
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide, giving NaN where the denominator is 0: a group without data has no raw estimate."""
+    out = np.full(len(numerator), np.nan)
+    np.divide(numerator, denominator, out=out, where=denominator > 0)
+    return out

@@ -1,0 +1,17 @@
+"""The families of models by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream_hb.models.beta_binomial import BetaBinomial
+from stream_hb.models.family import Family
+from stream_hb.models.gamma_poisson import GammaPoisson
+from stream_hb.models.normal import NormalFromObservations, NormalKnownVariance
+
+FAMILIES: Mapping[str, Family[Any, Any]] = {
+    "beta-binomial": BetaBinomial(),
+    "gamma-poisson": GammaPoisson(),
+    "normal": NormalFromObservations(),
+    "normal-known-variance": NormalKnownVariance(),
+}
+"""By the names of :class:`Family`; ``normal`` from observations, the other from published means."""
