@@ -65,7 +65,7 @@ class BetaBinomial:
     >>> posterior.mean[0] == 7 / 120
     np.True_
     >>> posterior.lo.round(4), posterior.hi.round(4)  # quantiles of Beta(7, 113)
-    (array([0.0241]), array([0.1064]))
+    (array([0.024]), array([0.1065]))
     """
 
     name: ClassVar[str] = "beta-binomial"

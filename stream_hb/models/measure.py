@@ -41,7 +41,8 @@ class Measure:
 
     def total(self, values: Floats) -> Floats:
         """Integrate a function given by its values along the last axis."""
-        total: Floats = values @ self.weight
+        # Not `@`: the sum is as fast, loses fewer digits and starts no threads.
+        total: Floats = (values * self.weight).sum(axis=-1)
         return total
 
     def condensed(self) -> Self:

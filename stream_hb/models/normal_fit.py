@@ -50,8 +50,8 @@ def weighted(groups: Measured, tau2: float) -> Weighted:
     total = float(weight.sum())
     # About one of the means, or large means would lose the digits of their differences.
     origin = groups.mean[0]
-    mu = float(origin + weight @ (groups.mean - origin) / total)
-    return Weighted(weight, total, mu, float(weight @ (groups.mean - mu) ** 2))
+    mu = float(origin + (weight * (groups.mean - origin)).sum() / total)
+    return Weighted(weight, total, mu, float((weight * (groups.mean - mu) ** 2).sum()))
 
 
 def fit_tau2(groups: Measured, method: str) -> Tau2:
@@ -113,9 +113,9 @@ def _paule_mandel(groups: Measured) -> Tau2:
 def _by_likelihood(groups: Measured, *, restricted: bool) -> Tau2:
     def score(tau2: float) -> float:
         at = weighted(groups, tau2)
-        squares = float(at.weight @ at.weight)
-        slope = float(at.weight**2 @ (groups.mean - at.mu) ** 2) - at.total
-        return (slope + (squares / at.total if restricted else 0.0)) / 2
+        slope = float(((at.weight * (groups.mean - at.mu)) ** 2).sum()) - at.total
+        lost = float((at.weight**2).sum()) / at.total if restricted else 0.0
+        return (slope + lost) / 2
 
     def value(tau2: float) -> float:
         if restricted:

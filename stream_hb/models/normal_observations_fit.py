@@ -96,9 +96,9 @@ def _jointly(groups: Moments, *, restricted: bool) -> Components:
 
     def score(ratio: float) -> float:
         at = weighted(unit, ratio)
-        squares = at.weight**2
-        slope = float(squares @ (groups.mean - at.mu) ** 2) * degrees / (within + at.q) - at.total
-        return (slope + (float(squares.sum()) / at.total if restricted else 0.0)) / 2
+        squares = float(((at.weight * (groups.mean - at.mu)) ** 2).sum())
+        lost = float((at.weight**2).sum()) / at.total if restricted else 0.0
+        return (squares * degrees / (within + at.q) - at.total + lost) / 2
 
     def value(ratio: float) -> float:
         at = weighted(unit, ratio)
@@ -117,8 +117,8 @@ def _total_variance(groups: Moments) -> float:
     """Return the unbiased variance of all observations about their common mean."""
     n: Floats = groups.weight
     origin = groups.mean[0]
-    mean = origin + n @ (groups.mean - origin) / n.sum()
-    squares = groups.m2.sum() + n @ (groups.mean - mean) ** 2
+    mean = origin + (n * (groups.mean - origin)).sum() / n.sum()
+    squares = groups.m2.sum() + (n * (groups.mean - mean) ** 2).sum()
     return _at_least_rounding(groups, float(squares / (n.sum() - 1)))
 
 

@@ -31,8 +31,9 @@ def update(
     --------
     Ten orders of mean 12 and variance 9, in a chain of mean 10 and variance 4:
 
-    >>> update(NormalBelief(10.0, 4.0), mean=12.0, sigma2=9.0, count=10)
-    NormalBelief(mean=11.63265306122449, variance=0.7346938775510204)
+    >>> belief = update(NormalBelief(10.0, 4.0), mean=12.0, sigma2=9.0, count=10)
+    >>> round(belief.mean, 3), round(belief.variance, 4)
+    (11.633, 0.7347)
     """
     # Not 1/variance: a variance of zero (complete pooling) is a belief that nothing moves.
     gain = count * belief.variance / (sigma2 + count * belief.variance)

@@ -28,8 +28,8 @@ _LOG1P_MINUS = tuple((-1) ** (k + 1) / k for k in range(10, 1, -1))
 def log1p_minus(r: Any) -> Floats:
     """Return ln(1 + r) - r for r >= 0, by its series where the difference would cancel.
 
-    >>> float(log1p_minus(1e-9))
-    -5e-19
+    >>> f"{log1p_minus(1e-9):.6g}"
+    '-5e-19'
     """
     r = np.asarray(r, dtype=np.float64)
     out: Floats = np.where(r < 0.02, r * r * _horner(_LOG1P_MINUS, r), log1p(r) - r)
@@ -54,10 +54,10 @@ def rising_log(x: Any, c: Any) -> Floats:
 
     >>> from math import lgamma, log
     >>> c = 1e14
-    >>> lgamma(3 + c) - lgamma(c) - 3 * log(c)
-    -0.34375
-    >>> float(rising_log(3, c))
-    3e-14
+    >>> abs(lgamma(3 + c) - lgamma(c) - 3 * log(c)) > 0.01
+    True
+    >>> f"{rising_log(3, c):.6g}"
+    '3e-14'
     """
     x, c = np.asarray(x, dtype=np.float64), np.asarray(c, dtype=np.float64)
     low = c < _LIFT
