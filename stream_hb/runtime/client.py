@@ -1,0 +1,187 @@
+"""What the worker asks of a transport: Kafka's client here, a simulator's in the tests of faults.
+
+Nothing calls back. A poll returns what came: messages, and every change of the assignment and
+every trouble as values, because an exception inside a callback of the Kafka client destroys the
+whole poll's messages while the client's position has already moved past them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from stream_hb.errors import StreamHBError
+from stream_hb.events.batch import RawBatch
+
+
+class TopicPartition(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class Committed(NamedTuple):
+    """What the group has committed for a partition: the next offset, and a note of the worker's."""
+
+    offset: int
+    metadata: str = ""
+
+
+class Watermarks(NamedTuple):
+    """The first offset that a partition still keeps, and the one its next message will get.
+
+    ``high`` is the end for a reader of committed messages: an open transaction holds it back.
+    """
+
+    low: int
+    high: int
+
+
+class TroubleKind(StrEnum):
+    """What a trouble asks of the worker; see :class:`Trouble`."""
+
+    BROKERS_DOWN = "brokers_down"
+    """No broker answers for now; the client keeps trying: wait."""
+
+    MEMBERSHIP_LOST = "membership_lost"
+    """The group went on without this member; its partitions came as revoked: join again."""
+
+    OFFSET_LOST = "offset_lost"
+    """The offset asked for is no longer kept: going on would lose events silently."""
+
+    TOPIC_GONE = "topic_gone"
+    """A topic or partition does not exist any more."""
+
+    REFUSED = "refused"
+    """The broker does not allow it: credentials or access rights."""
+
+    FENCED = "fenced"
+    """Another worker took this slot: end."""
+
+    FATAL = "fatal"
+    """The client can never be used again: end."""
+
+    OTHER = "other"
+    """Something passing, to be logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that went wrong between two polls.
+
+    Attributes
+    ----------
+    kind
+        What it asks of the worker.
+    detail
+        The client's own words.
+    where
+        The partition it happened to, None where it concerns the whole client.
+    """
+
+    kind: TroubleKind
+    detail: str
+    where: TopicPartition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What came in one poll, to be taken in this order: revoked, assigned, batches, troubles.
+
+    Attributes
+    ----------
+    batches
+        One for each partition that messages came from, all of partitions still owned.
+    assigned
+        Partitions that are this worker's from now on. They are silent until they are started.
+    revoked
+        Partitions that are this worker's no longer, whose state is to be dropped.
+    troubles
+        What went wrong, oldest first.
+    """
+
+    batches: list[RawBatch]
+    assigned: list[TopicPartition]
+    revoked: list[TopicPartition]
+    troubles: list[Trouble]
+
+
+class ClientError(StreamHBError):
+    """A call to the broker failed, and calling again would not help."""
+
+
+class TransientError(ClientError):
+    """A call failed because the broker did not answer in time; the same call may succeed later."""
+
+
+class GroupMovedError(ClientError):
+    """The group went on without this worker; the next polls tell which partitions it lost."""
+
+
+class DeliveryError(ClientError):
+    """Records were given up, so what they said is not in the output topics."""
+
+
+class InputClient(Protocol):
+    """A member of a consumer group, subscribed from its making on.
+
+    Partition p of every input topic comes to the same member, if the topics have as many
+    partitions each. Except for ``poll`` every method may raise a :class:`ClientError`.
+    """
+
+    def poll(self, messages_max: int, timeout_seconds: float) -> Polled:
+        """Return what came, after at most the timeout."""
+        ...
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """Return what the group has committed; a partition without a commit is not in it."""
+        ...
+
+    def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
+        """Commit and wait until the broker has it."""
+        ...
+
+    def watermarks(self, partition: TopicPartition) -> Watermarks:
+        """Ask the broker where a partition begins and ends."""
+        ...
+
+    def start(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Let assigned partitions come, each from an offset on; also moves one that runs."""
+        ...
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Let no messages of these partitions come until they are resumed."""
+        ...
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Let paused partitions go on where they stopped."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group; nothing is committed."""
+        ...
+
+
+class OutputClient(Protocol):
+    """Where records go."""
+
+    def produce(
+        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+    ) -> None:
+        """Hand a record over; without a partition its key decides."""
+        ...
+
+    def flush(self, timeout_seconds: float) -> int:
+        """Wait until the brokers have every record; return how many they have not yet.
+
+        Raises
+        ------
+        DeliveryError
+            If records were given up since the last flush.
+        """
+        ...
+
+    def close(self) -> None:
+        """Forget what was not delivered."""
+        ...

@@ -1,0 +1,447 @@
+"""The worker's transport over Apache Kafka, by confluent-kafka (librdkafka)."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import confluent_kafka as ck
+import numpy as np
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from stream_hb.events.batch import RawBatch
+from stream_hb.runtime.client import (
+    ClientError,
+    Committed,
+    DeliveryError,
+    GroupMovedError,
+    Polled,
+    TopicPartition,
+    TransientError,
+    Trouble,
+    TroubleKind,
+    Watermarks,
+)
+from stream_hb.runtime.librdkafka_log import QuietLog
+
+ANSWER_SECONDS_MAX = 5.0
+SEEK_PAUSE_SECONDS = 0.02
+
+_SHARED_SETTINGS = {
+    "client.id": "stream-hb",
+    # 10 s by default: a broker that is back would be noticed that late.
+    "reconnect.backoff.max.ms": 1_000,
+    "log.connection.close": False,
+}
+
+_CONSUMER_SETTINGS = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "isolation.level": "read_committed",
+    # An offset that is kept no longer is events lost: a person decides, not a default.
+    "auto.offset.reset": "error",
+    # 45 s and 300 s by default: a dead worker's partitions would lie idle that long.
+    "session.timeout.ms": 15_000,
+    "heartbeat.interval.ms": 3_000,
+    "max.poll.interval.ms": 60_000,
+    # 1000 ms by default, which makes catching up 3.5 times slower.
+    "fetch.queue.backoff.ms": 10,
+    "queued.min.messages": 1_000_000,
+    "queued.max.messages.kbytes": 65_536,
+}
+
+_PRODUCER_SETTINGS = {
+    # Retries neither repeat nor reorder records, and a record is acknowledged by all replicas.
+    "enable.idempotence": True,
+    "linger.ms": 5,
+    "compression.type": "lz4",
+    "queue.buffering.max.messages": 1_000_000,
+    # The Java clients' rule, so that everybody finds a key in the same partition.
+    "partitioner": "murmur2_random",
+    "delivery.report.only.error": True,
+}
+
+_KINDS = {
+    KafkaError._ALL_BROKERS_DOWN: TroubleKind.BROKERS_DOWN,
+    KafkaError._MAX_POLL_EXCEEDED: TroubleKind.MEMBERSHIP_LOST,
+    KafkaError._AUTO_OFFSET_RESET: TroubleKind.OFFSET_LOST,
+    KafkaError.OFFSET_OUT_OF_RANGE: TroubleKind.OFFSET_LOST,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: TroubleKind.TOPIC_GONE,
+    KafkaError._UNKNOWN_TOPIC: TroubleKind.TOPIC_GONE,
+    KafkaError._UNKNOWN_PARTITION: TroubleKind.TOPIC_GONE,
+    KafkaError._AUTHENTICATION: TroubleKind.REFUSED,
+    KafkaError.SASL_AUTHENTICATION_FAILED: TroubleKind.REFUSED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
+    KafkaError.FENCED_INSTANCE_ID: TroubleKind.FENCED,
+    KafkaError._FENCED: TroubleKind.FENCED,
+}
+
+_GROUP_MOVED = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError._ASSIGNMENT_LOST,
+}
+
+_TRANSIENT = {
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._WAIT_COORD,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
+
+
+def consumer_settings(
+    bootstrap_servers: str,
+    group_id: str,
+    topics: Sequence[str],
+    instance_id: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return librdkafka's settings for a worker's input; the user's own come last.
+
+    Several topics are assigned by range, which gives partition p of each to the same member;
+    cooperative-sticky moves fewer partitions but would tear them apart, so it serves one topic.
+
+    >>> settings = consumer_settings("localhost:9092", "g", ["visits", "purchases"])
+    >>> settings["partition.assignment.strategy"], settings["auto.offset.reset"]
+    ('range', 'error')
+    """
+    return {
+        **_SHARED_SETTINGS,
+        **_CONSUMER_SETTINGS,
+        "bootstrap.servers": bootstrap_servers,
+        "group.id": group_id,
+        "partition.assignment.strategy": "range" if len(topics) > 1 else "cooperative-sticky",
+        **({} if instance_id is None else {"group.instance.id": instance_id}),
+        **(overrides or {}),
+    }
+
+
+def producer_settings(
+    bootstrap_servers: str, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return librdkafka's settings for a worker's output; the user's own come last."""
+    return {
+        **_SHARED_SETTINGS,
+        **_PRODUCER_SETTINGS,
+        "bootstrap.servers": bootstrap_servers,
+        **(overrides or {}),
+    }
+
+
+class KafkaInput:
+    """A member of a consumer group: :class:`stream_hb.runtime.client.InputClient` over Kafka.
+
+    Parameters
+    ----------
+    topics
+        What to subscribe to.
+    settings
+        As from :func:`consumer_settings`.
+    """
+
+    def __init__(self, topics: Sequence[str], settings: Mapping[str, Any]) -> None:
+        self._codes = {topic: code for code, topic in enumerate(topics)}
+        self._incremental = settings["partition.assignment.strategy"] == "cooperative-sticky"
+        self._owned: set[TopicPartition] = set()
+        self._assigned: list[TopicPartition] = []
+        self._revoked: list[TopicPartition] = []
+        self._troubles: list[Trouble] = []
+        self._consumer = ck.Consumer({**settings, "error_cb": self._on_error}, logger=QuietLog())
+        self._consumer.subscribe(
+            list(topics),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def poll(self, messages_max: int, timeout_seconds: float) -> Polled:
+        """Return what came: at once when there are so many messages, else after the timeout."""
+        messages = self._consume(messages_max, timeout_seconds)
+        if any(map(Message.error, messages)):
+            messages = self._without_errors(messages)
+        # A partition that was revoked during this poll may have been assigned again, from where
+        # it is to be started anew: what came before is not to be used either way.
+        usable = self._owned.difference(self._revoked, self._assigned)
+        batches = [
+            batch
+            for batch in to_batches(messages, self._codes)
+            if (batch.topic, batch.partition) in usable
+        ]
+        polled = Polled(batches, self._assigned, self._revoked, self._troubles)
+        self._assigned, self._revoked, self._troubles = [], [], []
+        return polled
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """Return what the group has committed; a partition without a commit is not in it."""
+        with _translated("read the committed offsets"):
+            answers = self._consumer.committed(_to_kafka(partitions), ANSWER_SECONDS_MAX)
+            _raise_first_error(answers)
+        return {
+            TopicPartition(answer.topic, answer.partition): Committed(
+                answer.offset, answer.metadata or ""
+            )
+            for answer in answers
+            if answer.offset >= 0
+        }
+
+    def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
+        """Commit and wait until the broker has it."""
+        wanted = [
+            ck.TopicPartition(*partition, committed.offset, committed.metadata)
+            for partition, committed in offsets.items()
+        ]
+        with _translated("commit offsets"):
+            _raise_first_error(self._consumer.commit(offsets=wanted, asynchronous=False))
+
+    def watermarks(self, partition: TopicPartition) -> Watermarks:
+        """Ask the broker where a partition begins and ends."""
+        with _translated(f"read where partition {partition} begins and ends"):
+            return Watermarks(
+                *self._consumer.get_watermark_offsets(
+                    ck.TopicPartition(*partition), ANSWER_SECONDS_MAX
+                )
+            )
+
+    def start(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Let assigned partitions come, each from an offset on; also moves one that runs."""
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        with _translated("start reading"):
+            for partition, offset in offsets.items():
+                self._seek(ck.TopicPartition(*partition, offset), deadline)
+            self._consumer.resume(_to_kafka(offsets))
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Let no messages of these partitions come until they are resumed."""
+        with _translated("pause"):
+            self._consumer.pause(_to_kafka(partitions))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Let paused partitions go on where they stopped."""
+        with _translated("resume"):
+            self._consumer.resume(_to_kafka(partitions))
+
+    def close(self) -> None:
+        """Leave the group; nothing is committed."""
+        with _translated("leave the group"):
+            self._consumer.close()
+
+    def _consume(self, messages_max: int, timeout_seconds: float) -> list[Message]:
+        try:
+            return self._consumer.consume(messages_max, timeout_seconds)
+        except KafkaException as exception:  # the client raises only what is fatal to it
+            self._troubles.append(_trouble(exception.args[0]))
+            return []
+
+    def _without_errors(self, messages: list[Message]) -> list[Message]:
+        for message in messages:
+            if (error := message.error()) is not None:
+                self._troubles.append(_trouble(error, _where(message)))
+        return [message for message in messages if message.error() is None]
+
+    def _seek(self, target: ck.TopicPartition, deadline: float) -> None:
+        # An assignment takes effect in the client's own thread, a moment after it was given.
+        while True:
+            try:
+                return self._consumer.seek(target)
+            except KafkaException as exception:
+                code = exception.args[0].code()
+                if code not in (KafkaError._STATE, KafkaError._PREV_IN_PROGRESS):
+                    raise
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(SEEK_PAUSE_SECONDS)
+
+    # The callbacks run inside consume(). They must never raise, see the module of the protocol.
+
+    def _on_assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        with self._noted():
+            assign = consumer.incremental_assign if self._incremental else consumer.assign
+            assign(_from_the_beginning(partitions))
+            consumer.pause(partitions)
+        assigned = _from_kafka(partitions)
+        self._owned.update(assigned)
+        self._assigned.extend(assigned)
+
+    def _on_revoke(self, _consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        revoked = _from_kafka(partitions)
+        self._owned.difference_update(revoked)
+        self._assigned = [partition for partition in self._assigned if partition in self._owned]
+        self._revoked.extend(revoked)
+
+    def _on_lost(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._on_revoke(consumer, partitions)
+        detail = "the group took this member's partitions away: it was silent for too long"
+        self._troubles.append(Trouble(TroubleKind.MEMBERSHIP_LOST, detail))
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._troubles.append(_trouble(error))
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as exception:
+            self._troubles.append(_trouble(exception.args[0]))
+
+
+class KafkaOutput:
+    """Where records go: :class:`stream_hb.runtime.client.OutputClient` over Kafka.
+
+    Parameters
+    ----------
+    settings
+        As from :func:`producer_settings`.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._lost_count = 0
+        self._lost_why = ""
+        self._producer = ck.Producer(
+            {**settings, "on_delivery": self._on_lost_record}, logger=QuietLog()
+        )
+
+    def produce(
+        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+    ) -> None:
+        """Hand a record over; while the client's queue is full it waits, but not for ever."""
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        number = -1 if partition is None else partition
+        with _translated(f"write to topic {topic}"):
+            while True:
+                try:
+                    return self._producer.produce(topic, value, key, number)
+                except BufferError:
+                    self._producer.poll(0.05)
+                if time.monotonic() > deadline:
+                    raise TransientError(
+                        f"{len(self._producer)} records wait for a broker that does not take them"
+                    )
+
+    def flush(self, timeout_seconds: float) -> int:
+        """Wait until the brokers have every record; return how many they have not yet."""
+        with _translated("write"):
+            left = self._producer.flush(timeout_seconds)
+        if self._lost_count:
+            lost, self._lost_count = self._lost_count, 0
+            raise DeliveryError(f"{lost} records were not delivered: {self._lost_why}")
+        return left
+
+    def close(self) -> None:
+        """Forget what was not delivered."""
+        self._producer.purge()
+        self._producer.flush(1)
+
+    def _on_lost_record(self, error: KafkaError | None, message: Message) -> None:
+        self._lost_count += 1
+        self._lost_why = f"topic {message.topic()}: {error}"
+
+
+def to_batches(messages: Sequence[Message], codes: Mapping[str, int]) -> list[RawBatch]:
+    """Group a poll's messages by partition, without a step of Python for each message.
+
+    Messages come in runs: some thousands of one partition, then of the next.
+
+    Parameters
+    ----------
+    codes
+        A number for each topic.
+    """
+    chunks: defaultdict[TopicPartition, list[Message]] = defaultdict(list)
+    for start, stop in pairwise(_run_bounds(messages, codes)):
+        chunks[_where(messages[start])] += messages[start:stop]
+    return [_batch(partition, chunk) for partition, chunk in chunks.items()]
+
+
+def _run_bounds(messages: Sequence[Message], codes: Mapping[str, int]) -> list[int]:
+    if not messages:
+        return []
+    sources = np.fromiter(map(Message.partition, messages), np.int64, len(messages))
+    if len(codes) > 1:
+        topics: Any = map(Message.topic, messages)
+        topic_codes = np.fromiter(map(codes.__getitem__, topics), np.int64, len(messages))
+        sources = sources * len(codes) + topic_codes
+    changes = np.flatnonzero(sources[1:] != sources[:-1]) + 1
+    return [0, *changes.tolist(), len(messages)]
+
+
+def _batch(partition: TopicPartition, messages: Sequence[Message]) -> RawBatch:
+    first, last = _offset(messages[0]), _offset(messages[-1])
+    # Without gaps the offsets are counted, not kept, so that the messages can be freed at once;
+    # gaps are the marks of transactions and what compaction removed.
+    gapless = last - first == len(messages) - 1
+    return RawBatch(
+        *partition,
+        payloads=list(map(Message.value, messages)),
+        offset_of=first.__add__ if gapless else list(map(_offset, messages)).__getitem__,
+        next_offset=last + 1,
+    )
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None, "every message that was read has an offset"
+    return offset
+
+
+def _where(message: Message) -> TopicPartition:
+    topic, partition = message.topic(), message.partition()
+    assert topic is not None, "every message that was read has a topic"
+    assert partition is not None, "every message that was read has a partition"
+    return TopicPartition(topic, partition)
+
+
+def _to_kafka(partitions: Iterable[TopicPartition]) -> list[ck.TopicPartition]:
+    return [ck.TopicPartition(*partition) for partition in partitions]
+
+
+def _from_kafka(partitions: Iterable[ck.TopicPartition]) -> list[TopicPartition]:
+    return [TopicPartition(each.topic, each.partition) for each in partitions]
+
+
+def _from_the_beginning(partitions: Iterable[ck.TopicPartition]) -> list[ck.TopicPartition]:
+    return [ck.TopicPartition(p.topic, p.partition, ck.OFFSET_BEGINNING) for p in partitions]
+
+
+def _trouble(error: KafkaError, where: TopicPartition | None = None) -> Trouble:
+    other = TroubleKind.FATAL if error.fatal() else TroubleKind.OTHER
+    return Trouble(_KINDS.get(error.code(), other), error.str(), where)
+
+
+def _raise_first_error(partitions: Iterable[ck.TopicPartition]) -> None:
+    for partition in partitions:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """Turn the client's exceptions into ours."""
+    try:
+        yield
+    except KafkaException as exception:
+        error: KafkaError = exception.args[0]
+        raise _error_type(error)(f"could not {doing}: {error.str()}") from exception
+
+
+def _error_type(error: KafkaError) -> Callable[[str], ClientError]:
+    if error.code() in _GROUP_MOVED:
+        return GroupMovedError
+    if error.code() in _TRANSIENT or error.retriable():
+        return TransientError
+    return ClientError

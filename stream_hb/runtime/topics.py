@@ -1,0 +1,252 @@
+"""What topics a configuration needs, whether the broker has them, and how they are made."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, not declared so
+    AdminClient,
+    ClusterMetadata,
+    ConfigResource,
+    NewTopic,
+)
+
+from stream_hb.errors import BrokerError, TopicError
+from stream_hb.runtime.librdkafka_log import QuietLog
+
+log = logging.getLogger("stream_hb.topics")
+
+ANSWER_SECONDS_MAX = 10.0
+PARTITIONS = 4
+TOMBSTONE_MS_MIN = 24 * 60 * 60 * 1000
+
+
+class TopicUse(StrEnum):
+    """What a topic is for."""
+
+    INPUT = "input"
+    ESTIMATES = "estimates"
+    REJECTS = "rejects"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNeed:
+    """A topic that must be there.
+
+    Attributes
+    ----------
+    name, use
+        Which, and what for.
+    partitions
+        How many it gets when it is made here.
+    settings
+        What it is made with.
+    """
+
+    name: str
+    use: TopicUse
+    partitions: int = PARTITIONS
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """What the broker says about a topic that must be there.
+
+    Attributes
+    ----------
+    partitions
+        How many it has; 0 when it is missing.
+    settings
+        How it is set; empty where the broker does not tell (the embedded one).
+    """
+
+    need: TopicNeed
+    partitions: int
+    settings: Mapping[str, str]
+
+
+def topic_needs(
+    inputs: Iterable[str], estimates: str, rejects: str, partitions: int = PARTITIONS
+) -> list[TopicNeed]:
+    """Return the topics of a worker.
+
+    Estimates are compacted, since only the newest of a key counts; a deletion stays visible for
+    a day, so that a reader that was away learns of it.
+
+    >>> [(need.name, need.use.value) for need in topic_needs(["visits"], "estimates", "rejects")]
+    [('visits', 'input'), ('estimates', 'estimates'), ('rejects', 'rejects')]
+    """
+    compacted = {"cleanup.policy": "compact", "delete.retention.ms": str(TOMBSTONE_MS_MIN)}
+    return [
+        *(TopicNeed(name, TopicUse.INPUT, partitions) for name in inputs),
+        TopicNeed(estimates, TopicUse.ESTIMATES, partitions, compacted),
+        TopicNeed(rejects, TopicUse.REJECTS, partitions),
+    ]
+
+
+def inspect_topics(
+    bootstrap_servers: str,
+    needs: Sequence[TopicNeed],
+    client_settings: Mapping[str, Any] | None = None,
+) -> list[TopicState]:
+    """Ask the broker what it has of the topics needed.
+
+    Raises
+    ------
+    BrokerError
+        If none answers within ten seconds.
+    """
+    admin = _Admin(bootstrap_servers, client_settings)
+    topics = admin.metadata().topics
+    present = [need.name for need in needs if need.name in topics]
+    settings = admin.settings(present)
+    return [
+        TopicState(
+            need,
+            len(topics[need.name].partitions) if need.name in topics else 0,
+            settings.get(need.name, {}),
+        )
+        for need in needs
+    ]
+
+
+def create_topics(
+    bootstrap_servers: str,
+    needs: Iterable[TopicNeed],
+    client_settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Make topics that are missing, with as many copies as is usual on this broker.
+
+    Raises
+    ------
+    BrokerError
+        If none answers within ten seconds.
+    TopicError
+        If the broker refuses one.
+    """
+    admin = _Admin(bootstrap_servers, client_settings)
+    admin.metadata()
+    admin.create(list(needs))
+
+
+def topic_problems(states: Iterable[TopicState]) -> list[str]:
+    """Return what is wrong with the topics, a line each, with what to do about it."""
+    states = list(states)
+    present = [state for state in states if state.partitions]
+    return [
+        *_missing(state.need for state in states if not state.partitions),
+        *_unequal([state for state in present if state.need.use is TopicUse.INPUT]),
+        *(problem for state in present for problem in _wrong_settings(state)),
+    ]
+
+
+def check_topics(states: Iterable[TopicState]) -> None:
+    """Raise TopicError with every problem; see :func:`topic_problems`."""
+    problems = topic_problems(states)
+    if problems:
+        raise TopicError("\n".join(problems))
+
+
+def _missing(needs: Iterable[TopicNeed]) -> list[str]:
+    names = [f"{need.name!r} ({need.use.value})" for need in needs]
+    if not names:
+        return []
+    return [f"missing topic: {', '.join(names)}; stream-hb topics CONFIG --create makes it"]
+
+
+def _unequal(inputs: Sequence[TopicState]) -> list[str]:
+    if len({state.partitions for state in inputs}) < 2:
+        return []
+    counts = ", ".join(f"{state.need.name!r} has {state.partitions}" for state in inputs)
+    return [
+        f"input topics need equally many partitions, because a store's visits and purchases meet "
+        f"in one partition number: {counts}"
+    ]
+
+
+def _wrong_settings(state: TopicState) -> list[str]:
+    if not state.settings:
+        return []
+    name, policy = state.need.name, state.settings["cleanup.policy"]
+    problems = []
+    if state.need.use is TopicUse.INPUT and "compact" in policy:
+        problems.append(
+            f"input topic {name!r} is compacted (cleanup.policy={policy}): events of the same key "
+            "disappear; set cleanup.policy=delete"
+        )
+    if state.need.use is TopicUse.ESTIMATES:
+        if "compact" not in policy:
+            problems.append(
+                f"topic {name!r} of the estimates is not compacted (cleanup.policy={policy}): "
+                "estimates that do not change would be deleted; set cleanup.policy=compact"
+            )
+        elif int(state.settings["delete.retention.ms"]) < TOMBSTONE_MS_MIN:
+            problems.append(
+                f"topic {name!r} of the estimates forgets deletions too soon: "
+                f"set delete.retention.ms={TOMBSTONE_MS_MIN} or more"
+            )
+    return problems
+
+
+class _Admin:
+    """The broker's administration, its failures said in our words."""
+
+    def __init__(self, bootstrap_servers: str, settings: Mapping[str, Any] | None) -> None:
+        self._servers = bootstrap_servers
+        self._last_error = ""
+        effective: dict[str, Any] = {
+            **(settings or {}),
+            "bootstrap.servers": bootstrap_servers,
+            "error_cb": self._on_error,
+        }
+        self._client = AdminClient(effective, logger=QuietLog())
+
+    def metadata(self) -> ClusterMetadata:
+        try:
+            return self._client.list_topics(timeout=ANSWER_SECONDS_MAX)
+        except KafkaException as exception:
+            self._client.poll(0)  # lets the client say what it had met
+            why = f": {self._last_error}" if self._last_error else ""
+            raise BrokerError(
+                f"no Kafka broker answers at {self._servers} within {ANSWER_SECONDS_MAX:.0f} s"
+                f"{why}\nIs it running, and is kafka.bootstrap_servers right?"
+            ) from exception
+
+    def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics]
+        if not resources:
+            return {}
+        asked = self._client.describe_configs(resources, request_timeout=ANSWER_SECONDS_MAX)
+        return {
+            resource.name: {name: entry.value for name, entry in answer.items()}
+            for resource, future in asked.items()
+            if (answer := _answer_or_none(future.result)) is not None
+        }
+
+    def create(self, needs: Sequence[TopicNeed]) -> None:
+        new = [NewTopic(need.name, need.partitions, config=dict(need.settings)) for need in needs]
+        made = self._client.create_topics(new, operation_timeout=ANSWER_SECONDS_MAX) if new else {}
+        for name, future in made.items():
+            try:
+                future.result()
+            except KafkaException as exception:
+                error: KafkaError = exception.args[0]
+                if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise TopicError(f"could not make topic {name!r}: {error.str()}") from exception
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._last_error:
+            self._last_error = error.str()
+
+
+def _answer_or_none(result: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    # The embedded broker never answers this, and a broker may forbid it: then it is unknown.
+    try:
+        return result()
+    except KafkaException as exception:
+        log.warning("topic settings are not known: %s", exception.args[0].str())
+        return None

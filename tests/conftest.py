@@ -1,0 +1,55 @@
+"""What tests share: a real broker, and topics of their own on it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+
+import pytest
+
+from tests.support import topics as support
+from tests.support.broker import NamedBroker, NoBrokerError, RealBroker, find_broker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[RealBroker | NamedBroker]:
+    """One real Kafka broker for the whole session; its absence is a failure in CI."""
+    with ExitStack() as running:
+        try:
+            found = find_broker(running)
+        except NoBrokerError as reason:
+            if os.environ.get("CI"):
+                pytest.fail(str(reason), pytrace=False)
+            pytest.skip(str(reason))
+        yield found
+
+
+@pytest.fixture
+def own_broker(broker: RealBroker | NamedBroker) -> RealBroker:
+    """Return a broker that the test may stop and kill; the test leaves it running."""
+    if isinstance(broker, NamedBroker):
+        pytest.skip("the broker that STREAM_HB_TEST_BOOTSTRAP names is not ours to stop")
+    return broker
+
+
+@pytest.fixture(scope="session")
+def _topic_numbers() -> Iterator[int]:
+    return count(1)
+
+
+@pytest.fixture
+def topics(
+    broker: RealBroker | NamedBroker, request: pytest.FixtureRequest, _topic_numbers: Iterator[int]
+) -> Callable[..., str]:
+    """Return a maker of topics: ``topics(partitions=4, cleanup_policy="compact")`` is a name.
+
+    A topic's name holds the process id, because a named broker keeps topics of earlier sessions.
+    """
+
+    def make(partitions: int = 1, **settings: str) -> str:
+        name = f"{request.node.name[:80]}.{os.getpid()}.{next(_topic_numbers)}"
+        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
+        support.create(broker.bootstrap_servers, name, partitions, **settings)
+        return name
+
+    return make
