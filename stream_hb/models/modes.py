@@ -14,10 +14,10 @@ import numpy as np
 
 from stream_hb.statistics.columns import Floats
 
-LOG_CONCENTRATIONS = np.linspace(-7, 16, 60)
+LOG_CONCENTRATIONS = np.linspace(math.log(1e-3), 16, 60)
 """Where the likelihood is scanned."""
 
-_LOWEST, _HIGHEST = math.log(1e-3), 25.0
+_LOWEST, _HIGHEST = float(LOG_CONCENTRATIONS[0]), 25.0
 """Where climbs are stopped: below, groups have nothing in common; above, they do not differ."""
 
 _STEPS_MAX = 60

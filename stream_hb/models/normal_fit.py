@@ -31,27 +31,46 @@ class Weighted(NamedTuple):
     weight
         1/(v + τ²) of each group.
     total
-        Their sum, 1/se² of mu.
+        Their sum Σw, 1/se² of mu.
+    contrast
+        Σw - Σw²/Σw: what is left of the sum once mu has been estimated.
     mu
         The weighted mean.
-    q
-        Weighted sum of squared deviations from it (Cochran's Q).
+    deviation
+        Each group's mean less mu.
     """
 
     weight: Floats
     total: float
+    contrast: float
     mu: float
-    q: float
+    deviation: Floats
+
+    @property
+    def q(self) -> float:
+        """Weighted sum of squared deviations (Cochran's Q)."""
+        return float((self.weight * self.deviation**2).sum())
+
+    @property
+    def q_slope(self) -> float:
+        """Derivative of Q in τ², its sign turned: Σw²(y - mu)²."""
+        return float(((self.weight * self.deviation) ** 2).sum())
 
 
 def weighted(groups: Measured, tau2: float) -> Weighted:
     """Weigh the groups by their marginal precision."""
     weight = 1 / (groups.variance + tau2)
-    total = float(weight.sum())
-    # About one of the means, or large means would lose the digits of their differences.
-    origin = groups.mean[0]
-    mu = float(origin + (weight * (groups.mean - origin)).sum() / total)
-    return Weighted(weight, total, mu, float((weight * (groups.mean - mu) ** 2).sum()))
+    # The most precise group is the origin and is summed apart: nothing then cancels, whatever the
+    # means' distance from zero and however much heavier than all others that group is.
+    top = int(weight.argmax())
+    others = weight.copy()
+    others[top] = 0.0
+    rest = float(others.sum())
+    total = rest + float(weight[top])
+    contrast = float((others * (total - others)).sum() + weight[top] * rest) / total
+    away = groups.mean - groups.mean[top]
+    offset = float((weight * away).sum()) / total
+    return Weighted(weight, total, contrast, float(groups.mean[top]) + offset, away - offset)
 
 
 def fit_tau2(groups: Measured, method: str) -> Tau2:
@@ -91,8 +110,7 @@ def _by_moments(groups: Measured) -> float:
 def _der_simonian_laird(groups: Measured) -> float:
     """Return the closed form of doi:10.1016/0197-2456(86)90046-2."""
     at = weighted(groups, 0.0)
-    expected = at.total - float((at.weight**2).sum()) / at.total
-    return max(0.0, (at.q - (len(groups) - 1)) / expected)
+    return max(0.0, (at.q - (len(groups) - 1)) / at.contrast)
 
 
 def _paule_mandel(groups: Measured) -> Tau2:
@@ -113,9 +131,7 @@ def _paule_mandel(groups: Measured) -> Tau2:
 def _by_likelihood(groups: Measured, *, restricted: bool) -> Tau2:
     def score(tau2: float) -> float:
         at = weighted(groups, tau2)
-        slope = float(((at.weight * (groups.mean - at.mu)) ** 2).sum()) - at.total
-        lost = float((at.weight**2).sum()) / at.total if restricted else 0.0
-        return (slope + lost) / 2
+        return (at.q_slope - (at.contrast if restricted else at.total)) / 2
 
     def value(tau2: float) -> float:
         if restricted:

@@ -96,9 +96,8 @@ def _jointly(groups: Moments, *, restricted: bool) -> Components:
 
     def score(ratio: float) -> float:
         at = weighted(unit, ratio)
-        squares = float(((at.weight * (groups.mean - at.mu)) ** 2).sum())
-        lost = float((at.weight**2).sum()) / at.total if restricted else 0.0
-        return (squares * degrees / (within + at.q) - at.total + lost) / 2
+        expected = at.contrast if restricted else at.total
+        return (at.q_slope * degrees / (within + at.q) - expected) / 2
 
     def value(ratio: float) -> float:
         at = weighted(unit, ratio)

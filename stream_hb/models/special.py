@@ -100,7 +100,10 @@ def rising_log_derivatives(x: Any, c: Any) -> tuple[Floats, Floats, Floats]:
 
 def _rising_log_stirling(x: Floats, c: Floats) -> Floats:
     r, u, w, q = _ratios(x, c)
-    head = c * (log1p_minus(r) * (1 + r) + r**2) - 0.5 * log1p(r)
+    log_ratio = log1p(r)
+    # (1 + r) ln(1 + r) - r; its terms cancel where r is small, the other form's where r is large.
+    rise = np.where(r < 0.02, log1p_minus(r) * (1 + r) + r**2, (1 + r) * log_ratio - r)
+    head = c * rise - 0.5 * log_ratio
     tail = _horner(_TAIL, w * w) * w**3 - _horner(_TAIL, u * u) * u**3
     out: Floats = head - _STIRLING[0] * q * u + tail
     return out
