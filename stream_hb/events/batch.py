@@ -1,12 +1,23 @@
 """Raw messages of one source, and what decoding makes of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int64s = NDArray[np.int64]
+T = TypeVar("T")
+
+
+def _listed(columns: Iterable[list[T]]) -> list[T]:
+    return list(chain.from_iterable(columns))
+
+
+def _concatenated(columns: Sequence[Int64s]) -> Int64s:
+    return np.concatenate((np.empty(0, np.int64), *columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +29,8 @@ class RawBatch:
     topic, partition
         Where the messages come from; a file is its name and partition 0.
     payloads
-        The messages' values in offset order; None is a message without a value.
+        The messages' values in offset order; None is a message without a value. They are taken
+        in slices, so a sequence that makes its values when a slice is asked for saves memory.
     offset_of
         Offset of the message at an index. Asked only for the few messages that are rejected:
         reading every offset costs 40 ns a message.
@@ -54,6 +66,16 @@ class Visits:
     event_time_ms: Int64s
     indexes: Int64s
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Put the columns of consecutive parts one after the other."""
+        return cls(
+            store_keys=_listed(part.store_keys for part in parts),
+            visit_ids=_listed(part.visit_ids for part in parts),
+            event_time_ms=_concatenated([part.event_time_ms for part in parts]),
+            indexes=_concatenated([part.indexes for part in parts]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Purchases:
@@ -80,6 +102,19 @@ class Purchases:
     currencies: list[str]
     event_time_ms: Int64s
     indexes: Int64s
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Put the columns of consecutive parts one after the other."""
+        return cls(
+            store_keys=_listed(part.store_keys for part in parts),
+            visit_ids=_listed(part.visit_ids for part in parts),
+            order_ids=_listed(part.order_ids for part in parts),
+            amount_minor=_concatenated([part.amount_minor for part in parts]),
+            currencies=_listed(part.currencies for part in parts),
+            event_time_ms=_concatenated([part.event_time_ms for part in parts]),
+            indexes=_concatenated([part.indexes for part in parts]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

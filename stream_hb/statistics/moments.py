@@ -68,12 +68,9 @@ class Moments(Statistic):
 
     def variance(self) -> Floats:
         """Return the unbiased sample variance, NaN for groups with fewer than two observations."""
-        return np.divide(
-            self.m2,
-            self.weight - 1,
-            out=np.full(len(self), np.nan),
-            where=self.weight > 1,
-        )
+        variance = np.full(len(self), np.nan)
+        np.divide(self.m2, self.weight - 1, out=variance, where=self.weight > 1)
+        return variance
 
 
 def _divide(numerator: Floats, denominator: Floats) -> Floats:

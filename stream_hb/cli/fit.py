@@ -1,0 +1,151 @@
+"""``stream-hb fit``: one pool from a table, the bridge to lme4, metafor and notebooks."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream_hb.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from stream_hb.models.family import Family, Fit
+    from stream_hb.statistics.columns import Statistic
+
+EXAMPLES = """\b
+Columns of the table (others are left alone):
+  beta-binomial  group,successes,trials
+  gamma-poisson  group,events,exposure
+  normal         group,mean,variance
+                 group,mean,n with --sigma2
+                 group,n,mean,sample_variance
+
+\b
+Examples:
+  stream-hb fit stores.csv
+  stream-hb fit - --sigma2 4 --method all < means.csv
+  stream-hb fit stores.csv --given alpha=5,beta=95 --above 0.08 --json
+"""
+
+
+def fit(
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="A CSV file, or - for standard input.")
+    ],
+    family: Annotated[
+        str | None,
+        typer.Option(help="beta-binomial, gamma-poisson or normal; else by the columns."),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="moments or ml; for normal also dl, pm, reml; all: side by side. "
+            "Default: reml for normal, else ml."
+        ),
+    ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=VALUE,…",
+            help="Take the hyperparameters as given: alpha,beta or shape,rate or mu,tau2.",
+        ),
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option(help="Add each group's probability of lying above this.")
+    ] = None,
+    sigma2: Annotated[
+        float | None, typer.Option(help="Variance of one observation, where it is known.")
+    ] = None,
+    variance: Annotated[
+        str | None,
+        typer.Option(help="common: one for all groups; separate: each group's own as if known."),
+    ] = None,
+    level: Annotated[float, typer.Option(help="Probability inside the intervals.")] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    prior: Annotated[str | None, typer.Option(hidden=True)] = None,
+    location: Annotated[str | None, typer.Option(hidden=True)] = None,
+    covariates: Annotated[str | None, typer.Option(hidden=True)] = None,
+    nested: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Fit one pool from a table of group statistics."""
+    _refuse_later(prior=prior, location=location, covariates=covariates, nested=nested)
+    _check_numbers(level, sigma2)
+
+    from stream_hb.cli.fit_groups import choose_form
+    from stream_hb.cli.fit_report import FittedPool, print_pools, print_pools_json
+    from stream_hb.cli.tables import open_table
+    from stream_hb.models.registry import FAMILIES
+
+    with open_table(table) as reader:
+        form = choose_form(reader, family, sigma2, variance)
+        model = FAMILIES[form.model]
+        methods = _methods(model, method, given)
+        rows = reader.read(form.columns)
+    groups = form.groups(rows)
+    pools = [
+        FittedPool.of(model, rows.names, groups, fitted, level, above)
+        for fitted in _fits(model, groups, methods, given)
+    ]
+    (print_pools_json if as_json else print_pools)(pools)
+
+
+def _refuse_later(**options: str | None) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"--{name} does not exist yet; hyperparameters can be --given")
+
+
+def _check_numbers(level: float, sigma2: float | None) -> None:
+    if not 0 < level < 1:
+        raise UsageError(f"--level should lie between 0 and 1, not {level:g}")
+    if sigma2 is not None and not 0 < sigma2 < float("inf"):
+        raise UsageError(f"--sigma2 should be above 0, not {sigma2:g}")
+
+
+def _methods(model: "Family[Any, Any]", method: str | None, given: str | None) -> tuple[str, ...]:
+    known = (*model.methods, "all")
+    if given is not None and method is not None:
+        raise UsageError("--given takes the hyperparameters as they are: leave --method out")
+    if method is None:
+        return model.methods[-1:]  # the family's default
+    if method == "bayes":
+        raise UsageError(f"--method bayes does not exist yet; {model.name} has {', '.join(known)}")
+    if method not in known:
+        raise UsageError(f"{model.name} has no method {method!r}; {nearest(method, known)}")
+    return model.methods if method == "all" else (method,)
+
+
+def _fits(
+    model: "Family[Any, Any]", groups: "Statistic", methods: tuple[str, ...], given: str | None
+) -> "list[Fit[Any]]":
+    if given is None:
+        return [model.fit(groups, method) for method in methods]
+    from stream_hb.models.family import Fit
+
+    hyper = model.condition(parse_given(given))
+    return [
+        Fit(
+            method="given",
+            hyper=hyper,
+            log_likelihood=float("nan"),
+            boundary=False,
+            bimodal=False,
+            converged=True,
+            iterations=0,
+            groups_count=len(groups),
+        )
+    ]
+
+
+def parse_given(text: str) -> dict[str, float]:
+    """Read ``NAME=VALUE,…``; the family knows its names.
+
+    >>> parse_given("alpha=2, beta=10")
+    {'alpha': 2.0, 'beta': 10.0}
+    """
+    given: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        try:
+            given[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--given takes NAME=VALUE,…: {part!r} is not") from None
+    return given

@@ -1,0 +1,228 @@
+"""What ``fit`` prints: a fitted pool and its groups, for people or as JSON."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any, Self, cast
+
+from rich.text import Text
+
+from stream_hb.cli.output import exact, new_table, note, print_table, short
+from stream_hb.errors import UsageError
+from stream_hb.models.family import Family, Fit, Posterior
+from stream_hb.statistics.columns import Floats, Statistic
+
+# What a person still reads; all the rest is in --json.
+_ROWS_SHOWN = 200
+
+_NEW_GROUP = ("estimate", "sd", "interval")
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPool:
+    """One pool under one fit.
+
+    Attributes
+    ----------
+    family
+        The name of its family.
+    fit
+        The hyperparameters and how they came about.
+    parameters
+        The hyperparameters by name.
+    level
+        Probability inside the intervals.
+    names, groups
+        The groups and their posteriors, in the table's order.
+    new_group
+        The posterior of a group that is not in the table.
+    above, probability_above
+        A value, and each group's posterior probability of lying above it; None: not asked for.
+    """
+
+    family: str
+    fit: Fit[Any]
+    parameters: dict[str, float]
+    level: float
+    names: Sequence[str]
+    groups: Posterior
+    new_group: Posterior
+    above: float | None
+    probability_above: Floats | None
+
+    @classmethod
+    def of(
+        cls,
+        family: Family[Any, Any],
+        names: Sequence[str],
+        groups: Statistic,
+        fit: Fit[Any],
+        level: float,
+        above: float | None,
+    ) -> Self:
+        """Work out every group's posterior under ``fit``."""
+        return cls(
+            family.name,
+            fit,
+            family.parameters(fit.hyper),
+            level,
+            names,
+            family.posterior(groups, fit.hyper, level),
+            family.new_group(fit.hyper, level),
+            above,
+            None if above is None else _probability_above(family, groups, fit.hyper, above),
+        )
+
+
+def _probability_above(
+    family: Family[Any, Any], groups: Statistic, hyper: Any, above: float
+) -> Floats:
+    tail_probability = getattr(family, "tail_probability", None)
+    if tail_probability is None:
+        raise UsageError(f"--above does not exist yet for {family.name}")
+    return cast(Floats, tail_probability(groups, hyper, above))
+
+
+def print_pools(pools: Sequence[FittedPool]) -> None:
+    """Print one pool in full, or several fits of the same one side by side."""
+    if len(pools) == 1:
+        _print_pool(pools[0])
+    else:
+        _print_side_by_side(pools)
+    for pool in pools:
+        for remark in _remarks(pool.fit):
+            note(f"{pool.fit.method}: {remark}")
+
+
+def _print_pool(pool: FittedPool) -> None:
+    print(f"{pool.family}, {pool.fit.method}: {_counted(pool.fit.groups_count, 'group')}")
+    print(_parameters(pool))
+    interval, tail = f"{100 * pool.level:.4g} % interval", pool.probability_above
+    beyond = [] if tail is None else [f"P(> {pool.above:.4g})"]
+    table = new_table("group", "raw", "estimate", "sd", interval, "weight\non pooled", *beyond)
+    for row, name in enumerate(_shown(pool.names)):
+        beyond = [] if tail is None else [short(tail[row])]
+        table.add_row(name, *_cells(pool.groups, row), *beyond)
+    table.add_section()
+    table.add_row("a new group", *_cells(pool.new_group, 0))
+    print_table(table)
+    _say_what_is_left_out(pool)
+
+
+def _print_side_by_side(pools: Sequence[FittedPool]) -> None:
+    names = pools[0].names
+    print(f"{pools[0].family}: {_counted(len(names), 'group')}")
+    for pool in pools:
+        print(f"{pool.fit.method:8}{_parameters(pool)}")
+    table = new_table("group", "raw", *(pool.fit.method for pool in pools))
+    for row, name in enumerate(_shown(names)):
+        means = (short(pool.groups.mean[row]) for pool in pools)
+        table.add_row(name, short(pools[0].groups.raw[row]), *means)
+    print_table(table)
+    _say_what_is_left_out(pools[0])
+
+
+def _shown(names: Sequence[str]) -> Iterator[Text]:
+    return map(Text, names[:_ROWS_SHOWN])  # Text: brackets in a name are no markup
+
+
+def _parameters(pool: FittedPool) -> str:
+    numbers = [f"{name} {short(value)}" for name, value in pool.parameters.items()]
+    if not isnan(pool.fit.log_likelihood):
+        numbers.append(f"log-likelihood {pool.fit.log_likelihood:.4f}")
+    return "  ".join(numbers)
+
+
+def _cells(posterior: Posterior, row: int) -> tuple[str, ...]:
+    return (
+        short(posterior.raw[row]),
+        short(posterior.mean[row]),
+        short(posterior.sd[row]),
+        f"{short(posterior.lo[row])} to {short(posterior.hi[row])}",
+        short(posterior.weight[row]),
+    )
+
+
+def _say_what_is_left_out(pool: FittedPool) -> None:
+    left_out = len(pool.names) - _ROWS_SHOWN
+    if left_out > 0:
+        note(f"{_counted(left_out, 'more group')}: --json prints all")
+
+
+def print_pools_json(pools: Sequence[FittedPool]) -> None:
+    """Print the object of one pool, or of several fits under ``fits``, a line for each group."""
+    if len(pools) == 1:
+        sys.stdout.writelines(_json(pools[0]))
+    else:
+        print(f'{{"family": "{pools[0].family}", "method": "all", "fits": [')
+        for place, pool in enumerate(pools):
+            sys.stdout.writelines((", " if place else "", *_json(pool)))
+        sys.stdout.write("]}")
+    print()
+
+
+def _json(pool: FittedPool) -> Iterator[str]:
+    """Yield the object in pieces: a table of millions of rows is not built a second time."""
+    yield _dumps(_head(pool))[:-1] + ', "groups": [\n'
+    for place, group in enumerate(_groups(pool)):
+        yield (",\n" if place else "") + _dumps(group)
+    new_group = next(_estimates(pool.new_group))
+    yield '],\n"new_group": ' + _dumps({key: new_group[key] for key in _NEW_GROUP}) + "}"
+
+
+def _head(pool: FittedPool) -> dict[str, Any]:
+    fit = pool.fit
+    head = {
+        "family": pool.family,
+        "method": fit.method,
+        "groups_count": fit.groups_count,
+        "hyperparameters": {name: exact(value) for name, value in pool.parameters.items()},
+        "log_likelihood": exact(fit.log_likelihood),
+        "boundary": fit.boundary,
+        "bimodal": fit.bimodal,
+        "converged": fit.converged,
+        "iterations": fit.iterations,
+    }
+    return head if pool.above is None else {**head, "above": pool.above}
+
+
+def _groups(pool: FittedPool) -> Iterator[dict[str, Any]]:
+    groups = zip(pool.names, _estimates(pool.groups), strict=True)
+    if pool.probability_above is None:
+        yield from ({"group": name, **group} for name, group in groups)
+    else:
+        for (name, group), tail in zip(groups, pool.probability_above.tolist(), strict=True):
+            yield {"group": name, **group, "probability_above": tail}
+
+
+def _estimates(posterior: Posterior) -> Iterator[dict[str, Any]]:
+    columns = (posterior.raw, posterior.mean, posterior.sd, posterior.lo, posterior.hi)
+    for row in zip(*(column.tolist() for column in (*columns, posterior.weight)), strict=True):
+        raw, mean, sd, lo, hi, weight = map(exact, row)
+        yield {
+            "raw": raw,
+            "estimate": mean,
+            "sd": sd,
+            "interval": [lo, hi],
+            "shrinkage_weight": weight,
+        }
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _remarks(fit: Fit[Any]) -> Iterator[str]:
+    """Say what a reader of the numbers must know."""
+    if fit.boundary:
+        yield "the groups differ no more than chance makes them: each estimate is the pooled mean"
+    if fit.bimodal:
+        yield "the likelihood has a second mode nearly as good: read the hyperparameters with care"
+    if not fit.converged:
+        yield f"did not converge in {fit.iterations} iterations: the last step is shown"

@@ -1,0 +1,23 @@
+"""The pools' hyperparameters as a table."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from stream_hb.cli.output import new_table, short
+from stream_hb.metrics import METRICS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stream_hb.refit import Pool, PoolFit
+
+
+def pools_table(pools: "Mapping[Pool, PoolFit]") -> "Table":
+    """Return one row per pool: its groups and hyperparameters."""
+    table = new_table("chain", "metric", "groups", "hyperparameters", "note")
+    for (chain, metric), pool in sorted(pools.items()):
+        parameters = METRICS[metric].family.parameters(pool.fit.hyper)
+        text = ", ".join(f"{name} {short(value)}" for name, value in parameters.items())
+        notes = [flag for flag in pool.flags() if flag != "plug_in"]
+        table.add_row(chain, metric, str(pool.fit.groups_count), text, ", ".join(notes))
+    return table

@@ -1,0 +1,214 @@
+"""The engine: the one way through, without any I/O.
+
+``ingest`` makes a candidate, ``emit`` the records that follow from it, ``refit`` new
+hyperparameters; each returns a value, and only ``apply`` changes the state. So whatever drives the
+engine (Kafka, files, a simulator) can drop what it could not deliver, and nothing is to be undone.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain as flatten
+from typing import Any
+
+from stream_hb import state
+from stream_hb.emitter import Emission, Moment, emit_shard
+from stream_hb.events.batch import RawBatch, Reject
+from stream_hb.events.decode import Decoder
+from stream_hb.refit import Pool, PoolFit, Refit, refit
+from stream_hb.settings import EngineSettings
+from stream_hb.shard import Position, Shard, ShardCandidate, Source
+
+EARLIEST_MS = 946_684_800_000
+"""2000-01-01, the earliest time that a record may carry."""
+
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01, the latest time that an event may carry."""
+
+STALE_INPUT_MS = 300_000
+"""Age of the newest event of the slowest source above which records are flagged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the shards become if a batch is applied."""
+
+    shards: dict[int, ShardCandidate]
+
+    @property
+    def rejects(self) -> list[Reject]:
+        """Messages that could not be used."""
+        return [reject for shard in self.shards.values() for reject in shard.rejects]
+
+    @property
+    def accepted(self) -> int:
+        """Number of events that were used."""
+        return sum(shard.accepted for shard in self.shards.values())
+
+
+class Engine:
+    """State and hyperparameters of the shards that this process owns.
+
+    Parameters
+    ----------
+    settings
+        See :class:`stream_hb.settings.EngineSettings`.
+
+    Examples
+    --------
+    >>> engine = Engine(EngineSettings())
+    >>> engine.open_shard(0, epoch=1)
+    >>> engine.apply(engine.ingest({}))
+    >>> engine.emit(now_ms=1_700_000_000_000).records
+    []
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.shards: dict[int, Shard] = {}
+        self.pools: dict[Pool, PoolFit] = {}
+        self.refits = 0
+        self.refitted_at_ms: int | None = None
+        self._unscreened: frozenset[Pool] = frozenset()
+        self._decoder = Decoder()
+
+    def open_shard(
+        self, number: int, epoch: int, offsets: Mapping[Source, int] | None = None
+    ) -> None:
+        """Start an empty shard; ``offsets`` say where each of its sources will be read from."""
+        shard = Shard(number, epoch, self.settings)
+        shard.positions = {source: Position(at) for source, at in (offsets or {}).items()}
+        self.shards[number] = shard
+
+    def close_shard(self, number: int) -> None:
+        """Forget a shard that went to another owner; the pools' fits stay until the next refit."""
+        self.shards.pop(number, None)
+
+    @property
+    def groups_count(self) -> int:
+        """Number of groups in all shards."""
+        return sum(len(shard.table) for shard in self.shards.values())
+
+    def ingest(self, batches: Mapping[int, Sequence[RawBatch]]) -> Candidate:
+        """Work out what batches (by the number of their shard) change; changes nothing."""
+        groups_left = self.settings.groups_max - self.groups_count
+        made: dict[int, ShardCandidate] = {}
+        for number, raws in batches.items():
+            decoded = ((raw, self._decoder.decode(raw)) for raw in raws)
+            made[number] = self.shards[number].ingest(decoded, groups_left)
+            groups_left -= len(made[number].change.new_groups.keys)
+        return Candidate(made)
+
+    def refit(self, now_ms: int, *, force: bool = False) -> Refit | None:
+        """Refit the pools whose data changed enough; None before the next refit is due."""
+        due_ms = (self.refitted_at_ms or 0) + self.settings.refit_every_ms
+        if now_ms < due_ms and not force:
+            return None
+        version = self.refits + 1
+        return refit(self.shards.values(), self.pools, self.settings, version, now_ms)
+
+    def emit(
+        self,
+        now_ms: int,
+        candidate: Candidate | None = None,
+        *,
+        shards: Collection[int] | None = None,
+        everything: bool = False,
+    ) -> Emission:
+        """Work out the records due now, as if ``candidate`` were applied; changes nothing.
+
+        Parameters
+        ----------
+        now_ms
+            Clock reading: wall time in a worker, event time in a replay.
+        candidate
+            A batch that is not applied yet; its records and its state land together.
+        shards
+            The shards that may write; None: all.
+        everything
+            Write a record for every key, changed or not.
+        """
+        candidates = candidate.shards if candidate else {}
+        watermark_ms = self.watermark_ms(candidate)
+        flags = self._flags(now_ms, watermark_ms)
+        moment = Moment(now_ms, watermark_ms, self.pools, self._unscreened, everything, flags)
+        parts = [
+            part
+            for shard in self.shards.values()
+            if shards is None or shard.number in shards
+            for part in emit_shard(shard, candidates.get(shard.number), moment, self.settings)
+        ]
+        records = list(flatten.from_iterable(records for records, _ in parts))
+        return Emission(records, [update for _, update in parts], self._unscreened)
+
+    def watermark_ms(self, candidate: Candidate | None = None) -> int:
+        """Return the event time up to which every source was read, less the lateness."""
+        candidates = candidate.shards if candidate else {}
+        times = [
+            position.event_time_ms
+            for shard in self.shards.values()
+            for position in candidates.get(shard.number, shard).positions.values()
+            if position.event_time_ms
+        ]
+        return max(min(times, default=0) - self.settings.lateness_ms, EARLIEST_MS)
+
+    def _flags(self, now_ms: int, watermark_ms: int) -> tuple[str, ...]:
+        refit_age_ms = now_ms - (self.refitted_at_ms or 0)
+        # The watermark lags by the lateness even when every event is in time: not staleness.
+        input_age_ms = now_ms - watermark_ms - self.settings.lateness_ms
+        raised = {
+            "stale_hyper": refit_age_ms > 2 * self.settings.refit_every_ms,
+            "stale_input": input_age_ms > STALE_INPUT_MS,
+        }
+        return tuple(flag for flag, on in raised.items() if on)
+
+    def apply(self, change: Candidate | Refit | Emission) -> None:
+        """Make a candidate, a refit or a delivered emission the state."""
+        if isinstance(change, Candidate):
+            self._apply_candidate(change)
+        elif isinstance(change, Refit):
+            self._apply_refit(change)
+        else:
+            self._apply_emission(change)
+
+    def _apply_candidate(self, candidate: Candidate) -> None:
+        for number, shard in candidate.shards.items():
+            self.shards[number].apply(shard)
+
+    def _apply_refit(self, change: Refit) -> None:
+        self.refitted_at_ms = change.at_ms
+        if change.pools:
+            self.refits = change.version
+            self.pools = {**self.pools, **change.pools}
+            self._unscreened |= change.pools.keys()
+
+    def _apply_emission(self, emission: Emission) -> None:
+        for update in emission.updates:
+            emitted = self.shards[update.shard].emitted
+            emitted[update.metric] = emitted[update.metric].put(update.rows, update.emitted)
+        self._unscreened -= emission.screened
+
+    def snapshot(self) -> bytes:
+        """Return the whole state as bytes."""
+        return state.encode(self._state())
+
+    def restore(self, snapshot: bytes) -> None:
+        """Become the engine that made the snapshot; this one must be new."""
+        values = state.decode(snapshot)
+        for shard in values["shards"]:
+            self.open_shard(shard["number"], shard["epoch"])
+            self.shards[shard["number"]].restore(shard)
+        self.pools = {
+            (chain, metric): state.pool_fit(metric, fit) for chain, metric, fit in values["pools"]
+        }
+        self.refits = values["refits"]
+        self.refitted_at_ms = values["refitted_at_ms"]
+        self._unscreened = frozenset((chain, metric) for chain, metric in values["unscreened"])
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "shards": [shard.snapshot() for shard in self.shards.values()],
+            "pools": [[*pool, fit] for pool, fit in self.pools.items()],
+            "refits": self.refits,
+            "refitted_at_ms": self.refitted_at_ms,
+            "unscreened": [list(pool) for pool in sorted(self._unscreened)],
+        }

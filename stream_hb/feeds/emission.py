@@ -1,0 +1,115 @@
+"""What is worth a record: the memory of what was emitted, and the rule over it.
+
+The screen compares the plug-in mean and sd now with those at the key's last record; only keys that
+pass it get their full posterior computed and a record written.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_hb.settings import EmissionRule
+from stream_hb.statistics.columns import Floats, Rows
+
+GOLDEN_RATIO = 0.6180339887498949
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What the last record of each key said; one per metric and shard, one row per group.
+
+    Attributes
+    ----------
+    seq
+        Records written of this key in this epoch; 0 while there is none.
+    mean, sd
+        Screened posterior mean and sd when the last record was written.
+    at_ms
+        Clock reading of the last record.
+    """
+
+    seq: NDArray[np.int64]
+    mean: Floats
+    sd: Floats
+    at_ms: NDArray[np.int64]
+
+    @classmethod
+    def zeros(cls, size: int) -> Self:
+        """Return the memory of ``size`` keys of which nothing was emitted."""
+        whole = np.zeros(size, dtype=np.int64)
+        return cls(whole, np.zeros(size), np.zeros(size), whole.copy())
+
+    def take(self, rows: Rows) -> Self:
+        """Return copies of the given rows; rows beyond the memory are new keys."""
+        known = rows < len(self.seq)
+        at = np.where(known, rows, 0)
+        if not len(self.seq):
+            return self.zeros(len(rows))
+        return type(self)(
+            np.where(known, self.seq[at], 0),
+            np.where(known, self.mean[at], 0.0),
+            np.where(known, self.sd[at], 0.0),
+            np.where(known, self.at_ms[at], 0),
+        )
+
+    def put(self, rows: Rows, new: Self) -> Self:
+        """Return the memory with the given rows replaced, grown where they lie beyond it.
+
+        Writes into this one's arrays where they are large enough: only the holder of the state
+        may call it.
+        """
+        size = int(rows.max(initial=-1)) + 1
+        grown = self if size <= len(self.seq) else self._grown(max(size, 2 * len(self.seq)))
+        for field in fields(self):
+            getattr(grown, field.name)[rows] = getattr(new, field.name)
+        return grown
+
+    def snapshot(self) -> dict[str, NDArray[np.generic]]:
+        """Return copies of the columns by name."""
+        return {field.name: getattr(self, field.name).copy() for field in fields(self)}
+
+    def _grown(self, size: int) -> Self:
+        more = self.zeros(size - len(self.seq))
+        return type(self)(
+            np.concatenate([self.seq, more.seq]),
+            np.concatenate([self.mean, more.mean]),
+            np.concatenate([self.sd, more.sd]),
+            np.concatenate([self.at_ms, more.at_ms]),
+        )
+
+
+def worth_a_record(
+    rule: EmissionRule, last: Emitted, mean: Floats, sd: Floats
+) -> NDArray[np.bool_]:
+    """Decide for each key whether its estimate has changed enough for a record.
+
+    >>> last = Emitted(np.array([1, 1, 0]), np.zeros(3), np.ones(3), np.zeros(3, dtype=int))
+    >>> worth_a_record(EmissionRule(), last, np.array([0.05, 0.11, 0.0]), np.ones(3))
+    array([False,  True,  True])
+    """
+    moved = np.abs(mean - last.mean) > rule.changed_sd * last.sd
+    widened = np.abs(sd - last.sd) > rule.changed_width * last.sd
+    worth: NDArray[np.bool_] = (last.seq == 0) | moved | widened
+    return worth
+
+
+def heartbeat_rows(rule: EmissionRule, emitted: Emitted, now_ms: int) -> Rows:
+    """Return the keys whose last record is too old.
+
+    Keys written in one burst would beat in one burst for ever: each row waits a share of the
+    heartbeat of its own, between half and all of it.
+    """
+    if rule.heartbeat_ms is None:
+        return np.empty(0, dtype=np.intp)
+    share = 1 - (np.arange(len(emitted.seq)) * GOLDEN_RATIO % 1) / 2
+    return np.flatnonzero((emitted.seq > 0) & (now_ms - emitted.at_ms >= rule.heartbeat_ms * share))
+
+
+def silent_rows(emitted: Emitted, size: int) -> Rows:
+    """Return those of the first ``size`` rows of which no record was ever written."""
+    seq = np.zeros(size, dtype=np.int64)
+    known = min(size, len(emitted.seq))
+    seq[:known] = emitted.seq[:known]
+    return np.flatnonzero(seq == 0)

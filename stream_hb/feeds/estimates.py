@@ -1,0 +1,183 @@
+"""Estimate records (``schemas/estimate_v1.json``): what a pricing feed acts on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from stream_hb.models.family import Posterior
+from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.table import GroupKey
+
+SCHEMA_VERSION = 1
+
+LOW_N = 30.0
+"""Observations below which a record is flagged ``low_n``."""
+
+
+class Key(msgspec.Struct, frozen=True, gc=False):
+    """Whose estimate it is."""
+
+    chain_id: str
+    store_id: str
+    arm: str | None = None
+
+
+class Version(msgspec.Struct, frozen=True, gc=False):
+    """Order of a key's records: apply a record iff (epoch, seq) is greater than the last."""
+
+    epoch: int
+    seq: int
+
+
+class Interval(msgspec.Struct, frozen=True, gc=False):
+    """Credible interval."""
+
+    lo: float
+    hi: float
+    level: float
+    kind: str = "equal_tailed"
+
+
+class HyperReference(msgspec.Struct, frozen=True):
+    """Which hyperparameters the estimate was made with."""
+
+    version: int
+    fitted_at_ms: int
+    params: dict[str, float | str]
+    groups: int
+    converged: bool
+
+
+class EstimateRecord(msgspec.Struct, frozen=True, gc=False):
+    """One estimate of one group and metric; ``estimate = (1 - w) * raw + w * pooled``."""
+
+    schema_version: int
+    key: Key
+    metric: str
+    model: str
+    version: Version
+    estimate: float
+    sd: float
+    interval: Interval
+    raw: float | None
+    pooled: float
+    n_eff: float
+    n_kish: float
+    shrinkage_weight: float
+    hyper: msgspec.Raw
+    watermark_ms: int
+    as_of_ms: int
+    staleness_ms: int
+    offsets: msgspec.Raw
+    half_life_s: float | None
+    currency: str | None
+    flags: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OutRecord:
+    """A record for an output topic: UTF-8 key and JSON value."""
+
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What all records of one shard and pool share.
+
+    Attributes
+    ----------
+    metric, model
+        Names of the metric and of its model in the record.
+    epoch
+        The shard's epoch.
+    hyper, offsets
+        Encoded JSON objects.
+    level
+        Probability of the interval.
+    watermark_ms, as_of_ms
+        Event time up to which the shards have read, and the clock reading of this emission.
+    flags
+        Flags that hold for every record of the pool now.
+    """
+
+    metric: str
+    model: str
+    epoch: int
+    hyper: msgspec.Raw
+    offsets: msgspec.Raw
+    level: float
+    watermark_ms: int
+    as_of_ms: int
+    flags: tuple[str, ...]
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_raw(value: object) -> msgspec.Raw:
+    """Encode once what many records repeat."""
+    return msgspec.Raw(_encoder.encode(value))
+
+
+def estimate_records(
+    provenance: Provenance,
+    keys: Sequence[GroupKey],
+    seq: Sequence[int],
+    posterior: Posterior,
+    sizes: Floats,
+) -> Iterator[OutRecord]:
+    """Write one record per group.
+
+    Parameters
+    ----------
+    provenance
+        What the records share.
+    keys, seq
+        (chain id, store id) and the record's number, per group.
+    posterior
+        The groups' posterior; every column finite but ``raw``, which is NaN without data.
+    sizes
+        Observations per group.
+    """
+    p = provenance
+    staleness_ms = max(0, p.as_of_ms - p.watermark_ms)
+    q = posterior
+    columns = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, np.clip(q.weight, 0.0, 1.0), sizes)
+    for (chain, store), number, mean, sd, lo, hi, raw, pooled, weight, size in zip(
+        keys, seq, *(column.tolist() for column in columns), strict=True
+    ):
+        cold = raw != raw
+        record = EstimateRecord(
+            SCHEMA_VERSION,
+            Key(chain, store),
+            p.metric,
+            p.model,
+            Version(p.epoch, number),
+            mean,
+            sd,
+            Interval(lo, hi, p.level),
+            None if cold else raw,
+            pooled,
+            size,
+            size,
+            weight,
+            p.hyper,
+            p.watermark_ms,
+            p.as_of_ms,
+            staleness_ms,
+            p.offsets,
+            None,
+            None,
+            _size_flags(cold, size) + p.flags,
+        )
+        yield OutRecord(f"{chain}|{store}||{p.metric}".encode(), _encoder.encode(record))
+
+
+def _size_flags(cold: bool, size: float) -> tuple[str, ...]:
+    if cold:
+        return ("cold_start",)
+    return ("low_n",) if size < LOW_N else ()

@@ -1,0 +1,102 @@
+"""The metrics: which statistic each one keeps, and which family of models reads it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream_hb.models.beta_binomial import BetaHyper
+from stream_hb.models.family import Family
+from stream_hb.models.gamma_poisson import GammaHyper
+from stream_hb.models.normal import NormalHyper
+from stream_hb.models.registry import FAMILIES
+from stream_hb.statistics.columns import Floats, Statistic
+from stream_hb.statistics.counts import Counts
+from stream_hb.statistics.exposure import Exposure
+from stream_hb.statistics.moments import Moments
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One thing that is estimated per group.
+
+    Attributes
+    ----------
+    name
+        Its name in configuration, keys and records.
+    statistic
+        What is kept per group.
+    family_name
+        Name of the family of models in :data:`stream_hb.models.registry.FAMILIES`.
+    hyper
+        The family's hyperparameters, to be rebuilt from a snapshot.
+    record_model
+        The family's name in estimate records.
+    size_column
+        The statistic's column that says how much data a group has.
+    count_columns
+        The columns whose growth makes a refit worth while.
+    """
+
+    name: str
+    statistic: type[Statistic]
+    family_name: str
+    hyper: type[Any]
+    record_model: str
+    size_column: str
+    count_columns: tuple[str, ...]
+
+    @property
+    def family(self) -> Family[Any, Any]:
+        """The family of models that reads the statistic."""
+        return FAMILIES[self.family_name]
+
+    def sizes(self, groups: Statistic) -> Floats:
+        """Return how much data each group has: visits, or orders with a value."""
+        return groups.columns()[self.size_column]
+
+    def data_count(self, groups: Statistic) -> float:
+        """Return how much data a pool has: visits, conversions and orders that its model sees."""
+        columns = groups.columns()
+        return float(sum(columns[name].sum() for name in self.count_columns))
+
+    def seen(self, groups: Statistic) -> Statistic:
+        """Return the statistic as the model may see it.
+
+        A purchase can arrive before its visit; until it comes the visit is implied, or a
+        Beta-Binomial would be told of more successes than trials.
+        """
+        if isinstance(groups, Counts):
+            return Counts(groups.successes, np.maximum(groups.trials, groups.successes))
+        return groups
+
+
+METRICS: dict[str, Metric] = {
+    "conversion": Metric(
+        name="conversion",
+        statistic=Counts,
+        family_name="beta-binomial",
+        hyper=BetaHyper,
+        record_model="beta_binomial",
+        size_column="trials",
+        count_columns=("trials", "successes"),
+    ),
+    "order_rate": Metric(
+        name="order_rate",
+        statistic=Exposure,
+        family_name="gamma-poisson",
+        hyper=GammaHyper,
+        record_model="gamma_poisson",
+        size_column="exposure",
+        count_columns=("exposure", "events"),
+    ),
+    "log_order_value": Metric(
+        name="log_order_value",
+        statistic=Moments,
+        family_name="normal",
+        hyper=NormalHyper,
+        record_model="normal_normal",
+        size_column="weight",
+        count_columns=("weight",),
+    ),
+}

@@ -1,0 +1,107 @@
+"""From a configuration to the parts of a running processor."""
+
+from stream_hb.config import Config
+from stream_hb.events.partitioner import PARTITIONERS
+from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
+from stream_hb.runtime.topics import TopicState, TopicUse, check_topics, inspect_topics, topic_needs
+from stream_hb.runtime.worker import Route
+from stream_hb.settings import BelongsTo, EmissionRule, EngineSettings
+
+RUN_REFIT_SECONDS = 5.0
+REPLAY_REFIT_SECONDS = 3600.0
+
+
+def run_settings(config: Config, partitions_count: int) -> EngineSettings:
+    """Return the engine's settings for a worker: its clock is the wall clock."""
+    return _settings(
+        config,
+        refit_seconds=config.refit.every_seconds or RUN_REFIT_SECONDS,
+        heartbeat_seconds=config.emission.heartbeat_seconds,
+        belongs=_belongs(config, partitions_count),
+    )
+
+
+def replay_settings(config: Config) -> EngineSettings:
+    """Return the engine's settings for a replay: its clock is event time, and files beat no heart.
+
+    All files feed one shard, so stores are not checked against a partition.
+    """
+    return _settings(
+        config,
+        refit_seconds=config.refit.every_seconds or REPLAY_REFIT_SECONDS,
+        heartbeat_seconds=None,
+        belongs=None,
+    )
+
+
+def _settings(
+    config: Config,
+    refit_seconds: float,
+    heartbeat_seconds: float | None,
+    belongs: BelongsTo | None,
+) -> EngineSettings:
+    emission = EmissionRule(
+        config.emission.changed_sd,
+        config.emission.changed_width,
+        None if heartbeat_seconds is None else round(heartbeat_seconds * 1000),
+        config.emission.everything_touched,
+    )
+    return EngineSettings(
+        methods=config.metrics.kept(),
+        default_chain=config.default_chain,
+        refit_every_ms=round(refit_seconds * 1000),
+        refit_min_change=config.refit.min_change,
+        emission=emission,
+        level=config.interval.level,
+        lateness_ms=round(config.time.lateness_seconds * 1000),
+        groups_max=config.limits.groups,
+        belongs=belongs,
+    )
+
+
+def _belongs(config: Config, partitions_count: int) -> BelongsTo | None:
+    partition_of = PARTITIONERS[config.topics.partitioner]
+    if partition_of is None:
+        return None
+    return lambda store, partition: partition_of(store.encode(), partitions_count) == partition
+
+
+def input_client(config: Config) -> KafkaInput:
+    """Return the worker's input over Kafka."""
+    kafka, topics = config.kafka, config.topics.inputs
+    settings = consumer_settings(
+        kafka.bootstrap_servers, kafka.group_id, topics, overrides=kafka.revealed_client()
+    )
+    return KafkaInput(topics, settings)
+
+
+def output_client(config: Config) -> KafkaOutput:
+    """Return the worker's output over Kafka."""
+    kafka = config.kafka
+    return KafkaOutput(producer_settings(kafka.bootstrap_servers, kafka.revealed_client()))
+
+
+def route(config: Config) -> Route:
+    """Return where the worker's records go."""
+    topics = config.topics
+    return Route(topics.estimates, topics.rejects, config.limits.batch_events)
+
+
+def inspected(config: Config) -> list[TopicState]:
+    """Ask the broker for the topics that the configuration needs."""
+    topics = config.topics
+    needs = topic_needs(topics.inputs, topics.estimates, topics.rejects)
+    return inspect_topics(config.kafka.bootstrap_servers, needs, config.kafka.revealed_client())
+
+
+def checked_partitions(config: Config) -> int:
+    """Return the number of partitions of the input topics.
+
+    Raises
+    ------
+    TopicError
+        A topic is missing, the inputs differ in their partitions, or a setting would lose data.
+    """
+    states = inspected(config)
+    check_topics(states)
+    return next(state.partitions for state in states if state.need.use is TopicUse.INPUT)

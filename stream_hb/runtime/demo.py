@@ -1,0 +1,128 @@
+"""The newcomer's minute: embedded broker, bundled log, worker and reader in one process."""
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from stream_hb.engine import Engine
+from stream_hb.errors import StreamHBError
+from stream_hb.runtime.embedded import PARTITIONS, EmbeddedBroker
+from stream_hb.runtime.feeder import Feeder
+from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
+from stream_hb.runtime.reader import EstimateReader
+from stream_hb.runtime.sample import Impression, events
+from stream_hb.runtime.worker import Route, Worker
+from stream_hb.settings import EngineSettings
+
+TOPIC = "impressions"
+REFIT_MS = 1_000
+POLL_SECONDS = 0.2
+FINISH_SECONDS = 30.0
+
+
+class Demo:
+    """Everything that runs; it ends when the ``with`` block does.
+
+    Parameters
+    ----------
+    log
+        The impressions to feed.
+    events_per_second
+        Pace of the feeder.
+
+    Attributes
+    ----------
+    reader
+        The estimates as they come back from the output topic.
+    worker
+        The worker, in a thread of its own.
+    """
+
+    reader: EstimateReader
+    worker: Worker
+
+    def __init__(self, log: Sequence[Impression], events_per_second: float) -> None:
+        self._events = list(events(log))
+        self._events_per_second = events_per_second
+        self._stop = threading.Event()
+        self._failures: list[Exception] = []
+        self._quiet_since = time.monotonic()
+        self._broker = EmbeddedBroker()
+        self.worker_thread = threading.Thread(target=self._work, name="worker")
+        self.feeder_thread = threading.Thread(target=self._feed, name="feeder")
+
+    @property
+    def total(self) -> int:
+        """Number of events to feed."""
+        return len(self._events)
+
+    def __enter__(self) -> Self:
+        servers = self._broker.bootstrap_servers
+        route = Route("estimates", "rejects")
+        self._broker.make_topics([TOPIC, route.estimates, route.rejects])
+        self.reader = EstimateReader(servers, route.estimates, {})
+        methods = {"conversion": "ml", "order_rate": "ml"}
+        self.worker = Worker(
+            Engine(EngineSettings(methods=methods, refit_every_ms=REFIT_MS)),
+            KafkaInput([TOPIC], consumer_settings(servers, "demo", [TOPIC])),
+            KafkaOutput(producer_settings(servers)),
+            route,
+        )
+        self.worker_thread.start()
+        self.feeder_thread.start()
+        return self
+
+    def poll(self) -> bool:
+        """Take the records that came back; False when everything fed has come back as estimates.
+
+        Raises
+        ------
+        StreamHBError
+            A part failed, or the end took too long.
+        """
+        came = self.reader.poll(POLL_SECONDS)
+        if self._failures:
+            raise StreamHBError(f"the demo broke: {self._failures[0]}") from self._failures[0]
+        if self.feeder_thread.is_alive() or came:
+            self._quiet_since = time.monotonic()
+            return True
+        if time.monotonic() - self._quiet_since > FINISH_SECONDS:
+            raise StreamHBError(
+                f"only {self.worker.status.events} of {self.total} events came back"
+            )
+        return not self._finished()
+
+    def _finished(self) -> bool:
+        """Everything fed was used under a refit after it, and every record has come back."""
+        status = self.worker.status
+        return status.events == self.total and self.reader.records == status.records
+
+    def _work(self) -> None:
+        try:
+            self.worker.run(self._stop)
+        except Exception as error:
+            self._failures.append(error)
+
+    def _feed(self) -> None:
+        outputs = KafkaOutput(producer_settings(self._broker.bootstrap_servers))
+        try:
+            feeder = Feeder(outputs, (TOPIC,), PARTITIONS)
+            feeder.feed(self._events, self._events_per_second, self._stop)
+        except Exception as error:
+            self._failures.append(error)
+        finally:
+            outputs.close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self.feeder_thread.join()
+        self.worker_thread.join()
+        self.reader.close()
+        self._broker.close()

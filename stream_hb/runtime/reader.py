@@ -1,0 +1,85 @@
+"""Reads the estimates topic: the newest record of every key."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from stream_hb.errors import BrokerError, TopicError
+
+ASK_SECONDS = 10.0
+POLL_MESSAGES = 10_000
+
+
+class EstimateReader:
+    """A reader without a group, from the beginning of the topic.
+
+    Parameters
+    ----------
+    bootstrap_servers, client
+        How the broker is reached: addresses, and further settings of librdkafka.
+    topic
+        The estimates topic.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str, client: Mapping[str, str]) -> None:
+        self.newest: dict[bytes, dict[str, Any]] = {}
+        self.records = 0
+        self._consumer = Consumer(
+            {
+                **client,
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "stream-hb-reader",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "log_level": 0,
+            }
+        )
+        self._assign(bootstrap_servers, topic)
+
+    def _assign(self, bootstrap_servers: str, topic: str) -> None:
+        try:
+            found = self._consumer.list_topics(topic, timeout=ASK_SECONDS).topics[topic]
+        except KafkaException as error:
+            message = f"no Kafka broker answers at {bootstrap_servers}"
+            raise BrokerError(f"{message} (kafka.bootstrap_servers)") from error
+        if found.error is not None:
+            raise TopicError(f"topic {topic!r}: {found.error.str()}")
+        self._partitions = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in found.partitions]
+        self._consumer.assign(self._partitions)
+
+    def poll(self, timeout_seconds: float) -> int:
+        """Take what has come; return the number of records."""
+        messages = self._consumer.consume(POLL_MESSAGES, timeout_seconds)
+        taken = [message for message in messages if message.error() is None]
+        for message in taken:
+            key, value = message.key(), message.value()
+            if key is not None and value is not None:
+                self._take(key, msgspec.json.decode(value))
+        self.records += len(taken)
+        return len(taken)
+
+    def _take(self, key: bytes, record: dict[str, Any]) -> None:
+        known = self.newest.get(key)
+        if known is None or _version(record) > _version(known):
+            self.newest[key] = record
+
+    def read_to_end(self) -> None:
+        """Take everything that the topic holds now."""
+        ends = {p.partition: self._end(p) for p in self._partitions}
+        while any(ends[p.partition] > p.offset for p in self._consumer.position(self._partitions)):
+            self.poll(0.2)
+
+    def _end(self, partition: TopicPartition) -> int:
+        low, high = self._consumer.get_watermark_offsets(partition, ASK_SECONDS)
+        return high if high > low else OFFSET_BEGINNING
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+
+def _version(record: dict[str, Any]) -> tuple[int, int]:
+    version = record["version"]
+    return version["epoch"], version["seq"]

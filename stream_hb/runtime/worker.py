@@ -1,0 +1,319 @@
+"""The worker: polls a transport, drives the engine, delivers what follows.
+
+At-least-once: input offsets are committed only after the records that follow from them are
+acknowledged. The state lives in memory, so a worker that gets a partition reads its input from the
+beginning, writes nothing until it has caught up with the committed offsets, and then goes on under
+a new epoch (kept in the commit's metadata).
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from threading import Event
+
+import structlog
+
+from stream_hb.emitter import Emission
+from stream_hb.engine import Candidate, Engine
+from stream_hb.errors import BrokerError, StreamHBError, TopicError
+from stream_hb.events.batch import RawBatch, Reject
+from stream_hb.events.rejects import reject_record
+from stream_hb.runtime.client import (
+    Committed,
+    GroupMovedError,
+    InputClient,
+    OutputClient,
+    TopicPartition,
+    TransientError,
+    Trouble,
+    TroubleKind,
+)
+from stream_hb.runtime.quiet import quiet_collector
+
+POLL_SECONDS = 0.05
+IDLE_EMIT_MS = 1_000
+REPORT_MS = 10_000
+FLUSH_SECONDS = 1.0
+
+_ENDS = {
+    TroubleKind.OFFSET_LOST: StreamHBError,
+    TroubleKind.TOPIC_GONE: TopicError,
+    TroubleKind.REFUSED: BrokerError,
+    TroubleKind.FENCED: StreamHBError,
+    TroubleKind.FATAL: BrokerError,
+}
+
+log = structlog.get_logger("stream_hb.worker")
+
+
+def wall_clock_ms() -> int:
+    """Return the time, epoch milliseconds UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where records go, and how much is read at once."""
+
+    estimates: str
+    rejects: str
+    batch_events: int = 40_000
+
+
+@dataclass(slots=True)
+class Status:
+    """What the worker has done since its start."""
+
+    events: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    records: int = 0
+    rebuilding: int = 0
+
+
+class Worker:
+    """One member of the consumer group.
+
+    Parameters
+    ----------
+    engine
+        A new engine.
+    inputs, outputs
+        The transport.
+    route
+        Names of the output topics.
+    clock_ms
+        Reads the time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        inputs: InputClient,
+        outputs: OutputClient,
+        route: Route,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self.engine = engine
+        self.status = Status()
+        self._inputs = inputs
+        self._outputs = outputs
+        self._route = route
+        self._clock_ms = clock_ms
+        self._unopened: list[TopicPartition] = []
+        self._targets: dict[int, dict[TopicPartition, int]] = {}
+        self._uncommitted: dict[TopicPartition, Committed] = {}
+        self._emitted_at_ms = 0
+        self._reported_at_ms = clock_ms()
+        self._brokers_down = False
+
+    def run(self, stop: Event) -> None:
+        """Work until told to stop; then commit and leave."""
+        with quiet_collector() as collect:
+            try:
+                while not stop.is_set():
+                    if not self.step(stop):
+                        collect()
+            finally:
+                self._leave()
+
+    def step(self, stop: Event) -> bool:
+        """Poll once and deliver what follows; False when nothing came."""
+        polled = self._inputs.poll(self._route.batch_events, POLL_SECONDS)
+        for trouble in polled.troubles:
+            self._take(trouble)
+        self._close(polled.revoked)
+        self._unopened.extend(polled.assigned)
+        self._open()
+        batches = self._by_shard(polled.batches)
+        self._brokers_down = self._brokers_down and not batches
+        self._deliver(batches, stop)
+        self._commit()
+        self._report()
+        return bool(batches)
+
+    def _take(self, trouble: Trouble) -> None:
+        ends = _ENDS.get(trouble.kind)
+        if ends is not None:
+            place = f"{trouble.where.topic}-{trouble.where.partition}: " if trouble.where else ""
+            raise ends(f"{place}{trouble.detail} ({trouble.kind.value})")
+        if trouble.kind is TroubleKind.BROKERS_DOWN and self._brokers_down:
+            return
+        self._brokers_down |= trouble.kind is TroubleKind.BROKERS_DOWN
+        log.warning("trouble", kind=trouble.kind.value, detail=trouble.detail)
+
+    def _close(self, revoked: Iterable[TopicPartition]) -> None:
+        gone = set(revoked)
+        self._unopened = [partition for partition in self._unopened if partition not in gone]
+        for partition in gone:
+            self._uncommitted.pop(partition, None)
+        for number in {partition.partition for partition in gone}:
+            self.engine.close_shard(number)
+            self._targets.pop(number, None)
+            log.info("shard given up", shard=number)
+
+    def _open(self) -> None:
+        """Start the assigned partitions; tried again at the next step if the broker is away."""
+        if not self._unopened:
+            return
+        try:
+            committed = self._inputs.committed(self._unopened)
+            lows = {p: self._inputs.watermarks(p).low for p in self._unopened}
+            targets = {p: committed.get(p, Committed(lows[p])).offset for p in self._unopened}
+            epochs: dict[int, int] = defaultdict(int)
+            for p in self._unopened:
+                known = _epoch(committed[p].metadata) if p in committed else 0
+                epochs[p.partition] = max(epochs[p.partition], known + 1)
+            # Before anything is written under it: a crash must never use an epoch twice.
+            self._inputs.commit(
+                {p: Committed(targets[p], f"epoch={epochs[p.partition]}") for p in self._unopened}
+            )
+            self._inputs.start(lows)
+        except TransientError as error:
+            log.warning("cannot start partitions yet", detail=str(error))
+            return
+        except GroupMovedError:
+            return
+        for number, epoch in epochs.items():
+            self._open_shard(number, epoch, lows, targets)
+        self._unopened = []
+
+    def _open_shard(
+        self,
+        number: int,
+        epoch: int,
+        lows: dict[TopicPartition, int],
+        targets: dict[TopicPartition, int],
+    ) -> None:
+        mine = {p: low for p, low in lows.items() if p.partition == number}
+        self.engine.open_shard(number, epoch, {(p.topic, p.partition): o for p, o in mine.items()})
+        self._targets[number] = {p: targets[p] for p in mine}
+        behind = sum(max(targets[p] - low, 0) for p, low in mine.items())
+        log.info("shard opened", shard=number, epoch=epoch, events_to_read_again=behind)
+        for p, low in mine.items():
+            if low > 0:
+                log.warning(
+                    "the beginning of the input is gone: the state is rebuilt without it",
+                    topic=p.topic,
+                    partition=p.partition,
+                    lost_offsets=f"0..{low - 1}",
+                )
+
+    def _by_shard(self, batches: Iterable[RawBatch]) -> dict[int, list[RawBatch]]:
+        by_shard: dict[int, list[RawBatch]] = defaultdict(list)
+        for batch in batches:
+            if batch.partition in self.engine.shards:
+                by_shard[batch.partition].append(batch)
+        return by_shard
+
+    def _deliver(self, batches: dict[int, list[RawBatch]], stop: Event) -> None:
+        """Ingest, refit, write, and only then make it the state."""
+        now_ms = self._clock_ms()
+        candidate = self.engine.ingest(batches)
+        rejects = [reject for reject in candidate.rejects if self._is_new(reject)]
+        ready = self._ready(candidate)
+        refit = self.engine.refit(now_ms)
+        if refit:
+            self.engine.apply(refit)
+        due = batches or refit or now_ms - self._emitted_at_ms >= IDLE_EMIT_MS
+        emission = self.engine.emit(now_ms, candidate, shards=ready) if due else None
+        if self._written(rejects, emission, stop):
+            self._settle(candidate, emission, rejects, ready)
+            self._emitted_at_ms = now_ms if due else self._emitted_at_ms
+
+    def _ready(self, candidate: Candidate) -> set[int]:
+        """Return the shards that will have caught up with what was committed before."""
+        for number in [n for n, targets in self._targets.items() if targets]:
+            positions = candidate.shards.get(number, self.engine.shards[number]).positions
+            self._targets[number] = {
+                p: target
+                for p, target in self._targets[number].items()
+                if positions[p.topic, p.partition].next_offset < target
+            }
+        self.status.rebuilding = sum(1 for targets in self._targets.values() if targets)
+        return {number for number, targets in self._targets.items() if not targets}
+
+    def _is_new(self, reject: Reject) -> bool:
+        targets = self._targets[reject.partition]
+        target = targets.get(TopicPartition(reject.topic, reject.partition), 0)
+        return reject.offset >= target
+
+    def _written(self, rejects: list[Reject], emission: Emission | None, stop: Event) -> bool:
+        """Write and wait for the acknowledgement; False if told to stop before it came."""
+        for reject in rejects:
+            key = f"{reject.topic}-{reject.partition}-{reject.offset}".encode()
+            self._outputs.produce(self._route.rejects, None, key, reject_record(reject))
+        for record in emission.records if emission else []:
+            self._outputs.produce(self._route.estimates, None, record.key, record.value)
+        while self._outputs.flush(FLUSH_SECONDS):
+            if stop.is_set():
+                return False
+        return True
+
+    def _settle(
+        self,
+        candidate: Candidate,
+        emission: Emission | None,
+        rejects: list[Reject],
+        ready: set[int],
+    ) -> None:
+        self.engine.apply(candidate)
+        if emission:
+            self.engine.apply(emission)
+            self.status.records += len(emission.records)
+        self.status.accepted += candidate.accepted
+        self.status.events += candidate.accepted + len(candidate.rejects)
+        self.status.rejected.update(reject.reason for reject in rejects)
+        for number in ready & candidate.shards.keys():
+            epoch = f"epoch={self.engine.shards[number].epoch}"
+            for (topic, partition), position in candidate.shards[number].positions.items():
+                self._uncommitted[TopicPartition(topic, partition)] = Committed(
+                    position.next_offset, epoch
+                )
+
+    def _commit(self) -> None:
+        """Commit what was delivered; a broker that is away is asked again at the next step."""
+        if not self._uncommitted:
+            return
+        try:
+            self._inputs.commit(self._uncommitted)
+        except TransientError as error:
+            log.warning("cannot commit yet", detail=str(error))
+        except GroupMovedError as error:
+            log.warning("the group moved on: nothing committed", detail=str(error))
+        else:
+            self._uncommitted = {}
+
+    def _report(self) -> None:
+        now_ms = self._clock_ms()
+        if now_ms - self._reported_at_ms < REPORT_MS:
+            return
+        self._reported_at_ms = now_ms
+        log.info(
+            "working",
+            shards=len(self.engine.shards),
+            rebuilding=self.status.rebuilding,
+            groups=self.engine.groups_count,
+            events=self.status.events,
+            rejected=sum(self.status.rejected.values()),
+            records=self.status.records,
+            refits=self.engine.refits,
+            watermark_ms=self.engine.watermark_ms(),
+        )
+
+    def _leave(self) -> None:
+        self._commit()
+        self._outputs.close()
+        self._inputs.close()
+        log.info("left", events=self.status.events, records=self.status.records)
+
+
+def _epoch(metadata: str) -> int:
+    """Read the epoch out of a commit's metadata, 0 where it has none.
+
+    >>> _epoch("epoch=7"), _epoch("")
+    (7, 0)
+    """
+    name, _, number = metadata.partition("=")
+    return int(number) if name == "epoch" and number.isdecimal() else 0

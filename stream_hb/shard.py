@@ -1,0 +1,213 @@
+"""A shard: partition p of all input topics, with its groups, its memory and its clocks.
+
+A batch makes a :class:`ShardCandidate`; nothing of the shard changes before :meth:`Shard.apply`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from stream_hb.admission import Admission
+from stream_hb.contributions import CONTRIBUTIONS, Happened
+from stream_hb.events.batch import Decoded, Int64s, RawBatch, Reject
+from stream_hb.events.join import Additions, Conversions
+from stream_hb.feeds.emission import Emitted
+from stream_hb.metrics import METRICS
+from stream_hb.settings import EngineSettings
+from stream_hb.statistics.columns import Rows
+from stream_hb.statistics.table import GroupTable, TableChange
+
+Source = tuple[str, int]
+"""(topic, partition)."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a source has been read.
+
+    Attributes
+    ----------
+    next_offset
+        The next offset to read.
+    event_time_ms
+        The newest event time seen; 0 before the first valid event.
+    """
+
+    next_offset: int = 0
+    event_time_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCandidate:
+    """What a shard becomes if the batch is applied.
+
+    Attributes
+    ----------
+    change
+        The rows of the table that the batch touches.
+    additions
+        Visits that convert.
+    positions
+        Where all of the shard's sources then stand.
+    rejects
+        Messages of the batch that could not be used, in offset order per source.
+    accepted
+        Number of events that were used.
+    """
+
+    change: TableChange
+    additions: Additions
+    positions: dict[Source, Position]
+    rejects: list[Reject]
+    accepted: int
+
+
+class Shard:
+    """The state of one shard.
+
+    Parameters
+    ----------
+    number
+        The partition p.
+    epoch
+        Grows when the memory of what was emitted is lost.
+    settings
+        The engine's settings.
+    """
+
+    def __init__(self, number: int, epoch: int, settings: EngineSettings) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.table = GroupTable({name: METRICS[name].statistic for name in settings.methods})
+        self.conversions = Conversions()
+        self.positions: dict[Source, Position] = {}
+        self.emitted = {name: Emitted.zeros(0) for name in settings.methods}
+        self._settings = settings
+
+    def ingest(
+        self, batches: Iterable[tuple[RawBatch, Decoded]], groups_left: int
+    ) -> ShardCandidate:
+        """Work out what the decoded batches change; ``groups_left`` new groups may be made."""
+        admission = Admission(self.table, self._settings, self.number, groups_left)
+        admitted = _Admitted()
+        positions = dict(self.positions)
+        for raw, decoded in batches:
+            admitted.add(admission, raw, decoded)
+            source = (raw.topic, raw.partition)
+            before = positions.get(source, Position())
+            newest = max(before.event_time_ms, _newest_ms(decoded))
+            positions[source] = Position(raw.next_offset, newest)
+        change, additions = self._change(admission, admitted)
+        rejects = admitted.rejects
+        return ShardCandidate(change, additions, positions, rejects, admitted.accepted())
+
+    def _change(self, admission: Admission, admitted: "_Admitted") -> tuple[TableChange, Additions]:
+        visit_rows, visit_times = _flat(admitted.visit_rows), _flat(admitted.visit_times)
+        order_rows, order_times = _flat(admitted.order_rows), _flat(admitted.order_times)
+        rows = np.unique(np.concatenate([visit_rows, order_rows]))
+        converted, additions = self._conversions(admission, admitted, order_rows, order_times)
+        happened = Happened(
+            size=len(rows),
+            visits=np.searchsorted(rows, visit_rows),
+            conversions=np.searchsorted(rows, converted),
+            purchases=np.searchsorted(rows, order_rows),
+            amount_minor=_flat(admitted.amount_minor).astype(np.float64),
+        )
+        statistics = {
+            name: self.table.read(name, rows).merge(CONTRIBUTIONS[name](happened))
+            for name in self.table.metrics
+        }
+        times = self.table.read_event_time_ms(rows)
+        np.maximum.at(times, happened.visits, visit_times)
+        np.maximum.at(times, happened.purchases, order_times)
+        return TableChange(rows, statistics, times, admission.new), additions
+
+    def _conversions(
+        self, admission: Admission, admitted: "_Admitted", rows: Rows, times: Int64s
+    ) -> tuple[Rows, Additions]:
+        """Return the row of every purchase that is its visit's first, and what to remember."""
+        linked = [at for at, visit in enumerate(admitted.visit_ids) if visit is not None]
+        keys, new, known = self.table.keys, admission.new.keys, len(self.table)
+        names = []
+        for at in linked:
+            row = rows[at]
+            chain, store = keys[row] if row < known else new[row - known]
+            names.append(f"{chain}|{store}|{admitted.visit_ids[at]}")
+        first, additions = self.conversions.probe(names, times[linked])
+        return rows[linked][first], additions
+
+    def apply(self, candidate: ShardCandidate) -> None:
+        """Make a candidate the state."""
+        self.table.apply(candidate.change)
+        self.conversions.publish(candidate.additions)
+        self.positions = candidate.positions
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything as plain values and arrays."""
+        return {
+            "number": self.number,
+            "epoch": self.epoch,
+            "table": self.table.snapshot(),
+            "conversions": self.conversions.snapshot(),
+            "positions": [
+                [*source, position.next_offset, position.event_time_ms]
+                for source, position in self.positions.items()
+            ],
+            "emitted": {name: emitted.snapshot() for name, emitted in self.emitted.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become the shard of a :meth:`snapshot`; this one must be new."""
+        self.table.restore(state["table"], self._settings.default_chain)
+        self.conversions.restore(state["conversions"])
+        self.positions = {
+            (topic, partition): Position(*position)
+            for topic, partition, *position in state["positions"]
+        }
+        self.emitted = {name: Emitted(**state["emitted"][name]) for name in self.emitted}
+
+
+class _Admitted:
+    """The events of one candidate that have a row, over all of its sources."""
+
+    def __init__(self) -> None:
+        self.visit_rows: list[Rows] = []
+        self.visit_times: list[Int64s] = []
+        self.order_rows: list[Rows] = []
+        self.order_times: list[Int64s] = []
+        self.amount_minor: list[Int64s] = []
+        self.visit_ids: list[str | None] = []
+        self.rejects: list[Reject] = []
+
+    def add(self, admission: Admission, raw: RawBatch, decoded: Decoded) -> None:
+        """Take one source's decoded batch."""
+        visits, purchases = decoded.visits, decoded.purchases
+        visit_rows, visits_refused = admission.rows(raw, visits)
+        order_rows, orders_refused = admission.rows(raw, purchases)
+        keep = visit_rows >= 0
+        self.visit_rows.append(visit_rows[keep])
+        self.visit_times.append(visits.event_time_ms[keep])
+        keep = order_rows >= 0
+        self.order_rows.append(order_rows[keep])
+        self.order_times.append(purchases.event_time_ms[keep])
+        self.amount_minor.append(purchases.amount_minor[keep])
+        self.visit_ids.extend(v for v, k in zip(purchases.visit_ids, keep, strict=True) if k)
+        rejects = [*decoded.rejects, *visits_refused, *orders_refused]
+        self.rejects.extend(sorted(rejects, key=lambda reject: reject.offset))
+
+    def accepted(self) -> int:
+        """Return the number of events."""
+        return sum(map(len, self.visit_rows)) + sum(map(len, self.order_rows))
+
+
+def _newest_ms(decoded: Decoded) -> int:
+    times = (decoded.visits.event_time_ms, decoded.purchases.event_time_ms)
+    return max(int(column.max(initial=0)) for column in times)
+
+
+def _flat(arrays: Sequence[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -1,0 +1,175 @@
+"""The groups of a shard as columns: one statistic per metric, one row per group."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_hb.statistics.columns import Rows, Statistic
+
+GroupKey = tuple[str, str]
+"""(chain id, store id)."""
+
+Spelling = tuple[str | None, str]
+"""A group key as an event spells it: None stands for the default chain."""
+
+INITIAL_CAPACITY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class NewGroups:
+    """Groups that a batch met first; their rows follow the table's, and are not its own yet.
+
+    Attributes
+    ----------
+    keys
+        The groups in the order of their rows.
+    spellings
+        Every way in which the batch spelt a group that the index does not know.
+    """
+
+    keys: list[GroupKey] = field(default_factory=list)
+    spellings: dict[Spelling, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What a batch makes of the rows that it touches: absolute values, so it is idempotent.
+
+    Attributes
+    ----------
+    rows
+        The touched rows, ascending, without repetition.
+    statistics
+        Their new values by metric.
+    event_time_ms
+        Time of the last event of each touched row.
+    new_groups
+        Groups to append.
+    """
+
+    rows: Rows
+    statistics: dict[str, Statistic]
+    event_time_ms: NDArray[np.int64]
+    new_groups: NewGroups
+
+
+class GroupTable:
+    """Groups as columns; changed only by :meth:`apply`.
+
+    Parameters
+    ----------
+    kinds
+        The statistic of each metric.
+    """
+
+    def __init__(self, kinds: Mapping[str, type[Statistic]]) -> None:
+        self.keys: list[GroupKey] = []
+        self.index: dict[Spelling, int] = {}
+        self.chains: list[str] = []
+        self._kinds = dict(kinds)
+        self._statistics = {name: kind.zeros(INITIAL_CAPACITY) for name, kind in kinds.items()}
+        self._event_time_ms = np.zeros(INITIAL_CAPACITY, dtype=np.int64)
+        self._chain_codes = np.zeros(INITIAL_CAPACITY, dtype=np.int32)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that are kept."""
+        return tuple(self._kinds)
+
+    @property
+    def event_time_ms(self) -> NDArray[np.int64]:
+        """Time of each group's last event."""
+        return self._event_time_ms[: len(self)]
+
+    def statistic(self, metric: str) -> Statistic:
+        """Return the metric's columns, all groups; a view, not to be written to."""
+        return self._statistics[metric].take(slice(len(self)))
+
+    def read(self, metric: str, rows: Rows) -> Statistic:
+        """Return copies of the given rows; rows that the table does not have yet are empty."""
+        known = rows < len(self)
+        if known.all():
+            return self._statistics[metric].take(rows)
+        here = self._statistics[metric].take(rows[known])
+        empty = self._kinds[metric].zeros(int((~known).sum()))
+        order = np.concatenate([np.flatnonzero(known), np.flatnonzero(~known)])
+        return here.concatenate(empty).take(np.argsort(order))
+
+    def read_event_time_ms(self, rows: Rows) -> NDArray[np.int64]:
+        """Return the last event times of the given rows, 0 for rows not in the table yet."""
+        known = rows < len(self)
+        return np.where(known, self._event_time_ms[np.where(known, rows, 0)], 0)
+
+    def rows_of_chain(self, chain: str) -> Rows:
+        """Return the rows of a chain's groups, ascending."""
+        if chain not in self.chains:
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero(self._chain_codes[: len(self)] == self.chains.index(chain))
+
+    def chain_codes_with(self, new: Sequence[GroupKey]) -> tuple[list[str], NDArray[np.int32]]:
+        """Return the chains, and each group's position among them, as if ``new`` were appended."""
+        codes = {chain: code for code, chain in enumerate(self.chains)}
+        for chain, _ in new:
+            codes.setdefault(chain, len(codes))
+        more = np.array([codes[chain] for chain, _ in new], dtype=np.int32)
+        return list(codes), np.concatenate([self._chain_codes[: len(self)], more])
+
+    def apply(self, change: TableChange) -> None:
+        """Make a change the state."""
+        self._append(change.new_groups)
+        for name, values in change.statistics.items():
+            columns = self._statistics[name].columns()
+            for column, new in values.columns().items():
+                columns[column][change.rows] = new
+        self._event_time_ms[change.rows] = change.event_time_ms
+
+    def _append(self, new: NewGroups) -> None:
+        start = len(self)
+        self.chains, codes = self.chain_codes_with(new.keys)
+        self.keys.extend(new.keys)
+        self.index.update(new.spellings)
+        self._grow(len(self))
+        self._chain_codes[start : len(self)] = codes[start:]
+
+    def _grow(self, size: int) -> None:
+        capacity = len(self._event_time_ms)
+        if size <= capacity:
+            return
+        more = max(size, 2 * capacity) - capacity
+        for name, kind in self._kinds.items():
+            self._statistics[name] = self._statistics[name].concatenate(kind.zeros(more))
+        self._event_time_ms = np.concatenate([self._event_time_ms, np.zeros(more, dtype=np.int64)])
+        self._chain_codes = np.concatenate([self._chain_codes, np.zeros(more, dtype=np.int32)])
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything as plain lists and arrays."""
+        return {
+            "keys": list(self.keys),
+            "event_time_ms": self.event_time_ms.copy(),
+            "statistics": {
+                name: {k: v.copy() for k, v in self.statistic(name).columns().items()}
+                for name in self._kinds
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any], default_chain: str) -> None:
+        """Become the table of a :meth:`snapshot`; this one must be empty."""
+        keys: Sequence[GroupKey] = [(chain, store) for chain, store in state["keys"]]
+        spellings: dict[Spelling, int] = dict(zip(keys, range(len(keys)), strict=True))
+        spellings.update(
+            {
+                (None, store): spellings[chain, store]
+                for chain, store in keys
+                if chain == default_chain
+            }
+        )
+        statistics = {name: kind(**state["statistics"][name]) for name, kind in self._kinds.items()}
+        rows = np.arange(len(keys))
+        new = NewGroups(list(keys), spellings)
+        self.apply(TableChange(rows, statistics, state["event_time_ms"], new))
