@@ -20,6 +20,7 @@ import numpy as np
 
 from stream_hb.events.batch import Decoded, Int64s, Purchases, RawBatch, Reject, Visits
 from stream_hb.events.identifiers import (
+    MalformedError,
     StoreKey,
     StoreKeys,
     bad_identifier,
@@ -70,10 +71,6 @@ _NUMBER_PATH = re.compile(r"at `\$\.(\w+)`$")
 _Columns = tuple[Visits, Purchases, list[tuple[int, Fault]]]
 
 
-class _MalformedColumnError(Exception):
-    """Some identifier or currency of a slice is malformed; which one is found event by event."""
-
-
 class Decoder:
     """Decodes batches; remembers store keys and currencies it has seen to be well formed.
 
@@ -100,7 +97,7 @@ class Decoder:
         events = _events(payloads)
         try:
             return self._split(events, start)
-        except _MalformedColumnError:
+        except MalformedError:  # which event it is, is found one by one
             return self._split([_with_good_identifiers(event) for event in events], start)
 
     def _split(self, events: Sequence[Event | Fault], start: int) -> _Columns:
@@ -145,23 +142,20 @@ class Decoder:
     def _store_keys(self, events: Sequence[Visit] | Sequence[Purchase]) -> list[StoreKey]:
         chains = [event.chain_id for event in events]
         stores = [event.store_id for event in events]
-        try:
-            return self._stores.of(chains, stores)
-        except ValueError:
-            raise _MalformedColumnError from None
+        return self._stores.of(chains, stores)
 
     def _checked_currencies(self, purchases: Sequence[Purchase]) -> list[str]:
         currencies = [purchase.currency for purchase in purchases]
         unknown = set(currencies) - self._currencies
         if not all(map(is_currency, unknown)):
-            raise _MalformedColumnError
+            raise MalformedError
         self._currencies |= unknown
         return currencies
 
 
 def _check(identifiers: Iterable[str]) -> None:
     if not only_identifier_characters(identifiers):
-        raise _MalformedColumnError
+        raise MalformedError
 
 
 def _check_experiments(experiments: Sequence[Experiment | None]) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from string import ascii_letters, digits
 
+from stream_hb.errors import StreamHBError
 from stream_hb.events.schema import Event
 
 StoreKey = tuple[str | None, str]
@@ -13,6 +14,10 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _IDENTIFIER_FIELDS = ("store_id", "chain_id", "visit_id", "order_id", "refund_id")
 _EXPERIMENT_FIELDS = ("experiment_id", "arm")
+
+
+class MalformedError(StreamHBError):
+    """Some identifier or currency of a column is malformed."""
 
 
 def only_identifier_characters(texts: Iterable[str]) -> bool:
@@ -76,7 +81,7 @@ class StoreKeys:
         return self._size
 
     def of(self, chains: Sequence[str | None], stores: Sequence[str]) -> list[StoreKey]:
-        """Return (chain, store) of every event; a ValueError where an id is malformed."""
+        """Return (chain, store) of every event; a MalformedError where an id is malformed."""
         if chains and chains.count(chains[0]) == len(chains):
             return list(map(self._chain(chains[0]).__getitem__, stores))
         keys = zip(chains, stores, strict=True)
@@ -86,7 +91,7 @@ class StoreKeys:
         known = self._chains.get(chain)
         if known is None:
             if chain is not None and not is_identifier(chain):
-                raise ValueError(chain)
+                raise MalformedError(chain)
             self._make_room()
             known = self._chains[chain] = _Chain(chain, self._make_room)
         return known
@@ -108,7 +113,7 @@ class _Chain(dict[str, StoreKey]):
 
     def __missing__(self, store: str) -> StoreKey:
         if not is_identifier(store):
-            raise ValueError(store)
+            raise MalformedError(store)
         self._make_room()
         key = self[store] = (self._chain, store)
         return key
