@@ -34,13 +34,14 @@ class Admission:
 
     def rows(self, raw: RawBatch, events: Visits | Purchases) -> tuple[Rows, list[Reject]]:
         """Return the row of every event, ``REFUSED`` for those that are rejected, and these."""
-        found = list(map(self._table.index.get, events.store_keys))
+        keys = events.store_keys
+        found = list(map(self._table.index.get, keys))
         rejects: list[Reject] = []
         if None in found:
             for at, row in enumerate(found):
                 if row is None:
                     place = (raw, int(events.indexes[at]))
-                    found[at] = self._admit(events.store_keys[at], place, rejects)
+                    found[at] = self._admit(keys[at], place, rejects)
         return np.array(found, dtype=np.intp), rejects
 
     def _admit(self, spelling: Spelling, place: tuple[RawBatch, int], rejects: list[Reject]) -> int:

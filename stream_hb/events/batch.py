@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Int64s = NDArray[np.int64]
+StoreKey = tuple[str | None, str]
+"""(chain id, or None for the default chain; store id) as an event spells it."""
+
 T = TypeVar("T")
 
 
@@ -51,8 +54,11 @@ class Visits:
 
     Attributes
     ----------
-    store_keys
-        (chain id, or None where the event names none; store id).
+    store_codes
+        The store of each event: a place in ``known_stores``.
+    known_stores
+        (chain id, or None where the event names none; store id) by code. The decoder appends to
+        it as it meets stores, so as long as it is the same list a code means the same store.
     visit_ids
         Business key of the visit.
     event_time_ms
@@ -61,16 +67,23 @@ class Visits:
         Where in the batch's payloads the event stood.
     """
 
-    store_keys: list[tuple[str | None, str]]
+    store_codes: Int64s
+    known_stores: Sequence[StoreKey]
     visit_ids: list[str]
     event_time_ms: Int64s
     indexes: Int64s
+
+    @property
+    def store_keys(self) -> list[StoreKey]:
+        """The store key of each event, made anew at every call."""
+        return [self.known_stores[code] for code in self.store_codes.tolist()]
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Put the columns of consecutive parts one after the other."""
         return cls(
-            store_keys=_listed(part.store_keys for part in parts),
+            store_codes=_concatenated([part.store_codes for part in parts]),
+            known_stores=parts[0].known_stores if parts else (),
             visit_ids=_listed(part.visit_ids for part in parts),
             event_time_ms=_concatenated([part.event_time_ms for part in parts]),
             indexes=_concatenated([part.indexes for part in parts]),
@@ -83,7 +96,7 @@ class Purchases:
 
     Attributes
     ----------
-    store_keys, event_time_ms, indexes
+    store_codes, known_stores, event_time_ms, indexes
         As in :class:`Visits`.
     visit_ids
         The visit that the purchase belongs to, None where the event names none.
@@ -95,7 +108,8 @@ class Purchases:
         ISO 4217 codes.
     """
 
-    store_keys: list[tuple[str | None, str]]
+    store_codes: Int64s
+    known_stores: Sequence[StoreKey]
     visit_ids: list[str | None]
     order_ids: list[str]
     amount_minor: Int64s
@@ -103,11 +117,17 @@ class Purchases:
     event_time_ms: Int64s
     indexes: Int64s
 
+    @property
+    def store_keys(self) -> list[StoreKey]:
+        """The store key of each event, made anew at every call."""
+        return [self.known_stores[code] for code in self.store_codes.tolist()]
+
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Put the columns of consecutive parts one after the other."""
         return cls(
-            store_keys=_listed(part.store_keys for part in parts),
+            store_codes=_concatenated([part.store_codes for part in parts]),
+            known_stores=parts[0].known_stores if parts else (),
             visit_ids=_listed(part.visit_ids for part in parts),
             order_ids=_listed(part.order_ids for part in parts),
             amount_minor=_concatenated([part.amount_minor for part in parts]),

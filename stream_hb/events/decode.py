@@ -21,8 +21,7 @@ import numpy as np
 from stream_hb.events.batch import Decoded, Int64s, Purchases, RawBatch, Reject, Visits
 from stream_hb.events.identifiers import (
     MalformedError,
-    StoreKey,
-    StoreKeys,
+    StoreCodes,
     bad_identifier,
     is_currency,
     only_identifier_characters,
@@ -45,7 +44,7 @@ PAYLOAD_BYTES = 1 << 20
 DEPTH = 256
 #: Payloads decoded before their structs are freed: what fits the cache gains 1 µs an event.
 SLICE = 1000
-#: Chains and stores remembered as well formed.
+#: Chains and stores after which the next batch begins a new memory of them.
 KNOWN_STORES = 200_000
 
 _decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode
@@ -74,16 +73,19 @@ _Columns = tuple[Visits, Purchases, list[tuple[int, Fault]]]
 class Decoder:
     """Decodes batches; remembers store keys and currencies it has seen to be well formed.
 
-    The memory only saves work: what a batch decodes to does not depend on earlier batches.
+    The memory only saves work: what a batch decodes to does not depend on earlier batches, but
+    for the numbering of the stores.
     """
 
     def __init__(self) -> None:
-        self._stores = StoreKeys(KNOWN_STORES)
+        self._stores = StoreCodes()
         self._currencies: set[str] = set()  # at most 26³
 
     def decode(self, batch: RawBatch) -> Decoded:
         """Take the batch apart into visits, purchases and rejects, each in offset order."""
         visits, purchases, rejects = [], [], []
+        if len(self._stores) >= KNOWN_STORES:
+            self._stores = StoreCodes()
         received = len(batch.payloads)
         for start in range(0, received, SLICE):
             payloads = batch.payloads[start : start + SLICE]
@@ -117,7 +119,8 @@ class Decoder:
         _check(visit_ids)
         _check_experiments([visit.experiment for visit in visits])
         return Visits(
-            store_keys=self._store_keys(visits),
+            store_codes=self._store_codes(visits),
+            known_stores=self._stores.known,
             visit_ids=visit_ids,
             event_time_ms=np.array([visit.event_time_ms for visit in visits], np.int64),
             indexes=indexes,
@@ -130,7 +133,8 @@ class Decoder:
         _check(filter(None, visit_ids))
         _check_experiments([purchase.experiment for purchase in purchases])
         return Purchases(
-            store_keys=self._store_keys(purchases),
+            store_codes=self._store_codes(purchases),
+            known_stores=self._stores.known,
             visit_ids=visit_ids,
             order_ids=order_ids,
             amount_minor=np.array([purchase.amount_minor for purchase in purchases], np.int64),
@@ -139,7 +143,7 @@ class Decoder:
             indexes=indexes,
         )
 
-    def _store_keys(self, events: Sequence[Visit] | Sequence[Purchase]) -> list[StoreKey]:
+    def _store_codes(self, events: Sequence[Visit] | Sequence[Purchase]) -> Int64s:
         chains = [event.chain_id for event in events]
         stores = [event.store_id for event in events]
         return self._stores.of(chains, stores)

@@ -1,13 +1,14 @@
 """The alphabet of identifiers: fast over many at once, exact for one."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from string import ascii_letters, digits
 
-from stream_hb.errors import StreamHBError
-from stream_hb.events.schema import Event
+import numpy as np
 
-StoreKey = tuple[str | None, str]
+from stream_hb.errors import StreamHBError
+from stream_hb.events.batch import Int64s, StoreKey
+from stream_hb.events.schema import Event
 
 _ALPHABET = (ascii_letters + digits + "._:-").encode()
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -64,56 +65,55 @@ def _malformed(text: str, alphabet: str, path: str) -> str:
     return f"Expected characters {alphabet}, got {text!r} - at `$.{path}`"
 
 
-class StoreKeys:
-    """Makes store keys of chain and store ids, each checked when it is first seen.
+class StoreCodes:
+    """Numbers store keys in the order in which they are first seen, each checked then.
 
-    The memory of what was seen only saves work: it is emptied when it holds ``limit`` chains and
-    stores. Meanwhile all events of a store share one tuple.
+    One look-up an event both finds a key well formed and replaces it by a small number; a store's
+    row, or whatever else is kept of it, is then found by number.
+
+    Attributes
+    ----------
+    known
+        The keys by their code; only ever appended to.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
+    def __init__(self) -> None:
+        self.known: list[StoreKey] = []
         self._chains: dict[str | None, _Chain] = {}
 
     def __len__(self) -> int:
         """Return the number of chains and stores remembered."""
-        return self._size
+        return len(self.known) + len(self._chains)
 
-    def of(self, chains: Sequence[str | None], stores: Sequence[str]) -> list[StoreKey]:
-        """Return (chain, store) of every event; a MalformedError where an id is malformed."""
+    def of(self, chains: Sequence[str | None], stores: Sequence[str]) -> Int64s:
+        """Return the code of every event's store; a MalformedError where an id is malformed."""
         if chains and chains.count(chains[0]) == len(chains):
-            return list(map(self._chain(chains[0]).__getitem__, stores))
-        keys = zip(chains, stores, strict=True)
-        return [self._chain(chain)[store] for chain, store in keys]
+            codes = map(self._chain(chains[0]).__getitem__, stores)
+        else:
+            keys = zip(chains, stores, strict=True)
+            codes = (self._chain(chain)[store] for chain, store in keys)  # type: ignore[assignment]
+        return np.fromiter(codes, np.int64, len(stores))
 
     def _chain(self, chain: str | None) -> "_Chain":
         known = self._chains.get(chain)
         if known is None:
             if chain is not None and not is_identifier(chain):
                 raise MalformedError(chain)
-            self._make_room()
-            known = self._chains[chain] = _Chain(chain, self._make_room)
+            known = self._chains[chain] = _Chain(chain, self.known)
         return known
 
-    def _make_room(self) -> None:
-        if self._size >= self._limit:
-            self._chains.clear()
-            self._size = 0
-        self._size += 1
 
+class _Chain(dict[str, int]):
+    """Codes of one chain's stores; a new store is checked and gets the next code."""
 
-class _Chain(dict[str, StoreKey]):
-    """Keys of one chain's stores; a new one is checked."""
-
-    def __init__(self, chain: str | None, make_room: Callable[[], None]) -> None:
+    def __init__(self, chain: str | None, known: list[StoreKey]) -> None:
         super().__init__()
         self._chain = chain
-        self._make_room = make_room
+        self._known = known
 
-    def __missing__(self, store: str) -> StoreKey:
+    def __missing__(self, store: str) -> int:
         if not is_identifier(store):
             raise MalformedError(store)
-        self._make_room()
-        key = self[store] = (self._chain, store)
-        return key
+        code = self[store] = len(self._known)
+        self._known.append((self._chain, store))
+        return code

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stream_hb.events.identifiers import (
     MalformedError,
-    StoreKeys,
+    StoreCodes,
     is_identifier,
     only_identifier_characters,
 )
@@ -17,11 +17,17 @@ def test_many_at_once_are_judged_as_each_alone(texts: list[str]) -> None:
     assert only_identifier_characters(texts) == all(map(is_identifier, texts))
 
 
-def test_events_of_a_store_share_one_key() -> None:
-    keys = StoreKeys(100)
-    (first,) = keys.of(["chain-1"], ["".join(["store-", "01"])])
-    (second,) = keys.of(["chain-1"], ["".join(["store-", "01"])])
-    assert first is second
+def test_a_store_keeps_the_code_it_got_first() -> None:
+    codes = StoreCodes()
+    assert codes.of(["a", "b", "a"], ["s", "s", "t"]).tolist() == [0, 1, 2]
+    assert codes.of(["a", "a"], ["t", "s"]).tolist() == [2, 0]
+    assert codes.known == [("a", "s"), ("b", "s"), ("a", "t")]
+
+
+def test_a_store_without_chain_is_not_a_store_of_a_chain() -> None:
+    codes = StoreCodes()
+    assert codes.of([None], ["s"]).tolist() != codes.of(["a"], ["s"]).tolist()
+    assert codes.known == [(None, "s"), ("a", "s")]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +37,7 @@ def test_events_of_a_store_share_one_key() -> None:
 def test_a_malformed_part_is_an_error_however_often_it_comes(
     chains: list[str | None], stores: list[str]
 ) -> None:
-    keys = StoreKeys(100)
+    codes = StoreCodes()
     for _ in range(2):
         with pytest.raises(MalformedError):
-            keys.of(chains, stores)
+            codes.of(chains, stores)
