@@ -26,7 +26,8 @@ from stream_hb.runtime.client import (
 )
 from stream_hb.runtime.librdkafka_log import QuietLog
 
-ANSWER_SECONDS_MAX = 5.0
+ANSWER_SECONDS_MAX = 3.0
+PROBE_SECONDS_MAX = 1.0
 SEEK_PAUSE_SECONDS = 0.02
 
 _SHARED_SETTINGS = {
@@ -162,6 +163,7 @@ class KafkaInput:
         self._assigned: list[TopicPartition] = []
         self._revoked: list[TopicPartition] = []
         self._troubles: list[Trouble] = []
+        self._brokers_down = False
         self._consumer = ck.Consumer({**settings, "error_cb": self._on_error}, logger=QuietLog())
         self._consumer.subscribe(
             list(topics),
@@ -207,6 +209,7 @@ class KafkaInput:
             for partition, committed in offsets.items()
         ]
         with _translated("commit offsets"):
+            self._wait_for_a_broker()
             _raise_first_error(self._consumer.commit(offsets=wanted, asynchronous=False))
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:
@@ -251,8 +254,15 @@ class KafkaInput:
     def _without_errors(self, messages: list[Message]) -> list[Message]:
         for message in messages:
             if (error := message.error()) is not None:
-                self._troubles.append(_trouble(error, _where(message)))
+                where = _where(message) if message.topic() else None
+                self._troubles.append(_trouble(error, where))
         return [message for message in messages if message.error() is None]
+
+    def _wait_for_a_broker(self) -> None:
+        # A commit takes no timeout: without a broker it lasts as long as a session may (15 s).
+        if self._brokers_down:
+            self._consumer.list_topics(timeout=PROBE_SECONDS_MAX)
+            self._brokers_down = False
 
     def _seek(self, target: ck.TopicPartition, deadline: float) -> None:
         # An assignment takes effect in the client's own thread, a moment after it was given.
@@ -290,6 +300,7 @@ class KafkaInput:
         self._troubles.append(Trouble(TroubleKind.MEMBERSHIP_LOST, detail))
 
     def _on_error(self, error: KafkaError) -> None:
+        self._brokers_down |= error.code() == KafkaError._ALL_BROKERS_DOWN
         self._troubles.append(_trouble(error))
 
     @contextmanager
