@@ -16,6 +16,10 @@ from stream_hb.statistics.columns import Floats, Statistic
 
 # What a person still reads; all the rest is in --json.
 _ROWS_SHOWN = 200
+_ROWS_AT_ONCE = 10_000
+
+# Made once: json.dumps would make an encoder for every row.
+_dumps = json.JSONEncoder(allow_nan=False).encode
 
 _NEW_GROUP = ("estimate", "sd", "interval")
 
@@ -91,13 +95,17 @@ def print_pools(pools: Sequence[FittedPool]) -> None:
         _print_pool(pools[0])
     else:
         _print_side_by_side(pools)
+    remarks: dict[str, list[str]] = {}
     for pool in pools:
         for remark in _remarks(pool.fit):
-            note(f"{pool.fit.method}: {remark}")
+            remarks.setdefault(remark, []).append(pool.fit.method)
+    for remark, methods in remarks.items():
+        note(f"{', '.join(methods)}: {remark}")
 
 
 def _print_pool(pool: FittedPool) -> None:
-    print(f"{pool.family}, {pool.fit.method}: {_counted(pool.fit.groups_count, 'group')}")
+    count = _counted(pool.fit.groups_count, "group")
+    print(f"{pool.family}, {pool.fit.method}: {count}, hyperparameters taken as known (plug-in)")
     print(_parameters(pool))
     interval, tail = f"{100 * pool.level:.4g} % interval", pool.probability_above
     beyond = [] if tail is None else [f"P(> {pool.above:.4g})"]
@@ -158,7 +166,8 @@ def print_pools_json(pools: Sequence[FittedPool]) -> None:
     else:
         print(f'{{"family": "{pools[0].family}", "method": "all", "fits": [')
         for place, pool in enumerate(pools):
-            sys.stdout.writelines((", " if place else "", *_json(pool)))
+            sys.stdout.write(", " if place else "")
+            sys.stdout.writelines(_json(pool))
         sys.stdout.write("]}")
     print()
 
@@ -193,25 +202,28 @@ def _groups(pool: FittedPool) -> Iterator[dict[str, Any]]:
     if pool.probability_above is None:
         yield from ({"group": name, **group} for name, group in groups)
     else:
-        for (name, group), tail in zip(groups, pool.probability_above.tolist(), strict=True):
+        tails = _rows(pool.probability_above)
+        for (name, group), (tail,) in zip(groups, tails, strict=True):
             yield {"group": name, **group, "probability_above": tail}
 
 
 def _estimates(posterior: Posterior) -> Iterator[dict[str, Any]]:
     columns = (posterior.raw, posterior.mean, posterior.sd, posterior.lo, posterior.hi)
-    for row in zip(*(column.tolist() for column in (*columns, posterior.weight)), strict=True):
-        raw, mean, sd, lo, hi, weight = map(exact, row)
+    for raw, mean, sd, lo, hi, weight in _rows(*columns, posterior.weight):
         yield {
-            "raw": raw,
-            "estimate": mean,
-            "sd": sd,
-            "interval": [lo, hi],
-            "shrinkage_weight": weight,
+            "raw": exact(raw),
+            "estimate": exact(mean),
+            "sd": exact(sd),
+            "interval": [exact(lo), exact(hi)],
+            "shrinkage_weight": exact(weight),
         }
 
 
-def _dumps(value: Any) -> str:
-    return json.dumps(value, allow_nan=False)
+def _rows(*columns: Floats) -> Iterator[tuple[float, ...]]:
+    """Yield the columns' rows as Python's floats, a slice at a time to keep them few."""
+    for start in range(0, len(columns[0]), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        yield from zip(*(column[rows].tolist() for column in columns), strict=True)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -30,16 +30,17 @@ def print_table(table: "Table") -> None:
     console.print(table)
 
 
-def new_table(*columns: str) -> "Table":
-    """Return an empty table: names to the left, numbers to the right."""
+def new_table(*columns: str, names: int = 1) -> "Table":
+    """Return an empty table: the first columns, ``names``, to the left, numbers to the right."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, column in enumerate(columns):
-        table.add_column(
-            column, justify="right" if place else "left", overflow="fold", no_wrap=place > 0
-        )
+        if place < names:
+            table.add_column(column, justify="left", overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     return table
 
 

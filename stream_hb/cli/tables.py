@@ -74,8 +74,9 @@ class TableReader:
         cells = [(place, column.append) for place, column in zip(at_columns, numbers, strict=True)]
         for row in self._complete_rows():
             name = row[at_group].strip()
-            if name in names or not name:
-                self._fail(f"column 'group': {name!r} a second time" if name else "no group name")
+            if not name or name in names:
+                fault = f"{name!r} a second time" if name else "no group name"
+                self._fail(f"column 'group': {fault}")
             names[name] = None
             lines.append(self._rows.line_num)
             for place, append in cells:
@@ -86,8 +87,8 @@ class TableReader:
         return Table(self.source, list(names), arrays, np.frombuffer(lines, dtype=np.int64))
 
     def _read_header(self) -> list[str]:
-        header = [name.strip() for name in next(self._next_rows(), [])]
-        if not any(header):
+        header = [name.strip() for name in next(filter(None, self._next_rows()), [])]
+        if not header:
             raise TableError(f"{self.source}: is empty; its first line should name the columns")
         twice = sorted({name for name in header if header.count(name) > 1})
         if twice:

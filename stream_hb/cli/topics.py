@@ -71,7 +71,7 @@ def print_topics(states: "Sequence[TopicState]") -> None:
     """Print what the broker has, a line a topic."""
     from stream_hb.cli.output import new_table, print_table
 
-    table = new_table("topic", "used for", "partitions", "cleanup.policy")
+    table = new_table("topic", "used for", "partitions", "cleanup.policy", names=2)
     for state in states:
         policy = state.settings.get("cleanup.policy", "-")
         partitions = str(state.partitions) if state.partitions else "missing"

@@ -1,0 +1,58 @@
+"""``stream-hb check``."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stream_hb.config import Config, load_config
+from tests.cli.running import run
+
+EXAMPLE = str(Path(__file__).parents[2] / "config" / "chain.yaml")
+
+
+def test_what_is_printed_is_the_configuration_again(tmp_path: Path) -> None:
+    ran = run("check", EXAMPLE)
+    assert (ran.code, ran.err) == (0, "")
+    again = tmp_path / "again.yaml"
+    again.write_text(ran.out, encoding="utf-8")
+    assert load_config(again, {}) == load_config(EXAMPLE, {})
+
+
+def test_defaults_and_the_environment_are_in_what_is_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STREAM_HB__REFIT__EVERY_SECONDS", "7")
+    config = run("check", EXAMPLE, "--json").json["config"]
+    assert config["refit"] == {"every_seconds": 7.0, "min_change": Config().refit.min_change}
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_secrets_are_masked(tmp_path: Path, options: list[str]) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text("kafka: {client: {sasl.password: hunter2}}", encoding="utf-8")
+    ran = run("check", str(path), *options)
+    assert "hunter2" not in ran.out + ran.err
+    assert "*****" in ran.out
+    assert "sasl.password" in ran.out
+
+
+def test_every_problem_is_told_at_once_with_exit_code_2(tmp_path: Path) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text("refti: {}\nkafka: {group: x}\nlevel: 1\n", encoding="utf-8")
+    ran = run("check", str(path))
+    assert (ran.code, ran.out) == (2, "")
+    first, *problems = ran.err.splitlines()
+    assert first == f"error: {path}: 3 problems"
+    assert len(problems) == 3
+
+
+def test_an_empty_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "chain.yaml"
+    path.touch()
+    ran = run("check", str(path))
+    assert ran == (2, "", f"error: {path}: is empty; start from config/chain.yaml\n")
+
+
+def test_the_yaml_is_plain_yaml() -> None:
+    assert yaml.safe_load(run("check", EXAMPLE).out)["topics"]["inputs"] == ["visits", "purchases"]
