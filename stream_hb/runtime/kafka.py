@@ -65,7 +65,6 @@ _PRODUCER_SETTINGS = {
 }
 
 _KINDS = {
-    KafkaError._ALL_BROKERS_DOWN: TroubleKind.BROKERS_DOWN,
     KafkaError._MAX_POLL_EXCEEDED: TroubleKind.MEMBERSHIP_LOST,
     KafkaError._AUTO_OFFSET_RESET: TroubleKind.OFFSET_LOST,
     KafkaError.OFFSET_OUT_OF_RANGE: TroubleKind.OFFSET_LOST,
@@ -77,9 +76,9 @@ _KINDS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
     KafkaError.GROUP_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
-    KafkaError.FENCED_INSTANCE_ID: TroubleKind.FENCED,
-    KafkaError._FENCED: TroubleKind.FENCED,
 }
+
+_UNREACHABLE = {KafkaError._TRANSPORT, KafkaError._RESOLVE}
 
 _GROUP_MOVED = {
     KafkaError.ILLEGAL_GENERATION,
@@ -164,6 +163,7 @@ class KafkaInput:
         self._revoked: list[TopicPartition] = []
         self._troubles: list[Trouble] = []
         self._brokers_down = False
+        self._unreachable = "all brokers are down"
         self._consumer = ck.Consumer({**settings, "error_cb": self._on_error}, logger=QuietLog())
         self._consumer.subscribe(
             list(topics),
@@ -177,6 +177,8 @@ class KafkaInput:
         messages = self._consume(messages_max, timeout_seconds)
         if any(map(Message.error, messages)):
             messages = self._without_errors(messages)
+        if messages:
+            self._brokers_down = False
         # A partition that was revoked during this poll may have been assigned again, from where
         # it is to be started anew: what came before is not to be used either way.
         usable = self._owned.difference(self._revoked, self._assigned)
@@ -300,8 +302,14 @@ class KafkaInput:
         self._troubles.append(Trouble(TroubleKind.MEMBERSHIP_LOST, detail))
 
     def _on_error(self, error: KafkaError) -> None:
-        self._brokers_down |= error.code() == KafkaError._ALL_BROKERS_DOWN
-        self._troubles.append(_trouble(error))
+        # While the brokers are down these come twenty times a second: once is enough.
+        if error.code() in _UNREACHABLE:
+            self._unreachable = error.str()
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._troubles.append(_trouble(error))
+        elif not self._brokers_down:
+            self._brokers_down = True
+            self._troubles.append(Trouble(TroubleKind.BROKERS_DOWN, self._unreachable))
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -430,8 +438,14 @@ def _from_the_beginning(partitions: Iterable[ck.TopicPartition]) -> list[ck.Topi
 
 
 def _trouble(error: KafkaError, where: TopicPartition | None = None) -> Trouble:
-    other = TroubleKind.FATAL if error.fatal() else TroubleKind.OTHER
-    return Trouble(_KINDS.get(error.code(), other), error.str(), where)
+    return Trouble(_kind(error), error.str(), where)
+
+
+def _kind(error: KafkaError) -> TroubleKind:
+    if error.fatal() or error.code() == KafkaError._FATAL:
+        # Only the text tells which fatal error it was.
+        return TroubleKind.FENCED if "fenced" in error.str() else TroubleKind.FATAL
+    return _KINDS.get(error.code(), TroubleKind.OTHER)
 
 
 def _raise_first_error(partitions: Iterable[ck.TopicPartition]) -> None:

@@ -20,6 +20,7 @@ from stream_hb.runtime.librdkafka_log import QuietLog
 log = logging.getLogger("stream_hb.topics")
 
 ANSWER_SECONDS_MAX = 10.0
+SETTINGS_SECONDS_MAX = 3.0
 PARTITIONS = 4
 TOMBSTONE_MS_MIN = 24 * 60 * 60 * 1000
 
@@ -92,15 +93,16 @@ def inspect_topics(
     bootstrap_servers: str,
     needs: Sequence[TopicNeed],
     client_settings: Mapping[str, Any] | None = None,
+    answer_seconds_max: float = ANSWER_SECONDS_MAX,
 ) -> list[TopicState]:
     """Ask the broker what it has of the topics needed.
 
     Raises
     ------
     BrokerError
-        If none answers within ten seconds.
+        If none answers in time.
     """
-    admin = _Admin(bootstrap_servers, client_settings)
+    admin = _Admin(bootstrap_servers, client_settings, answer_seconds_max)
     topics = admin.metadata().topics
     present = [need.name for need in needs if need.name in topics]
     settings = admin.settings(present)
@@ -195,8 +197,14 @@ def _wrong_settings(state: TopicState) -> list[str]:
 class _Admin:
     """The broker's administration, its failures said in our words."""
 
-    def __init__(self, bootstrap_servers: str, settings: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        settings: Mapping[str, Any] | None,
+        answer_seconds_max: float = ANSWER_SECONDS_MAX,
+    ) -> None:
         self._servers = bootstrap_servers
+        self._answer_seconds_max = answer_seconds_max
         self._last_error = ""
         effective: dict[str, Any] = {
             **(settings or {}),
@@ -207,12 +215,12 @@ class _Admin:
 
     def metadata(self) -> ClusterMetadata:
         try:
-            return self._client.list_topics(timeout=ANSWER_SECONDS_MAX)
+            return self._client.list_topics(timeout=self._answer_seconds_max)
         except KafkaException as exception:
             self._client.poll(0)  # lets the client say what it had met
             why = f": {self._last_error}" if self._last_error else ""
             raise BrokerError(
-                f"no Kafka broker answers at {self._servers} within {ANSWER_SECONDS_MAX:.0f} s"
+                f"no Kafka broker answers at {self._servers} within {self._answer_seconds_max:g} s"
                 f"{why}\nIs it running, and is kafka.bootstrap_servers right?"
             ) from exception
 
@@ -220,7 +228,7 @@ class _Admin:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics]
         if not resources:
             return {}
-        asked = self._client.describe_configs(resources, request_timeout=ANSWER_SECONDS_MAX)
+        asked = self._client.describe_configs(resources, request_timeout=SETTINGS_SECONDS_MAX)
         return {
             resource.name: {name: entry.value for name, entry in answer.items()}
             for resource, future in asked.items()
