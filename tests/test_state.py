@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from stream_hb import state
+from stream_hb.errors import SnapshotError
+from stream_hb.metrics import METRICS
+from stream_hb.models.family import Fit
+from stream_hb.models.normal import NormalHyper
+from stream_hb.refit import PoolFit
+
+
+def test_values_and_arrays_come_back() -> None:
+    arrays = {
+        "times": np.array([1, 2**62]),
+        "means": np.array([0.1, np.inf, -0.0]),
+        "hashes": np.array([2**64 - 1], np.uint64),
+        "none": np.empty(0),
+    }
+    back = state.decode(state.encode({"number": 3, "names": ["a", "ü"], **arrays}))
+    assert (back["number"], back["names"]) == (3, ["a", "ü"])
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        assert back[name].tobytes() == array.tobytes()
+
+
+def test_restored_arrays_can_be_written_to() -> None:
+    back = state.decode(state.encode({"column": np.zeros(2)}))
+    back["column"][0] = 1.0
+    assert back["column"].tolist() == [1, 0]
+
+
+def test_a_fit_comes_back_with_its_infinities() -> None:
+    hyper = NormalHyper(mu=8.1, tau2=0.0, se_mu=float("inf"), sigma2=None)
+    fit = Fit("reml", hyper, float("-inf"), True, False, True, 7, 12)
+    pool_fit = PoolFit(3, 1_700_000_000_000, fit, 99.0)
+    values = state.decode(state.encode({"pools": [pool_fit]}))["pools"][0]
+    assert state.pool_fit("log_order_value", values) == pool_fit
+    assert METRICS["log_order_value"].hyper is NormalHyper
+
+
+def test_what_no_snapshot_holds_is_refused() -> None:
+    with pytest.raises(TypeError, match="object"):
+        state.encode({"x": object()})
+
+
+def test_another_version_is_refused_by_its_number() -> None:
+    other = state.encode({"x": 1}).replace(b"\xa7version\x01", b"\xa7version\x63")
+    with pytest.raises(SnapshotError, match="99"):
+        state.decode(other)
