@@ -1,5 +1,6 @@
 """The command line: one small file a command, each importing what it needs when it is called."""
 
+import io
 import os
 import sys
 import traceback
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot write is no bug
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # Without standalone mode typer hands its errors over instead of printing boxes.
         code = get_command(app).main(given or ["--help"], "stream-hb", standalone_mode=False)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+_NAME_WIDTH_MIN = 12
+
 
 def note(text: str) -> None:
     """Print a remark for the person who waits, out of the result's way."""
@@ -20,13 +22,17 @@ def print_json(value: Any) -> None:
 
 
 def print_table(table: "Table") -> None:
-    """Print a table; a pipe has no width, so that nothing is cut off or folded in it."""
+    """Print a table: all of it in a pipe; on a narrow terminal the first column folds."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000
-        console.width = console.measure(table).maximum
+    shown = console.width
+    console.width = 10_000  # a console measures nothing that is wider than itself
+    if console.is_terminal and console.measure(table).maximum > shown:
+        name = table.columns[0]
+        name.max_width = _NAME_WIDTH_MIN
+        name.max_width += max(0, shown - console.measure(table).maximum)
+    console.width = console.measure(table).maximum
     console.print(table)
 
 

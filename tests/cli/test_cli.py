@@ -109,6 +109,19 @@ def test_the_programs_errors_go_to_standard_error_without_colour() -> None:
     assert done.stderr == "error: nowhere.yaml: cannot be read: No such file or directory\n"
 
 
+def test_a_name_that_the_terminal_cannot_write_is_escaped() -> None:
+    done = subprocess.run(
+        (*PROGRAM, "fit", "-"),
+        input="group,successes,trials\nKöln,1,20\n".encode(),
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0
+    assert rb"K\xf6ln" in done.stdout
+
+
 def test_an_interrupt_ends_quietly_with_130(tmp_path: Path) -> None:
     pipe = tmp_path / "table.csv"
     os.mkfifo(pipe)
