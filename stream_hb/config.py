@@ -348,7 +348,7 @@ class _Loader(yaml.SafeLoader):
 def _explain_yaml(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     # What follows a quotation mark is the user's text, which may be a password.
-    problem = (getattr(error, "problem", None) or "it cannot be parsed").split("'")[0].strip()
+    problem = re.sub("'.*", "…", getattr(error, "problem", None) or "it cannot be parsed")
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     return f"is not valid YAML: {where}{problem}"
 
