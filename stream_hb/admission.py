@@ -1,8 +1,10 @@
 """From store keys to rows: which group an event belongs to, and whether it may make a new one."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from stream_hb.events.batch import Purchases, RawBatch, Reject, Visits
+from stream_hb.events.batch import Int64s, Purchases, RawBatch, Reject, Visits
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.columns import Rows
 from stream_hb.statistics.table import GroupTable, NewGroups, Spelling
@@ -10,13 +12,48 @@ from stream_hb.statistics.table import GroupTable, NewGroups, Spelling
 REFUSED = -1
 
 
+class RowsByCode:
+    """The table's rows by the decoder's store codes: one gather in place of a look-up an event.
+
+    A memory of what the table's index says, not a state of its own: it may be forgotten.
+
+    Parameters
+    ----------
+    table
+        The shard's groups.
+    """
+
+    def __init__(self, table: GroupTable) -> None:
+        self._table = table
+        self._known: Sequence[Spelling] = ()
+        self._rows = np.empty(0, dtype=np.intp)
+
+    def of(self, codes: Int64s, known: Sequence[Spelling]) -> Rows:
+        """Return the row of every code, ``REFUSED`` where the table has none."""
+        self._make_room(known)
+        rows = self._rows[codes]
+        missing = rows < 0
+        if missing.any():
+            for code in np.unique(codes[missing]).tolist():
+                self._rows[code] = self._table.index.get(known[code], REFUSED)
+            rows = self._rows[codes]
+        return rows
+
+    def _make_room(self, known: Sequence[Spelling]) -> None:
+        if known is not self._known:
+            self._known, self._rows = known, np.empty(0, dtype=np.intp)
+        if len(known) > len(self._rows):
+            more = max(2 * len(self._rows), len(known)) - len(self._rows)
+            self._rows = np.concatenate([self._rows, np.full(more, REFUSED)])
+
+
 class Admission:
     """Gives every event of one candidate its row; changes nothing of the table.
 
     Parameters
     ----------
-    table, settings
-        The shard's groups and the engine's settings.
+    table, rows, settings
+        The shard's groups, their rows by code, and the engine's settings.
     partition
         The shard's number, which a store may have to hash to.
     groups_left
@@ -24,25 +61,28 @@ class Admission:
     """
 
     def __init__(
-        self, table: GroupTable, settings: EngineSettings, partition: int, groups_left: int
+        self,
+        table: GroupTable,
+        rows: RowsByCode,
+        settings: EngineSettings,
+        partition: int,
+        groups_left: int,
     ) -> None:
         self.new = NewGroups()
         self._table = table
+        self._rows = rows
         self._settings = settings
         self._partition = partition
         self._groups_left = groups_left
 
     def rows(self, raw: RawBatch, events: Visits | Purchases) -> tuple[Rows, list[Reject]]:
         """Return the row of every event, ``REFUSED`` for those that are rejected, and these."""
-        keys = events.store_keys
-        found = list(map(self._table.index.get, keys))
+        rows = self._rows.of(events.store_codes, events.known_stores)
         rejects: list[Reject] = []
-        if None in found:
-            for at, row in enumerate(found):
-                if row is None:
-                    place = (raw, int(events.indexes[at]))
-                    found[at] = self._admit(keys[at], place, rejects)
-        return np.array(found, dtype=np.intp), rejects
+        for at in np.flatnonzero(rows < 0).tolist():
+            spelling = events.known_stores[events.store_codes[at]]
+            rows[at] = self._admit(spelling, (raw, int(events.indexes[at])), rejects)
+        return rows, rejects
 
     def _admit(self, spelling: Spelling, place: tuple[RawBatch, int], rejects: list[Reject]) -> int:
         row = self.new.spellings.get(spelling)

@@ -40,12 +40,15 @@ class Emission:
         For the estimates topic, in the order to be written.
     updates
         The memory of what was emitted.
+    shards
+        The shards that were looked at.
     screened
         Pools whose groups have all been compared with their newest hyperparameters.
     """
 
     records: list[OutRecord]
     updates: list[MemoryUpdate]
+    shards: frozenset[int]
     screened: frozenset[Pool]
 
 
@@ -94,7 +97,7 @@ def emit_shard(
 
 def _considered(view: "_View", metric: str, beating: Rows, moment: Moment) -> Rows:
     """Return the rows that may be worth a record."""
-    if moment.everything:
+    if moment.everything or view.shard.unscreened:
         return np.arange(len(view.chain_codes))
     considered = np.zeros(len(view.chain_codes), dtype=bool)
     considered[view.touched] = True

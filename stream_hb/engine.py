@@ -12,6 +12,7 @@ from typing import Any
 
 from stream_hb import state
 from stream_hb.emitter import Emission, Moment, emit_shard
+from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.events.decode import Decoder
 from stream_hb.refit import Pool, PoolFit, Refit, refit
@@ -99,9 +100,9 @@ class Engine:
         return Candidate(made)
 
     def refit(self, now_ms: int, *, force: bool = False) -> Refit | None:
-        """Refit the pools whose data changed enough; None before the next refit is due."""
+        """Refit the pools whose data changed enough; None before it is due, or without groups."""
         due_ms = (self.refitted_at_ms or 0) + self.settings.refit_every_ms
-        if now_ms < due_ms and not force:
+        if not self.groups_count or (now_ms < due_ms and not force):
             return None
         version = self.refits + 1
         return refit(self.shards.values(), self.pools, self.settings, version, now_ms)
@@ -131,14 +132,15 @@ class Engine:
         watermark_ms = self.watermark_ms(candidate)
         flags = self._flags(now_ms, watermark_ms)
         moment = Moment(now_ms, watermark_ms, self.pools, self._unscreened, everything, flags)
+        chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
         parts = [
             part
-            for shard in self.shards.values()
-            if shards is None or shard.number in shards
+            for shard in chosen.values()
             for part in emit_shard(shard, candidates.get(shard.number), moment, self.settings)
         ]
         records = list(flatten.from_iterable(records for records, _ in parts))
-        return Emission(records, [update for _, update in parts], self._unscreened)
+        updates = [update for _, update in parts]
+        return Emission(records, updates, frozenset(chosen), self._unscreened)
 
     def watermark_ms(self, candidate: Candidate | None = None) -> int:
         """Return the event time up to which every source was read, less the lateness."""
@@ -185,6 +187,8 @@ class Engine:
         for update in emission.updates:
             emitted = self.shards[update.shard].emitted
             emitted[update.metric] = emitted[update.metric].put(update.rows, update.emitted)
+        for number in emission.shards:
+            self.shards[number].unscreened = False
         self._unscreened -= emission.screened
 
     def snapshot(self) -> bytes:
@@ -194,6 +198,9 @@ class Engine:
     def restore(self, snapshot: bytes) -> None:
         """Become the engine that made the snapshot; this one must be new."""
         values = state.decode(snapshot)
+        kept = sorted(values["metrics"])
+        if kept != sorted(self.settings.methods):
+            raise SnapshotError(f"the snapshot is of other metrics: {', '.join(kept)}")
         for shard in values["shards"]:
             self.open_shard(shard["number"], shard["epoch"])
             self.shards[shard["number"]].restore(shard)
@@ -206,6 +213,7 @@ class Engine:
 
     def _state(self) -> dict[str, Any]:
         return {
+            "metrics": list(self.settings.methods),
             "shards": [shard.snapshot() for shard in self.shards.values()],
             "pools": [[*pool, fit] for pool, fit in self.pools.items()],
             "refits": self.refits,

@@ -64,10 +64,13 @@ class Metric:
         """Return the statistic as the model may see it.
 
         A purchase can arrive before its visit; until it comes the visit is implied, or a
-        Beta-Binomial would be told of more successes than trials.
+        Beta-Binomial would be told of more successes than trials. Orders of a group without any
+        visit say nothing of a rate, or a Gamma-Poisson would be told of events in no exposure.
         """
         if isinstance(groups, Counts):
             return Counts(groups.successes, np.maximum(groups.trials, groups.successes))
+        if isinstance(groups, Exposure):
+            return Exposure(np.where(groups.exposure > 0, groups.events, 0.0), groups.exposure)
         return groups
 
 

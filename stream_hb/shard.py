@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stream_hb.admission import Admission
+from stream_hb.admission import Admission, RowsByCode
 from stream_hb.contributions import CONTRIBUTIONS, Happened
 from stream_hb.events.batch import Decoded, Int64s, RawBatch, Reject
 from stream_hb.events.join import Additions, Conversions
@@ -77,6 +77,11 @@ class Shard:
         Grows when the memory of what was emitted is lost.
     settings
         The engine's settings.
+
+    Attributes
+    ----------
+    unscreened
+        A batch was applied whose changes no emission has looked at yet.
     """
 
     def __init__(self, number: int, epoch: int, settings: EngineSettings) -> None:
@@ -86,13 +91,15 @@ class Shard:
         self.conversions = Conversions()
         self.positions: dict[Source, Position] = {}
         self.emitted = {name: Emitted.zeros(0) for name in settings.methods}
+        self.unscreened = False
         self._settings = settings
+        self._rows = RowsByCode(self.table)
 
     def ingest(
         self, batches: Iterable[tuple[RawBatch, Decoded]], groups_left: int
     ) -> ShardCandidate:
         """Work out what the decoded batches change; ``groups_left`` new groups may be made."""
-        admission = Admission(self.table, self._settings, self.number, groups_left)
+        admission = Admission(self.table, self._rows, self._settings, self.number, groups_left)
         admitted = _Admitted()
         positions = dict(self.positions)
         for raw, decoded in batches:
@@ -108,13 +115,14 @@ class Shard:
     def _change(self, admission: Admission, admitted: "_Admitted") -> tuple[TableChange, Additions]:
         visit_rows, visit_times = _flat(admitted.visit_rows), _flat(admitted.visit_times)
         order_rows, order_times = _flat(admitted.order_rows), _flat(admitted.order_times)
-        rows = np.unique(np.concatenate([visit_rows, order_rows]))
+        size = len(self.table) + len(admission.new.keys)
+        rows, place = _touched(size, visit_rows, order_rows)
         converted, additions = self._conversions(admission, admitted, order_rows, order_times)
         happened = Happened(
             size=len(rows),
-            visits=np.searchsorted(rows, visit_rows),
-            conversions=np.searchsorted(rows, converted),
-            purchases=np.searchsorted(rows, order_rows),
+            visits=place[visit_rows],
+            conversions=place[converted],
+            purchases=place[order_rows],
             amount_minor=_flat(admitted.amount_minor).astype(np.float64),
         )
         statistics = {
@@ -145,12 +153,14 @@ class Shard:
         self.table.apply(candidate.change)
         self.conversions.publish(candidate.additions)
         self.positions = candidate.positions
+        self.unscreened = True
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain values and arrays."""
         return {
             "number": self.number,
             "epoch": self.epoch,
+            "unscreened": self.unscreened,
             "table": self.table.snapshot(),
             "conversions": self.conversions.snapshot(),
             "positions": [
@@ -163,6 +173,7 @@ class Shard:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become the shard of a :meth:`snapshot`; this one must be new."""
         self.table.restore(state["table"], self._settings.default_chain)
+        self.unscreened = state["unscreened"]
         self.conversions.restore(state["conversions"])
         self.positions = {
             (topic, partition): Position(*position)
@@ -207,6 +218,17 @@ class _Admitted:
 def _newest_ms(decoded: Decoded) -> int:
     times = (decoded.visits.event_time_ms, decoded.purchases.event_time_ms)
     return max(int(column.max(initial=0)) for column in times)
+
+
+def _touched(size: int, *columns: Rows) -> tuple[Rows, Rows]:
+    """Return the distinct rows, ascending, and for each of them (by row) its place among these."""
+    mark = np.zeros(size, dtype=bool)
+    for rows in columns:
+        mark[rows] = True
+    touched = np.flatnonzero(mark)
+    place = np.empty(size, dtype=np.intp)
+    place[touched] = np.arange(len(touched))
+    return touched, place
 
 
 def _flat(arrays: Sequence[Any]) -> Any:

@@ -21,9 +21,11 @@ def encode(values: dict[str, Any]) -> bytes:
 def decode(snapshot: bytes) -> dict[str, Any]:
     """Read a snapshot; refuses one of another version."""
     try:
-        values: dict[str, Any] = _decoder.decode(snapshot)
+        values = _decoder.decode(snapshot)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"not a snapshot: {error}") from error
+    if not isinstance(values, dict):
+        raise SnapshotError(f"not a snapshot, but a {type(values).__name__}")
     if values.get("version") != VERSION:
         raise SnapshotError(f"snapshot version {values.get('version')!r}, expected {VERSION}")
     return values

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from string import ascii_letters, digits
 
+from operator import getitem
+
 import numpy as np
 
 from stream_hb.errors import StreamHBError
@@ -79,7 +81,7 @@ class StoreCodes:
 
     def __init__(self) -> None:
         self.known: list[StoreKey] = []
-        self._chains: dict[str | None, _Chain] = {}
+        self._chains = _Chains(self.known)
 
     def __len__(self) -> int:
         """Return the number of chains and stores remembered."""
@@ -87,20 +89,22 @@ class StoreCodes:
 
     def of(self, chains: Sequence[str | None], stores: Sequence[str]) -> Int64s:
         """Return the code of every event's store; a MalformedError where an id is malformed."""
-        if chains and chains.count(chains[0]) == len(chains):
-            codes = map(self._chain(chains[0]).__getitem__, stores)
-        else:
-            keys = zip(chains, stores, strict=True)
-            codes = (self._chain(chain)[store] for chain, store in keys)  # type: ignore[assignment]
+        codes = map(getitem, map(self._chains.__getitem__, chains), stores)
         return np.fromiter(codes, np.int64, len(stores))
 
-    def _chain(self, chain: str | None) -> "_Chain":
-        known = self._chains.get(chain)
-        if known is None:
-            if chain is not None and not is_identifier(chain):
-                raise MalformedError(chain)
-            known = self._chains[chain] = _Chain(chain, self.known)
-        return known
+
+class _Chains(dict[str | None, "_Chain"]):
+    """The stores of every chain; a new chain is checked."""
+
+    def __init__(self, known: list[StoreKey]) -> None:
+        super().__init__()
+        self._known = known
+
+    def __missing__(self, chain: str | None) -> "_Chain":
+        if chain is not None and not is_identifier(chain):
+            raise MalformedError(chain)
+        stores = self[chain] = _Chain(chain, self._known)
+        return stores
 
 
 class _Chain(dict[str, int]):

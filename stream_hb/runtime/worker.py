@@ -10,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain as flatten
 from threading import Event
 
 import structlog
@@ -32,7 +33,8 @@ from stream_hb.runtime.client import (
 from stream_hb.runtime.quiet import quiet_collector
 
 POLL_SECONDS = 0.05
-IDLE_EMIT_MS = 1_000
+EMIT_MS = 1_000
+"""Time between two emissions while the worker is behind or idle."""
 REPORT_MS = 10_000
 FLUSH_SECONDS = 1.0
 
@@ -216,11 +218,23 @@ class Worker:
         refit = self.engine.refit(now_ms)
         if refit:
             self.engine.apply(refit)
-        due = batches or refit or now_ms - self._emitted_at_ms >= IDLE_EMIT_MS
+        due = self._emission_is_due(batches, now_ms)
         emission = self.engine.emit(now_ms, candidate, shards=ready) if due else None
         if self._written(rejects, emission, stop):
             self._settle(candidate, emission, rejects, ready)
             self._emitted_at_ms = now_ms if due else self._emitted_at_ms
+
+    def _emission_is_due(self, batches: dict[int, list[RawBatch]], now_ms: int) -> bool:
+        """Emit with every batch when live; when behind or idle, once a second.
+
+        Behind, an estimate is out of date before it is read: writing one with every batch would
+        only make the worker stay behind for longer.
+        """
+        events = sum(len(batch.payloads) for batch in flatten.from_iterable(batches.values()))
+        live = 0 < events < self._route.batch_events // 2
+        if live or (events and self.engine.settings.emission.everything_touched):
+            return True
+        return now_ms - self._emitted_at_ms >= EMIT_MS
 
     def _ready(self, candidate: Candidate) -> set[int]:
         """Return the shards that will have caught up with what was committed before."""

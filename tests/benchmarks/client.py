@@ -1,0 +1,104 @@
+"""One measurement in a process of its own: prints the seconds that it took, as JSON.
+
+``python -m tests.benchmarks.client MODE BOOTSTRAP TOPIC PARTITIONS COUNT``
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from threading import Event
+from uuid import uuid4
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from stream_hb.engine import Engine
+from stream_hb.events.decode import Decoder
+from stream_hb.runtime.kafka import (
+    KafkaInput,
+    KafkaOutput,
+    consumer_settings,
+    producer_settings,
+    to_batches,
+)
+from stream_hb.runtime.quiet import quiet_collector
+from stream_hb.runtime.worker import Route, Worker
+from stream_hb.settings import EmissionRule, EngineSettings
+
+BATCH = 40_000
+
+Measure = Callable[[str, str, int, int], dict[str, float]]
+
+
+def polls(bootstrap: str, topic: str, partitions: int, count: int) -> Iterator[list[Message]]:
+    """Yield the messages of all partitions until there were ``count``."""
+    consumer = Consumer(consumer_settings(bootstrap, f"bench-{uuid4()}", [topic]))
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+    seen = 0
+    while seen < count:
+        messages = consumer.consume(BATCH, 0.05)
+        seen += len(messages)
+        yield messages
+    consumer.close()
+
+
+def bare(bootstrap: str, topic: str, partitions: int, count: int) -> dict[str, float]:
+    """Consume, and read every value."""
+    for messages in polls(bootstrap, topic, partitions, count):
+        list(map(Message.value, messages))
+    return {}
+
+
+def decode(bootstrap: str, topic: str, partitions: int, count: int) -> dict[str, float]:
+    """Consume, and take the events apart into columns."""
+    decoder = Decoder()
+    for messages in polls(bootstrap, topic, partitions, count):
+        for batch in to_batches(messages, {topic: 0}):
+            decoder.decode(batch)
+    return {}
+
+
+def worker(bootstrap: str, topic: str, partitions: int, count: int) -> dict[str, float]:
+    """Run the whole worker with the emission rule on."""
+    return _worker(bootstrap, topic, count, EmissionRule())
+
+
+def everything(bootstrap: str, topic: str, partitions: int, count: int) -> dict[str, float]:
+    """Run the whole worker, emitting every group that a batch touched."""
+    return _worker(bootstrap, topic, count, EmissionRule(everything_touched=True))
+
+
+def _worker(bootstrap: str, topic: str, count: int, rule: EmissionRule) -> dict[str, float]:
+    settings = consumer_settings(bootstrap, f"bench-{uuid4()}", [topic])
+    running = Worker(
+        Engine(EngineSettings(emission=rule)),
+        KafkaInput([topic], settings),
+        KafkaOutput(producer_settings(bootstrap)),
+        Route("bench-estimates", "bench-rejects", BATCH),
+    )
+    stop = Event()
+    while running.status.events < count:
+        running.step(stop)
+    return {"records": running.status.records, "refits": running.engine.refits}
+
+
+MODES: dict[str, Measure] = {
+    "bare": bare,
+    "decode": decode,
+    "worker": worker,
+    "everything": everything,
+}
+
+
+def main() -> None:
+    """Measure one mode."""
+    mode, bootstrap, topic, partitions, count = sys.argv[1:]
+    with quiet_collector():
+        cpu, wall = time.process_time(), time.perf_counter()
+        more = MODES[mode](bootstrap, topic, int(partitions), int(count))
+        took = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+    print(json.dumps(took | more))
+
+
+if __name__ == "__main__":
+    main()
