@@ -23,6 +23,10 @@ _LOWEST, _HIGHEST = float(LOG_CONCENTRATIONS[0]), 25.0
 _STEPS_MAX = 60
 _STEP_LONGEST = 2.0
 _RISE_ENOUGH = 1e-12
+_RISE_UNSEEN = 1e-6
+_RISE_CLOSE = 1e-3
+"""Rises of the log-likelihood that a step promises, in nats: where climbs end, what rounding may
+hide where counts are huge, and where a mode is close."""
 
 
 class Surface(NamedTuple):
@@ -98,12 +102,17 @@ def best_mode(marginal: Marginal) -> Best:
 def climb(marginal: Marginal, start: Floats) -> Mode:
     """Climb to a mode by Newton's method; where the surface is not concave, its slope decides."""
     point, here = start, marginal.surface(start)
+    step, rise = _ascent(point, here)
     for iteration in range(1, _STEPS_MAX + 1):
-        step, rise = _ascent(point, here)
-        point, here, moved = _backtrack(marginal, point, here, step)
-        # The step is taken first: the last one doubles the number of correct digits.
-        if rise < _RISE_ENOUGH or not moved:
+        # The step is taken before the stop: the last one doubles the number of correct digits.
+        is_last = rise < _RISE_ENOUGH
+        higher = _backtrack(marginal, point, here, step, rise)
+        if higher is None:
+            return Mode(point, here.value, rise < _RISE_UNSEEN, iteration)
+        point, here = higher
+        if is_last:
             return Mode(point, here.value, True, iteration)
+        step, rise = _ascent(point, here)
     return Mode(point, here.value, False, _STEPS_MAX)
 
 
@@ -143,15 +152,21 @@ def _is_stopped(point: Floats, gradient: Floats) -> bool:
 
 
 def _backtrack(
-    marginal: Marginal, point: Floats, here: Surface, step: Floats
-) -> tuple[Floats, Surface, bool]:
-    """Halve the step until the value does not fall, beyond what rounding may cost it."""
-    noise = 1e-13 * (1 + abs(here.value))
-    for _ in range(40):
+    marginal: Marginal, point: Floats, here: Surface, step: Floats, rise: float
+) -> tuple[Floats, Surface] | None:
+    """Halve the step until it leads higher; None where no part of it does.
+
+    Close to a mode the value's own rounding hides what a step gains, and the gradient is the
+    better witness: the step is good if from its end there is less left to gain.
+    """
+    while True:
         there = point + step
         there[1] = min(max(there[1], _LOWEST), _HIGHEST)
         surface = marginal.surface(there)
-        if surface.value >= here.value - noise:
-            return there, surface, True
-        step = step / 2
-    return point, here, False
+        if surface.value > here.value:
+            return there, surface
+        if rise < _RISE_CLOSE and _ascent(there, surface)[1] < rise:
+            return there, surface
+        step, rise = step / 2, rise / 2
+        if rise < _RISE_ENOUGH / 16:
+            return None
