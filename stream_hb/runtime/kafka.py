@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import confluent_kafka as ck
 import numpy as np
@@ -400,16 +400,35 @@ def _run_bounds(messages: Sequence[Message], codes: Mapping[str, int]) -> list[i
 
 
 def _batch(partition: TopicPartition, messages: Sequence[Message]) -> RawBatch:
-    first, last = _offset(messages[0]), _offset(messages[-1])
-    # Without gaps the offsets are counted, not kept, so that the messages can be freed at once;
-    # gaps are the marks of transactions and what compaction removed.
-    gapless = last - first == len(messages) - 1
     return RawBatch(
         *partition,
-        payloads=list(map(Message.value, messages)),
-        offset_of=first.__add__ if gapless else list(map(_offset, messages)).__getitem__,
-        next_offset=last + 1,
+        payloads=_Values(messages),
+        offset_of=lambda at: _offset(messages[at]),
+        next_offset=_offset(messages[-1]) + 1,
     )
+
+
+class _Values(Sequence[bytes | None]):
+    """The messages' values, copied out of the client when they are asked for.
+
+    The decoder asks for a slice at a time: made all at once, a large batch's values have left the
+    processor's cache before they are decoded.
+    """
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes | None: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes | None]: ...
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes | None] | None:
+        if isinstance(at, slice):
+            return list(map(Message.value, self._messages[at]))
+        return self._messages[at].value()
 
 
 def _offset(message: Message) -> int:
