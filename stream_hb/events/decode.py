@@ -12,7 +12,7 @@ leaves room:
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate
 from typing import Any, cast
 
 import msgspec
@@ -30,7 +30,6 @@ from stream_hb.events.rejects import Fault, shortened
 from stream_hb.events.schema import (
     SCHEMA_VERSION,
     Event,
-    Experiment,
     Purchase,
     Totals,
     Visit,
@@ -103,13 +102,14 @@ class Decoder:
             return self._split([_with_good_identifiers(event) for event in events], start)
 
     def _split(self, events: Sequence[Event | Fault], start: int) -> _Columns:
-        is_visit = [type(event) is Visit for event in events]
-        others = [at for at, visit in enumerate(is_visit) if not visit]
+        others = [at for at, event in enumerate(events) if type(event) is not Visit]
         bought = [at for at in others if type(events[at]) is Purchase]
-        visits = cast("list[Visit]", list(compress(events, is_visit)))
+        visits = cast("list[Visit]", list(events))
+        for at in reversed(others):  # few: quicker than to ask every event once more
+            del visits[at]
         purchases = cast("list[Purchase]", [events[at] for at in bought])
         return (
-            self._visits(visits, start + np.flatnonzero(is_visit)),
+            self._visits(visits, start + np.delete(np.arange(len(events)), others)),
             self._purchases(purchases, start + np.array(bought, np.int64)),
             [(at, _fault(events[at])) for at in others if type(events[at]) is not Purchase],
         )
@@ -117,7 +117,6 @@ class Decoder:
     def _visits(self, visits: Sequence[Visit], indexes: Int64s) -> Visits:
         visit_ids = [visit.visit_id for visit in visits]
         _check(visit_ids)
-        _check_experiments([visit.experiment for visit in visits])
         return Visits(
             store_codes=self._store_codes(visits),
             known_stores=self._stores.known,
@@ -131,7 +130,6 @@ class Decoder:
         order_ids = [purchase.order_id for purchase in purchases]
         _check(order_ids)
         _check(filter(None, visit_ids))
-        _check_experiments([purchase.experiment for purchase in purchases])
         return Purchases(
             store_codes=self._store_codes(purchases),
             known_stores=self._stores.known,
@@ -160,13 +158,6 @@ class Decoder:
 def _check(identifiers: Iterable[str]) -> None:
     if not only_identifier_characters(identifiers):
         raise MalformedError
-
-
-def _check_experiments(experiments: Sequence[Experiment | None]) -> None:
-    if experiments.count(None) < len(experiments):
-        there = [experiment for experiment in experiments if experiment is not None]
-        _check([experiment.experiment_id for experiment in there])
-        _check([experiment.arm for experiment in there])
 
 
 def _reject(batch: RawBatch, index: int, payload: bytes | None, fault: Fault) -> Reject:

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from string import ascii_letters, digits
-
 from operator import getitem
+from string import ascii_letters, digits
 
 import numpy as np
 
@@ -16,7 +15,6 @@ _ALPHABET = (ascii_letters + digits + "._:-").encode()
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _IDENTIFIER_FIELDS = ("store_id", "chain_id", "visit_id", "order_id", "refund_id")
-_EXPERIMENT_FIELDS = ("experiment_id", "arm")
 
 
 class MalformedError(StreamHBError):
@@ -53,10 +51,6 @@ def bad_identifier(event: Event) -> str:
         text = getattr(event, name, None)
         if text is not None and not is_identifier(text):
             return _malformed(text, "[A-Za-z0-9._:-]", name)
-    for name in _EXPERIMENT_FIELDS:
-        text = getattr(event.experiment, name, None)
-        if text is not None and not is_identifier(text):
-            return _malformed(text, "[A-Za-z0-9._:-]", f"experiment.{name}")
     currency = getattr(event, "currency", None)
     if currency is not None and not is_currency(currency):
         return _malformed(currency, "[A-Z]", "currency")
