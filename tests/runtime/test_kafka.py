@@ -1,11 +1,11 @@
-"""The transport on a real broker; what it makes of a poll's messages, without one."""
+"""The transport: its settings without a broker, everything else on a real one."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -29,7 +29,6 @@ from stream_hb.runtime.kafka import (
     KafkaOutput,
     consumer_settings,
     producer_settings,
-    to_batches,
 )
 from tests.support.broker import NamedBroker, RealBroker
 from tests.support.topics import produce, read_all
@@ -133,40 +132,7 @@ def output(broker: Broker) -> Iterable[KafkaOutput]:
     output.close()
 
 
-def message(topic: str, partition: int, offset: int) -> Message:
-    return Message(topic, partition, offset, value=b"%s-%d" % (topic.encode(), offset))
-
-
 # Without a broker
-
-
-def test_runs_of_messages_become_one_batch_for_each_partition() -> None:
-    messages = [
-        message("a", 0, 5),
-        message("a", 0, 6),
-        message("a", 1, 0),
-        message("b", 1, 1),  # the partition stays the same, the topic does not
-        message("a", 0, 7),
-    ]
-    batches = to_batches(messages, {"a": 0, "b": 1})
-    assert [(b.topic, b.partition, list(b.payloads), b.next_offset) for b in batches] == [
-        ("a", 0, [b"a-5", b"a-6", b"a-7"], 8),
-        ("a", 1, [b"a-0"], 1),
-        ("b", 1, [b"b-1"], 2),
-    ]
-
-
-def test_offsets_are_right_with_and_without_gaps() -> None:
-    gapless, gapped = to_batches(
-        [*(message("a", 0, 3 + i) for i in range(4)), *(message("a", 1, 3 * i) for i in range(4))],
-        {"a": 0},
-    )
-    assert [gapless.offset_of(index) for index in range(4)] == [3, 4, 5, 6]
-    assert [gapped.offset_of(index) for index in range(4)] == [0, 3, 6, 9]
-
-
-def test_an_empty_poll_is_no_batch() -> None:
-    assert to_batches([], {"a": 0, "b": 1}) == []
 
 
 def test_one_topic_is_assigned_cooperatively_and_several_by_range() -> None:
