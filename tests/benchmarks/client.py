@@ -19,8 +19,8 @@ from stream_hb.runtime.kafka import (
     KafkaOutput,
     consumer_settings,
     producer_settings,
-    to_batches,
 )
+from stream_hb.runtime.kafka_batches import to_batches
 from stream_hb.runtime.quiet import quiet_collector
 from stream_hb.runtime.worker import Route, Worker
 from stream_hb.settings import EmissionRule, EngineSettings
