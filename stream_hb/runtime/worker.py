@@ -29,6 +29,7 @@ from stream_hb.runtime.client import (
     TransientError,
     Trouble,
     TroubleKind,
+    Watermarks,
 )
 from stream_hb.runtime.quiet import quiet_collector
 
@@ -161,8 +162,9 @@ class Worker:
             return
         try:
             committed = self._inputs.committed(self._unopened)
-            lows = {p: self._inputs.watermarks(p).low for p in self._unopened}
-            targets = {p: committed.get(p, Committed(lows[p])).offset for p in self._unopened}
+            marks = {p: self._inputs.watermarks(p) for p in self._unopened}
+            lows = {p: mark.low for p, mark in marks.items()}
+            targets = {p: _target(p, committed.get(p), mark) for p, mark in marks.items()}
             epochs: dict[int, int] = defaultdict(int)
             for p in self._unopened:
                 known = _epoch(committed[p].metadata) if p in committed else 0
@@ -317,10 +319,28 @@ class Worker:
         )
 
     def _leave(self) -> None:
-        self._commit()
-        self._outputs.close()
-        self._inputs.close()
+        try:
+            self._commit()
+        finally:
+            self._outputs.close()
+            self._inputs.close()
         log.info("left", events=self.status.events, records=self.status.records)
+
+
+def _target(partition: TopicPartition, committed: Committed | None, marks: Watermarks) -> int:
+    """Return the offset at which the rebuilding is over."""
+    if committed is None:
+        return marks.low
+    if committed.offset > marks.high:
+        # To wait for an offset that a new topic has not reached would be silence without an end.
+        log.warning(
+            "the input ends before what was committed: it is not the topic that it was",
+            topic=partition.topic,
+            partition=partition.partition,
+            committed=committed.offset,
+            end=marks.high,
+        )
+    return min(committed.offset, marks.high)
 
 
 def _epoch(metadata: str) -> int:

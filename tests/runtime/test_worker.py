@@ -1,0 +1,460 @@
+"""The worker over a broker in memory that fails when it is told to."""
+
+from threading import Event
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from stream_hb.engine import Engine
+from stream_hb.errors import BrokerError, StreamHBError, TopicError
+from stream_hb.runtime.client import (
+    ClientError,
+    Committed,
+    DeliveryError,
+    GroupMovedError,
+    TopicPartition,
+    TransientError,
+    Trouble,
+    TroubleKind,
+)
+from stream_hb.runtime.worker import Route, Worker
+from stream_hb.settings import EmissionRule, EngineSettings
+from tests.support.fake_client import FakeBroker, FakeInput, FakeOutput
+from tests.support.logs import START_MS, purchase, shop_log, visit
+from tests.support.records import (
+    Record,
+    assert_same_estimates,
+    assert_without_gaps,
+    checked_record,
+    checked_reject,
+)
+
+EVENTS = TopicPartition("events", 0)
+EVERY_CHANGE = EmissionRule(changed_sd=0.0, changed_width=0.0, heartbeat_ms=None)
+SETTINGS = EngineSettings(refit_every_ms=1_000, refit_min_change=0.0, emission=EVERY_CHANGE)
+BAD = b"not json"
+
+
+class Running:
+    """A worker with its clients and its clock, driven a step at a time."""
+
+    def __init__(self, broker: FakeBroker, batch_events: int = 40, **settings: Any) -> None:
+        self.broker = broker
+        self.now_ms = START_MS + 1_000_000
+        self.stop = Event()
+        self.inputs = FakeInput(broker, idle=self.stop.set)
+        self.outputs = FakeOutput(broker)
+        self.engine = Engine(SETTINGS)
+        route = Route("estimates", "rejects", batch_events)
+        self.worker = Worker(self.engine, self.inputs, self.outputs, route, self._clock_ms)
+
+    def _clock_ms(self) -> int:
+        return self.now_ms
+
+    def step(self, count: int = 1) -> None:
+        """Poll so often, a second apart."""
+        for _ in range(count):
+            self.now_ms += 1_000
+            self.worker.step(self.stop)
+
+    def to_end(self) -> None:
+        """Poll until nothing comes, and once more: the last refit sees everything."""
+        self.stop.clear()
+        while not self.stop.is_set():
+            self.step()
+        self.step(2)
+        self.stop.clear()
+
+
+def broker_with(*payloads: bytes | None, topic: str = "events", partition: int = 0) -> FakeBroker:
+    broker = FakeBroker()
+    broker.append(payloads or shop_log(), topic, partition)
+    return broker
+
+
+def estimates(broker: FakeBroker) -> list[Record]:
+    """Return the records that were delivered; all of them are checked."""
+    return [
+        checked_record(written.value, written.key)
+        for written in broker.written
+        if written.topic == "estimates" and written.value is not None
+    ]
+
+
+def rejects(broker: FakeBroker) -> list[Record]:
+    return [checked_reject(value) for value in broker.values("rejects")]
+
+
+def epochs(records: list[Record]) -> set[int]:
+    return {record["version"]["epoch"] for record in records}
+
+
+def test_all_events_become_estimates_and_everything_is_committed() -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.to_end()
+    assert broker.committed == {EVENTS: Committed(broker.end(EVENTS), "epoch=1")}
+    records = estimates(broker)
+    assert len({(r["key"]["store_id"], r["metric"]) for r in records}) == 8 * 3
+    assert_without_gaps(records)
+    status = running.worker.status
+    assert status.events == status.accepted == broker.end(EVENTS)
+    assert (status.records, status.rebuilding) == (len(records), 0)
+
+
+def test_offsets_are_committed_only_after_a_flush_that_left_nothing() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    running = Running(broker)
+    running.outputs.flushes.extend([3, 2, 0] * 5)
+    running.to_end()
+    waiting = False
+    for name in broker.journal:
+        waiting = name == "produce" or (waiting and name != "flushed")
+        assert not (name == "commit" and waiting)
+    assert broker.journal.count("commit") > 2
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+
+
+def test_no_committed_offset_is_ahead_of_what_was_delivered() -> None:
+    """At every moment a crash would lose nothing: what is committed is in the output."""
+    broker = broker_with(*[BAD] * 100)
+    running = Running(broker, batch_events=7)
+    commit = running.inputs.commit
+
+    def checked_commit(offsets: Any) -> None:
+        assert all(o.offset <= len(broker.values("rejects")) for o in offsets.values())
+        commit(offsets)
+
+    running.inputs.commit = checked_commit  # type: ignore[method-assign]
+    running.to_end()
+    assert [r["offset"] for r in rejects(broker)] == list(range(100))
+
+
+def test_told_to_stop_before_the_delivery_it_applies_nothing() -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.step(3)
+    broker.append(shop_log(seed=2), "events")
+    before, committed = running.engine.shards[0].snapshot(), dict(broker.committed)
+    running.outputs.flushes.extend([5, 5])
+    running.outputs.at_flush = running.stop.set
+    running.step()
+    after = running.engine.shards[0].snapshot()
+    assert str(after) == str(before)
+    assert broker.committed == committed
+
+
+def test_told_to_stop_it_leaves_cleanly() -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.worker.run(running.stop)  # the fake stops it when nothing comes any more
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+    assert running.inputs.closed
+    assert running.outputs.closed
+
+
+@pytest.mark.parametrize("method", ["committed", "commit", "watermarks", "start"])
+def test_a_passing_failure_at_the_start_is_tried_again(method: str) -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.inputs.fail(method, TransientError("no answer"), TransientError("no answer"))
+    running.step(2)
+    assert running.engine.shards == {}
+    running.to_end()
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+    records = estimates(broker)
+    assert_without_gaps(records)
+    assert records
+
+
+def test_a_commit_that_failed_is_made_at_the_next_step() -> None:
+    broker = broker_with()
+    running = Running(broker, batch_events=1000)
+    running.step()
+    running.inputs.fail("commit", TransientError("no answer"))
+    running.step()
+    assert broker.committed[EVENTS].offset == 0
+    assert running.worker.status.events == broker.end(EVENTS)
+    running.step()
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+    assert running.worker.status.events == broker.end(EVENTS)  # nothing was taken twice
+
+
+def test_a_group_that_moved_on_takes_the_partition_away() -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.step(2)
+    before = broker.committed[EVENTS]
+    running.inputs.fail("commit", GroupMovedError("generation"))
+    running.inputs.revoke(EVENTS)
+    running.step(3)
+    assert running.engine.shards == {}
+    assert broker.committed[EVENTS] == before
+
+
+def test_a_group_that_moves_on_at_the_start_is_waited_for() -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.inputs.fail("commit", GroupMovedError("generation"))
+    running.inputs.revoke(EVENTS)
+    running.inputs.assign(EVENTS)
+    running.to_end()
+    assert broker.committed[EVENTS] == Committed(broker.end(EVENTS), "epoch=1")
+
+
+def test_a_revoked_shard_is_dropped_and_rebuilt_under_the_next_epoch_when_it_returns() -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.step(4)
+    running.inputs.revoke(EVENTS)
+    running.step(1)
+    assert running.engine.groups_count == 0
+    offset = broker.committed[EVENTS].offset
+    assert 0 < offset < broker.end(EVENTS)
+    running.inputs.assign(EVENTS)
+    running.to_end()
+    assert broker.committed[EVENTS] == Committed(broker.end(EVENTS), "epoch=2")
+    records = estimates(broker)
+    assert epochs(records) == {1, 2}
+    assert_without_gaps(records)
+    twin = Running(broker_with())
+    twin.to_end()
+    assert_same_estimates(records, estimates(twin.broker), tolerance=1e-9)
+
+
+def test_the_other_shards_go_on_when_one_is_revoked() -> None:
+    broker = broker_with(*[visit("a", f"v{i}") for i in range(90)])
+    broker.append([visit("b", f"v{i}") for i in range(90)], "events", 1)
+    running = Running(broker)
+    running.step(2)
+    running.inputs.revoke(EVENTS)
+    running.to_end()
+    assert set(running.engine.shards) == {1}
+    assert broker.committed[TopicPartition("events", 1)].offset == 90
+    assert broker.committed[EVENTS].offset < 90
+
+
+def test_records_that_were_given_up_end_the_worker_without_a_commit() -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.outputs.flushes.extend([0, DeliveryError("message too large")])
+    with pytest.raises(DeliveryError):
+        running.worker.run(Event())
+    assert broker.committed[EVENTS].offset == 0
+    assert running.inputs.closed
+    assert running.outputs.closed
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        (TroubleKind.OFFSET_LOST, StreamHBError),
+        (TroubleKind.TOPIC_GONE, TopicError),
+        (TroubleKind.REFUSED, BrokerError),
+        (TroubleKind.FENCED, StreamHBError),
+        (TroubleKind.FATAL, BrokerError),
+    ],
+)
+def test_what_can_not_be_mended_ends_the_worker(
+    kind: TroubleKind, error: type[StreamHBError]
+) -> None:
+    running = Running(broker_with())
+    running.step(2)
+    running.inputs.trouble(Trouble(kind, "the broker's words", EVENTS))
+    with pytest.raises(error, match="events-0: the broker's words") as raised:
+        running.worker.run(running.stop)
+    assert type(raised.value) is error
+    assert running.inputs.closed
+
+
+@pytest.mark.parametrize("kind", [TroubleKind.MEMBERSHIP_LOST, TroubleKind.OTHER])
+def test_what_passes_is_only_said(kind: TroubleKind) -> None:
+    broker = broker_with()
+    running = Running(broker)
+    running.inputs.trouble(Trouble(kind, "words"))
+    with capture_logs() as said:
+        running.to_end()
+    assert [line["kind"] for line in said if line["event"] == "trouble"] == [kind.value]
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+
+
+def test_brokers_that_are_down_are_said_once_until_messages_come_again() -> None:
+    broker = broker_with(visit())
+    running = Running(broker)
+    running.to_end()
+    down = Trouble(TroubleKind.BROKERS_DOWN, "all brokers down")
+    with capture_logs() as said:
+        for _ in range(3):
+            running.inputs.trouble(down)
+        running.step(3)
+        broker.append([visit(visit_id="v2")], "events")
+        running.step()
+        running.inputs.trouble(down)
+        running.step()
+    assert [line["event"] for line in said].count("trouble") == 2
+    assert running.worker.status.events == 2
+
+
+def test_an_epoch_is_committed_before_the_first_record_under_it() -> None:
+    broker = broker_with()
+    for epoch in (1, 2, 3):
+        running = Running(broker)
+        running.step()
+        assert broker.committed[EVENTS].metadata == f"epoch={epoch}"
+        assert epoch not in epochs(estimates(broker))
+        broker.append(shop_log(seed=epoch, stores=3), "events")
+        running.to_end()
+        assert max(epochs(estimates(broker))) == epoch
+
+
+def test_a_crash_at_the_start_never_uses_an_epoch_twice() -> None:
+    broker = broker_with()
+    Running(broker).step()  # commits its epoch and is seen no more
+    Running(broker).to_end()
+    assert epochs(estimates(broker)) == {2}
+
+
+def test_a_restart_rebuilds_in_silence_and_goes_on_under_the_next_epoch() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    Running(broker).to_end()
+    before, offset = estimates(broker), broker.committed[EVENTS].offset
+    restarted = Running(broker)
+    while restarted.worker.status.events < offset - 40:
+        restarted.step()
+        assert estimates(broker) == before
+        assert broker.committed[EVENTS] == Committed(offset, "epoch=2")
+        assert restarted.worker.status.rebuilding == 1
+    restarted.to_end()
+    assert restarted.worker.status.rebuilding == 0
+    after = estimates(broker)[len(before) :]
+    assert epochs(after) == {2}
+    assert_without_gaps(before + after)
+    assert_same_estimates(before, after, tolerance=1e-9)
+
+
+def test_a_restart_ends_where_an_undisturbed_worker_does() -> None:
+    broker, undisturbed = broker_with(), Running(broker_with())
+    crashed = Running(broker)
+    crashed.step(5)
+    Running(broker).to_end()
+    undisturbed.to_end()
+    records = estimates(broker)
+    assert_without_gaps(records)
+    assert_same_estimates(records, estimates(undisturbed.broker), tolerance=1e-9)
+
+
+def test_rejects_are_written_once_over_a_restart() -> None:
+    broker = broker_with(visit(), BAD, visit(), BAD)
+    Running(broker).to_end()
+    broker.append([BAD, visit()], "events")
+    restarted = Running(broker)
+    restarted.to_end()
+    assert [reject["offset"] for reject in rejects(broker)] == [1, 3, 4]
+    assert [w.key for w in broker.written if w.topic == "rejects"][-1] == b"events-0-4"
+    assert restarted.worker.status.rejected == {"not_json": 1}
+
+
+def test_rejects_behind_the_committed_offset_in_the_same_batch_are_not_repeated() -> None:
+    broker = broker_with(*[BAD] * 10)
+    broker.committed[EVENTS] = Committed(6, "epoch=4")
+    Running(broker).to_end()
+    assert [reject["offset"] for reject in rejects(broker)] == [6, 7, 8, 9]
+    assert broker.committed[EVENTS] == Committed(10, "epoch=5")
+
+
+def test_a_shard_has_caught_up_when_all_of_its_topics_have() -> None:
+    broker = broker_with(*[visit("s", f"v{i}") for i in range(100)], topic="visits")
+    broker.append([purchase("s", f"o{i}", visit_id=f"v{i}") for i in range(5)], "purchases")
+    visits, purchases = TopicPartition("visits", 0), TopicPartition("purchases", 0)
+    broker.committed = {visits: Committed(70, "epoch=1"), purchases: Committed(5, "epoch=1")}
+    running = Running(broker)
+    running.step(2)
+    assert running.worker.status.rebuilding == 1
+    assert estimates(broker) == []
+    running.to_end()
+    records = estimates(broker)
+    assert epochs(records) == {2}
+    assert all(record["offsets"]["visits-0"] >= 70 for record in records)
+    assert broker.committed == {
+        visits: Committed(100, "epoch=2"),
+        purchases: Committed(5, "epoch=2"),
+    }
+
+
+def test_the_highest_epoch_of_a_shards_topics_counts() -> None:
+    broker = broker_with(visit("s"), topic="visits")
+    broker.append([purchase("s")], "purchases")
+    broker.committed = {TopicPartition("visits", 0): Committed(1, "epoch=7")}
+    Running(broker).to_end()
+    assert {committed.metadata for committed in broker.committed.values()} == {"epoch=8"}
+
+
+def test_a_metadata_of_somebody_else_is_no_epoch() -> None:
+    broker = broker_with(visit())
+    broker.committed[EVENTS] = Committed(0, "made by hand")
+    Running(broker).to_end()
+    assert broker.committed[EVENTS].metadata == "epoch=1"
+
+
+def test_a_beginning_that_is_gone_is_warned_of() -> None:
+    broker = broker_with(*shop_log())
+    broker.lows[EVENTS] = 17
+    with capture_logs() as said:
+        Running(broker).to_end()
+    (warning,) = [line for line in said if line["log_level"] == "warning"]
+    assert "beginning of the input is gone" in warning["event"]
+    assert warning["lost_offsets"] == "0..16"
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+
+
+def test_committed_offsets_that_are_gone_do_not_make_it_wait() -> None:
+    broker = broker_with(*shop_log())
+    broker.lows[EVENTS] = 17
+    broker.committed[EVENTS] = Committed(5, "epoch=1")
+    Running(broker).to_end()
+    assert epochs(estimates(broker)) == {2}
+
+
+def test_a_topic_shorter_than_what_was_committed_is_said_and_not_waited_for() -> None:
+    """It was deleted and made again: waiting for the old offset would mean silence for ever."""
+    broker = broker_with(*shop_log())
+    broker.committed[EVENTS] = Committed(1_000_000, "epoch=1")
+    with capture_logs() as said:
+        Running(broker).to_end()
+    warnings = [line for line in said if line["log_level"] == "warning"]
+    assert [line["committed"] for line in warnings] == [1_000_000]
+    assert epochs(estimates(broker)) == {2}
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+
+
+def test_a_reject_of_the_engine_is_delivered_with_its_bytes() -> None:
+    broker = broker_with(visit("a"), visit("b"), b"\xff\xfe")
+    running = Running(broker)
+    running.engine.settings = EngineSettings(groups_max=1)
+    running.to_end()
+    assert [(r["offset"], r["reason"]) for r in rejects(broker)] == [
+        (1, "too_many_groups"),
+        (2, "not_utf8"),
+    ]
+    status = running.worker.status
+    assert status.events == status.accepted + status.rejected.total() == 3
+
+
+def test_an_error_that_no_retry_mends_ends_the_worker() -> None:
+    running = Running(broker_with())
+    running.inputs.fail("committed", ClientError("group authorization failed"))
+    with pytest.raises(ClientError, match="authorization"):
+        running.worker.run(running.stop)
+    assert running.inputs.closed
+
+
+def test_the_clients_are_closed_even_if_the_last_commit_fails() -> None:
+    running = Running(broker_with())
+    running.step(1)
+    running.outputs.at_flush = running.stop.set
+    running.inputs.fail("commit", TransientError("no answer"), ClientError("broken"))
+    with pytest.raises(ClientError, match="broken"):
+        running.worker.run(running.stop)
+    assert running.inputs.closed
+    assert running.outputs.closed
