@@ -89,9 +89,9 @@ def best_mode(marginal: Marginal) -> Best:
         return Best(None, bimodal=False, iterations=0)
     condensed = marginal.condensed()
     coarse = _distinct(climb(condensed, start) for start in _starts(condensed))
-    modes = [climb(marginal, mode.point) for mode in coarse]
-    iterations = sum(mode.iterations for mode in (*coarse, *modes))
-    inside = [mode for mode in modes if mode.point[1] < _HIGHEST]
+    climbs = [climb(marginal, mode.point) for mode in coarse]
+    iterations = sum(mode.iterations for mode in (*coarse, *climbs))
+    inside = [mode for mode in _distinct(climbs) if mode.point[1] < _HIGHEST]
     at_limit = marginal.score_at_limit <= 0
     best = max(inside, key=lambda mode: mode.value, default=None)
     if best is not None and best.value <= 0:

@@ -44,9 +44,7 @@ def pooled_variance(groups: Moments) -> float:
 def fit_components(groups: Moments, method: str) -> Components:
     """Return τ² and σ² by any method of the family."""
     total = float(groups.weight.sum())
-    if total < 2:
-        raise FitError("one observation has no variance: the pool needs at least two")
-    if len(groups) == 1 or total == len(groups):
+    if len(groups) == 1 or total <= len(groups):
         return Components(0.0, _total_variance(groups))
     if method in ("ml", "reml"):
         return _jointly(groups, restricted=method == "reml")
@@ -115,6 +113,8 @@ def _jointly(groups: Moments, *, restricted: bool) -> Components:
 def _total_variance(groups: Moments) -> float:
     """Return the unbiased variance of all observations about their common mean."""
     n: Floats = groups.weight
+    if n.sum() < 2:
+        raise FitError("one observation has no variance: the pool needs at least two")
     origin = groups.mean[0]
     mean = origin + (n * (groups.mean - origin)).sum() / n.sum()
     squares = groups.m2.sum() + (n * (groups.mean - mean) ** 2).sum()

@@ -120,6 +120,13 @@ def test_single_observations_do_not_identify_two_variances(method: str) -> None:
     assert (fit.boundary, fit.hyper.sigma2) == (True, 7)
 
 
+def test_the_pooled_variance_is_within_groups_where_that_is_known() -> None:
+    within = normal_observations_fit.pooled_variance(_moments([[1.0, 3.0], [10.0, 14.0]]))
+    assert within == pytest.approx((2 + 8) / 2)
+    single = normal_observations_fit.pooled_variance(_moments([[1.0], [2.0], [6.0]]))
+    assert single == pytest.approx(7)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("price", [0.0, 3.0, -1e9])
 def test_equal_prices_have_no_variance_and_no_accident(method: str, price: float) -> None:
