@@ -3,6 +3,7 @@
 import gzip
 import heapq
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -34,7 +35,7 @@ class Line:
     source
         Position of the file in the command line.
     offset
-        Number of the line in its file, from 0.
+        Number of the line in its file, from 0, blank ones counted.
     payload
         The line without its end.
     """
@@ -187,16 +188,15 @@ _timed = msgspec.json.Decoder(_Timed)
 
 def _lines(file: BinaryIO, source: int, path: str) -> Iterator[Line]:
     clock_ms = 0
-    offset = 0
+    offset = -1
     try:
-        for line in file:
+        for offset, line in enumerate(file):
             payload = line.rstrip(b"\r\n")
             if payload:
                 clock_ms = max(clock_ms, _event_time_ms(payload))
                 yield Line(clock_ms, source, offset, payload)
-                offset += 1
-    except (OSError, EOFError) as error:
-        raise UsageError(f"cannot read {path} after line {offset}: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"cannot read {path} after line {offset + 1}: {error}") from error
 
 
 def _event_time_ms(payload: bytes) -> int:
