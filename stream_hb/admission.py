@@ -78,28 +78,42 @@ class Admission:
     def rows(self, raw: RawBatch, events: Visits | Purchases) -> tuple[Rows, list[Reject]]:
         """Return the row of every event, ``REFUSED`` for those that are rejected, and these."""
         rows = self._rows.of(events.store_codes, events.known_stores)
-        rejects: list[Reject] = []
-        for at in np.flatnonzero(rows < 0).tolist():
-            spelling = events.known_stores[events.store_codes[at]]
-            rows[at] = self._admit(spelling, (raw, int(events.indexes[at])), rejects)
+        missing = np.flatnonzero(rows < 0)
+        codes, first, which = np.unique(
+            events.store_codes[missing], return_index=True, return_inverse=True
+        )
+        found = np.full(len(codes), REFUSED)
+        refusals: dict[int, tuple[str, str]] = {}
+        for place in np.argsort(first).tolist():  # rows are given in the order of arrival
+            spelling = events.known_stores[codes[place]]
+            refusal = self._admit(spelling)
+            if refusal:
+                refusals[place] = refusal
+            else:
+                found[place] = self.new.spellings[spelling]
+        rows[missing] = found[which]
+        rejects = [
+            _rejected(raw, at, *refusals[place])
+            for at, place in zip(events.indexes[missing].tolist(), which.tolist(), strict=True)
+            if place in refusals
+        ]
         return rows, rejects
 
-    def _admit(self, spelling: Spelling, place: tuple[RawBatch, int], rejects: list[Reject]) -> int:
-        row = self.new.spellings.get(spelling)
-        if row is not None:
-            return row
+    def _admit(self, spelling: Spelling) -> tuple[str, str] | None:
+        """Give a spelling that the table does not know a row, or say why it gets none."""
+        if spelling in self.new.spellings:
+            return None
         chain, store = spelling
         key = (self._settings.default_chain if chain is None else chain, store)
         row = self._table.index.get(key, self.new.spellings.get(key))
         if row is None:
             refusal = self._refusal(store)
             if refusal:
-                rejects.append(_rejected(*place, *refusal))
-                return REFUSED
+                return refusal
             row = len(self._table) + len(self.new.keys)
             self.new.keys.append(key)
         self.new.spellings[key] = self.new.spellings[spelling] = row
-        return row
+        return None
 
     def _refusal(self, store: str) -> tuple[str, str] | None:
         belongs = self._settings.belongs

@@ -248,7 +248,7 @@ class Limits(_Section):
     """Bounds on what one worker keeps."""
 
     groups: Annotated[int, Field(ge=1)] = 100_000
-    """Groups (store and arm) per partition; events of further ones are rejected."""
+    """Groups (store and arm) that one worker keeps; events of further ones are rejected."""
 
     batch_events: Annotated[int, Field(ge=1, le=1_000_000)] = 40_000
     """Events taken in one batch."""

@@ -29,7 +29,16 @@ def estimates_table(
 ) -> "Table":
     """Return one row per record: raw, pooled, shrunk, interval, weight, flags but ``unshown``."""
     table = new_table(
-        "group", "metric", "n", "raw", "pooled", "shrunk", "interval", "weight on pooled", "flags"
+        "group",
+        "metric",
+        "flags",
+        "n",
+        "raw",
+        "pooled",
+        "shrunk",
+        "interval",
+        "weight on pooled",
+        names=3,
     )
     table.title = title
     for record in records:
@@ -37,13 +46,13 @@ def estimates_table(
         table.add_row(
             group_name(record),
             record["metric"],
+            " ".join(flag for flag in record["flags"] if flag not in unshown),
             f"{record['n_eff']:.0f}",
             _number(record["raw"]),
             _number(record["pooled"]),
             _number(record["estimate"]),
             f"{short(interval['lo'])} … {short(interval['hi'])}",
             _number(record["shrinkage_weight"]),
-            " ".join(flag for flag in record["flags"] if flag not in unshown),
         )
     return table
 
@@ -59,8 +68,8 @@ def hyper_table(records: Iterable[Record]) -> "Table":
         pool = (record["key"]["chain_id"], record["metric"])
         if pool not in newest or record["hyper"]["version"] > newest[pool]["version"]:
             newest[pool] = record["hyper"]
-    table = new_table("chain", "metric", "groups", "refit", "hyperparameters")
+    table = new_table("chain", "metric", "hyperparameters", "groups", "refit", names=3)
     for (chain, metric), hyper in sorted(newest.items()):
         params = ", ".join(f"{name} {short(float(v))}" for name, v in hyper["params"].items())
-        table.add_row(chain, metric, str(hyper["groups"]), str(hyper["version"]), params)
+        table.add_row(chain, metric, params, str(hyper["groups"]), str(hyper["version"]))
     return table

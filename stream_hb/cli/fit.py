@@ -120,7 +120,7 @@ def _fits(
         return [model.fit(groups, method) for method in methods]
     from stream_hb.models.family import Fit
 
-    hyper = model.condition(parse_given(given))
+    hyper = model.condition(_completed(parse_given(given), groups))
     return [
         Fit(
             method="given",
@@ -133,6 +133,16 @@ def _fits(
             groups_count=len(groups),
         )
     ]
+
+
+def _completed(given: dict[str, float], groups: "Statistic") -> dict[str, float]:
+    """Add the pooled within-variance where the groups' own observations tell it."""
+    from stream_hb.models.normal_observations_fit import pooled_variance
+    from stream_hb.statistics.moments import Moments
+
+    if not isinstance(groups, Moments):
+        return given
+    return {"sigma2": pooled_variance(groups), **given}
 
 
 def parse_given(text: str) -> dict[str, float]:

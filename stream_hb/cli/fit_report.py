@@ -5,12 +5,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from rich.text import Text
 
 from stream_hb.cli.output import exact, new_table, note, print_table, short
-from stream_hb.errors import UsageError
 from stream_hb.models.family import Family, Fit, Posterior
 from stream_hb.statistics.columns import Floats, Statistic
 
@@ -76,17 +75,8 @@ class FittedPool:
             family.posterior(groups, fit.hyper, level),
             family.new_group(fit.hyper, level),
             above,
-            None if above is None else _probability_above(family, groups, fit.hyper, above),
+            None if above is None else family.tail_probability(groups, fit.hyper, above),
         )
-
-
-def _probability_above(
-    family: Family[Any, Any], groups: Statistic, hyper: Any, above: float
-) -> Floats:
-    tail_probability = getattr(family, "tail_probability", None)
-    if tail_probability is None:
-        raise UsageError(f"--above does not exist yet for {family.name}")
-    return cast(Floats, tail_probability(groups, hyper, above))
 
 
 def print_pools(pools: Sequence[FittedPool]) -> None:

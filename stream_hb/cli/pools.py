@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 def pools_table(pools: "Mapping[Pool, PoolFit]") -> "Table":
     """Return one row per pool: its groups and hyperparameters."""
-    table = new_table("chain", "metric", "groups", "hyperparameters", "note")
+    table = new_table("chain", "metric", "hyperparameters", "note", "groups", names=4)
     for (chain, metric), pool in sorted(pools.items()):
         parameters = METRICS[metric].family.parameters(pool.fit.hyper)
         text = ", ".join(f"{name} {short(value)}" for name, value in parameters.items())
         notes = [flag for flag in pool.flags() if flag != "plug_in"]
-        table.add_row(chain, metric, str(pool.fit.groups_count), text, ", ".join(notes))
+        table.add_row(chain, metric, text, ", ".join(notes), str(pool.fit.groups_count))
     return table

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import betainccinv, betaincinv
+from scipy.special import betaincc, betainccinv, betaincinv
 
 from stream_hb.models.beta_binomial_fit import (
     concentration_by_moments,
@@ -120,6 +120,12 @@ class BetaBinomial:
             lo=betaincinv(a, b, tail),
             hi=betainccinv(a, b, tail),
         )
+
+    def tail_probability(self, groups: Counts, hyper: BetaHyper, above: float) -> Floats:
+        """Return each group's P(θ > above)."""
+        a, b = _kernel(groups, hyper)
+        inside: Floats = betaincc(a, b, min(max(above, 0.0), 1.0))
+        return inside
 
     def new_group(self, hyper: BetaHyper, level: float) -> Posterior:
         """Return the predictive of a group never seen: the prior."""

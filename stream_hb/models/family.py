@@ -103,6 +103,10 @@ class Family(Protocol[S_contra, Hyper]):
         """Return the posterior of every group."""
         ...
 
+    def tail_probability(self, groups: S_contra, hyper: Hyper, above: float) -> Floats:
+        """Return each group's posterior probability that its parameter lies above a value."""
+        ...
+
     def new_group(self, hyper: Hyper, level: float) -> Posterior:
         """Return the predictive of a group never seen: one row, raw NaN, weight 1."""
         ...

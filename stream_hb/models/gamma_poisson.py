@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import gammainccinv, gammaincinv
+from scipy.special import gammaincc, gammainccinv, gammaincinv
 
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.gamma_poisson_fit import (
@@ -120,6 +120,12 @@ class GammaPoisson:
             lo=gammaincinv(shape, tail) / rate,
             hi=gammainccinv(shape, tail) / rate,
         )
+
+    def tail_probability(self, groups: Exposure, hyper: GammaHyper, above: float) -> Floats:
+        """Return each group's P(θ > above)."""
+        shape, rate = _kernel(groups, hyper)
+        inside: Floats = gammaincc(shape, rate * max(above, 0.0))
+        return inside
 
     def new_group(self, hyper: GammaHyper, level: float) -> Posterior:
         """Return the predictive of a group never seen: the prior."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from stream_hb.errors import FitError
 from stream_hb.models import normal_fit, normal_observations_fit
@@ -109,6 +109,14 @@ class NormalKnownVariance:
             hi=mean + half_width,
         )
 
+    def tail_probability(self, groups: Measured, hyper: NormalHyper, above: float) -> Floats:
+        """Return each group's P(θ > above)."""
+        _, mean, sd = _shrink(groups, hyper)
+        distance = mean - above
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inside: Floats = ndtr(np.where(distance == 0, 0.0, distance / sd))
+        return inside
+
     def new_group(self, hyper: NormalHyper, level: float) -> Posterior:
         """Return the predictive of a group never seen: N(μ, τ² + se²(μ))."""
         return self.posterior(Measured.zeros(1), hyper, level)
@@ -170,6 +178,10 @@ class NormalFromObservations:
     def posterior(self, groups: Moments, hyper: NormalHyper, level: float) -> Posterior:
         """Return the posterior of every group."""
         return self._known.posterior(_measured(groups, hyper), hyper, level)
+
+    def tail_probability(self, groups: Moments, hyper: NormalHyper, above: float) -> Floats:
+        """Return each group's P(θ > above)."""
+        return self._known.tail_probability(_measured(groups, hyper), hyper, above)
 
     def new_group(self, hyper: NormalHyper, level: float) -> Posterior:
         """Return the predictive of a group never seen: N(μ, τ² + se²(μ))."""

@@ -13,7 +13,7 @@ from stream_hb.runtime.feeder import Feeder
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.sample import Impression, events
-from stream_hb.runtime.worker import Route, Worker
+from stream_hb.runtime.worker import Route, Worker, wall_clock_ms
 from stream_hb.settings import EngineSettings
 
 TOPIC = "impressions"
@@ -49,6 +49,7 @@ class Demo:
         self._stop = threading.Event()
         self._failures: list[Exception] = []
         self._quiet_since = time.monotonic()
+        self._used_at_ms = 0
         self._broker = EmbeddedBroker()
         self.worker_thread = threading.Thread(target=self._work, name="worker")
         self.feeder_thread = threading.Thread(target=self._feed, name="feeder")
@@ -97,7 +98,11 @@ class Demo:
     def _finished(self) -> bool:
         """Everything fed was used under a refit after it, and every record has come back."""
         status = self.worker.status
-        return status.events == self.total and self.reader.records == status.records
+        if status.events < self.total:
+            return False
+        self._used_at_ms = self._used_at_ms or wall_clock_ms()
+        fitted = status.emitted_refit_at_ms > self._used_at_ms
+        return fitted and self.reader.records == status.records
 
     def _work(self) -> None:
         try:

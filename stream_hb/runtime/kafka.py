@@ -336,18 +336,23 @@ class KafkaOutput:
         self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
     ) -> None:
         """Hand a record over; while the client's queue is full it waits, but not for ever."""
-        deadline = time.monotonic() + ANSWER_SECONDS_MAX
         number = -1 if partition is None else partition
-        with _translated(f"write to topic {topic}"):
-            while True:
-                try:
-                    return self._producer.produce(topic, value, key, number)
-                except BufferError:
-                    self._producer.poll(0.05)
-                if time.monotonic() > deadline:
-                    raise TransientError(
-                        f"{len(self._producer)} records wait for a broker that does not take them"
-                    )
+        try:
+            self._producer.produce(topic, value, key, number)
+        except BufferError:
+            self._make_room()
+            self.produce(topic, partition, key, value)
+        except KafkaException as exception:
+            raise _translation(exception, f"write to topic {topic}") from exception
+
+    def _make_room(self) -> None:
+        """Wait until the client's queue takes a record again."""
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        waiting = len(self._producer)
+        while len(self._producer) >= waiting:
+            if time.monotonic() > deadline:
+                raise TransientError(f"{waiting} records wait for a broker that does not take them")
+            self._producer.poll(0.05)
 
     def flush(self, timeout_seconds: float) -> int:
         """Wait until the brokers have every record; return how many they have not yet."""
@@ -403,8 +408,12 @@ def _translated(doing: str) -> Iterator[None]:
     try:
         yield
     except KafkaException as exception:
-        error: KafkaError = exception.args[0]
-        raise _error_type(error)(f"could not {doing}: {error.str()}") from exception
+        raise _translation(exception, doing) from exception
+
+
+def _translation(exception: KafkaException, doing: str) -> ClientError:
+    error: KafkaError = exception.args[0]
+    return _error_type(error)(f"could not {doing}: {error.str()}")
 
 
 def _error_type(error: KafkaError) -> Callable[[str], ClientError]:

@@ -66,12 +66,29 @@ class Route:
 
 @dataclass(slots=True)
 class Status:
-    """What the worker has done since its start."""
+    """What the worker has done since its start.
+
+    Attributes
+    ----------
+    events
+        Events received: those read again after a restart, too.
+    accepted
+        Events used.
+    rejected
+        Rejects written, by reason.
+    records
+        Estimates delivered.
+    emitted_refit_at_ms
+        Clock reading of the newest refit whose estimates are delivered.
+    rebuilding
+        Shards that have not caught up with what was committed before.
+    """
 
     events: int = 0
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     records: int = 0
+    emitted_refit_at_ms: int = 0
     rebuilding: int = 0
 
 
@@ -278,6 +295,7 @@ class Worker:
         if emission:
             self.engine.apply(emission)
             self.status.records += len(emission.records)
+            self.status.emitted_refit_at_ms = self.engine.refitted_at_ms or 0
         self.status.accepted += candidate.accepted
         self.status.events += candidate.accepted + len(candidate.rejects)
         self.status.rejected.update(reject.reason for reject in rejects)

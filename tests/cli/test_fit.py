@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mpmath import mp
 
-from stream_hb.models.beta_binomial import BetaBinomial
 from tests.cli.running import Ran, run
 
 RATES = "group,successes,trials\na,1,20\nb,9,30\nc,2,50\nd,30,60\nempty,0,0\n"
@@ -146,14 +146,14 @@ def test_people_see_the_first_groups_of_many_and_how_many_more_there_are() -> No
     assert len(fitted(table)["groups"]) == 1000
 
 
-def test_above_adds_each_groups_probability(monkeypatch: pytest.MonkeyPatch) -> None:
-    def tail_probability(_: BetaBinomial, groups: Any, __: Any, x: float) -> Any:
-        return groups.trials * x
-
-    monkeypatch.setattr(BetaBinomial, "tail_probability", tail_probability, raising=False)
-    result = fitted(RATES, "--above", "0.01")
-    assert result["above"] == 0.01
-    assert [group["probability_above"] for group in result["groups"]] == [0.2, 0.3, 0.5, 0.6, 0]
+def test_above_adds_each_groups_probability() -> None:
+    table = "group,successes,trials\na,2,20\nb,0,0\n"
+    result = fitted(table, "--given", "alpha=5,beta=95", "--above", "0.06")
+    assert result["above"] == 0.06
+    # mpmath: betainc(7, 113, 0.06, 1, regularized=True), betainc(5, 95, 0.06, 1, ...)
+    wanted = [float(mp.betainc(a, b, 0.06, 1, regularized=True)) for a, b in ((7, 113), (5, 95))]
+    got = [group["probability_above"] for group in result["groups"]]
+    assert got == pytest.approx(wanted, rel=1e-12)
     assert "P(> 0.01)" in run("fit", "-", "--above", "0.01", stdin=RATES).out
 
 
