@@ -116,9 +116,7 @@ def test_the_heart_beats_within_its_time_and_not_in_one_burst() -> None:
     engine = engine_with(EmissionRule(heartbeat_ms=MINUTE_MS), methods={"conversion": "ml"})
     first = emit(engine, START_MS)
     assert emit(engine, START_MS + MINUTE_MS // 2 - 1) == []
-    beats = [
-        emit(engine, START_MS + second * 1000) for second in range(30, 61)
-    ]
+    beats = [emit(engine, START_MS + second * 1000) for second in range(30, 61)]
     assert {name_of(record) for beat in beats for record in beat} == {name_of(r) for r in first}
     assert max(map(len, beats)) <= 2
     assert_without_gaps(first + [record for beat in beats for record in beat])

@@ -143,8 +143,7 @@ def test_many_batches_of_one_are_one_batch_of_many() -> None:
         for one, other in zip(*(c.values() for c in columns), strict=True):
             assert one.tolist() == other.tolist()
     assert whole.shards[0].positions == single.shards[0].positions
-    records = [emit(each, NOW_MS) for each in (whole, single)]
-    assert_same_estimates(*records, tolerance=1e-9)
+    assert_same_estimates(emit(whole, NOW_MS), emit(single, NOW_MS), tolerance=1e-9)
 
 
 def test_shards_change_no_estimate() -> None:
@@ -187,8 +186,8 @@ def test_a_warm_start_changes_nothing() -> None:
     feed(cold, shop_log(seed=2))
     refit(cold, NOW_MS + 5_000)
     now_ms = NOW_MS + 5_000
-    records = [emit(each, now_ms, everything=True) for each in (warm, cold)]
-    assert_same_estimates(*records, tolerance=1e-12)
+    ends = (emit(each, now_ms, everything=True) for each in (warm, cold))
+    assert_same_estimates(next(ends), next(ends), tolerance=1e-12)
 
 
 def test_a_refit_waits_until_it_is_due() -> None:
@@ -230,7 +229,13 @@ def test_a_pool_that_can_not_be_fitted_yet_waits() -> None:
 
 def test_groups_beyond_the_limit_are_rejected_and_counted() -> None:
     engine = open_engine(EngineSettings(groups_max=2), shards=(0, 1))
-    log = [visit("a", "v1"), visit("b", "v2"), visit("c", "v3"), purchase("d", "o"), visit("a", "v")]
+    log = [
+        visit("a", "v1"),
+        visit("b", "v2"),
+        visit("c", "v3"),
+        purchase("d", "o"),
+        visit("a", "v"),
+    ]
     candidate = engine.ingest({0: [batch(log)], 1: [batch([visit("e", "v")], partition=1)]})
     assert Counter(r.reason for r in candidate.rejects) == {"too_many_groups": 3}
     assert [(r.partition, r.offset) for r in candidate.rejects] == [(0, 2), (0, 3), (1, 0)]

@@ -34,8 +34,11 @@ from stream_hb.runtime.client import (
 from stream_hb.runtime.quiet import quiet_collector
 
 POLL_SECONDS = 0.05
-EMIT_MS = 1_000
-"""Time between two emissions while the worker is behind or idle."""
+IDLE_EMIT_MS = 1_000
+"""Time between two looks for heartbeats while nothing comes."""
+
+BEHIND_EMIT_MS = 5_000
+"""Time between two emissions while the worker is behind."""
 REPORT_MS = 10_000
 FLUSH_SECONDS = 1.0
 
@@ -244,7 +247,7 @@ class Worker:
             self._emitted_at_ms = now_ms if due else self._emitted_at_ms
 
     def _emission_is_due(self, batches: dict[int, list[RawBatch]], now_ms: int) -> bool:
-        """Emit with every batch when live; when behind or idle, once a second.
+        """Emit with every batch when live, seldom when behind or idle.
 
         Behind, an estimate is out of date before it is read: writing one with every batch would
         only make the worker stay behind for longer.
@@ -253,7 +256,8 @@ class Worker:
         live = 0 < events < self._route.batch_events // 2
         if live or (events and self.engine.settings.emission.everything_touched):
             return True
-        return now_ms - self._emitted_at_ms >= EMIT_MS
+        wait_ms = BEHIND_EMIT_MS if events else IDLE_EMIT_MS
+        return now_ms - self._emitted_at_ms >= wait_ms
 
     def _ready(self, candidate: Candidate) -> set[int]:
         """Return the shards that will have caught up with what was committed before."""

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator
 
-from stream_hb.engine import Emission, Engine
+from stream_hb.emitter import Emission
+from stream_hb.engine import Engine
 from stream_hb.feeds.estimates import OutRecord
 
 Record = dict[str, Any]
@@ -104,12 +106,11 @@ def assert_same_estimates(a: Iterable[Record], b: Iterable[Record], tolerance: f
     for name, record in one.items():
         mine, theirs = _numbers(record), _numbers(other[name])
         for field, value in mine.items():
-            if value is None or theirs[field] is None:
-                assert value is theirs[field], (name, field)
-                continue
-            error = abs(value - theirs[field])
-            size = max(1.0, abs(value))
-            assert error <= tolerance * size, f"{name} {field}: {value} and {theirs[field]}"
+            message = f"{name} {field}: {value} and {theirs[field]}"
+            if value is None:
+                assert theirs[field] is None, message
+            else:
+                assert theirs[field] == pytest.approx(value, rel=tolerance, abs=tolerance), message
 
 
 def _numbers(record: Record) -> dict[str, float | None]:
