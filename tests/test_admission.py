@@ -4,19 +4,18 @@ import numpy as np
 
 from stream_hb.admission import REFUSED, Admission, RowsByCode
 from stream_hb.events.batch import Visits
+from stream_hb.events.decode import Decoder
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.table import GroupTable, NewGroups, Spelling, TableChange
-from tests.support.logs import batch
+from tests.support.logs import batch, visit
 
 SETTINGS = EngineSettings(default_chain="main", groups_max=10)
 
 
 def visits(*keys: Spelling) -> Visits:
-    size = len(keys)
-    known = list(dict.fromkeys(keys))
-    codes = np.array([known.index(key) for key in keys], np.int64)
-    return Visits(codes, known, ["v"] * size, np.zeros(size, np.int64), np.arange(size))
+    payloads = [visit(store, chain=chain) for chain, store in keys]
+    return Decoder().decode(batch(payloads)).visits
 
 
 def admission_to(table: GroupTable, groups_left: int = 9) -> Admission:

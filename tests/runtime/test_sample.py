@@ -19,8 +19,8 @@ def test_every_event_is_valid() -> None:
     log = impressions()
     decoded = Decoder().decode(batch([event.payload for event in events(log)]))
     assert decoded.rejects == []
-    assert len(decoded.visits.visit_ids) == len(log)
-    assert len(decoded.purchases.order_ids) == sum(impression.click for impression in log)
+    assert len(decoded.visits.indexes) == len(log)
+    assert len(decoded.purchases.indexes) == sum(impression.click for impression in log)
 
 
 def test_a_click_is_a_purchase_of_amount_zero_right_after_its_visit() -> None:
