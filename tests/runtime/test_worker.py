@@ -1,12 +1,12 @@
 """The worker over a broker in memory that fails when it is told to."""
 
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from stream_hb.engine import Engine
 from stream_hb.errors import BrokerError, StreamHBError, TopicError
 from stream_hb.runtime.client import (
     ClientError,
@@ -18,76 +18,19 @@ from stream_hb.runtime.client import (
     Trouble,
     TroubleKind,
 )
-from stream_hb.runtime.worker import Route, Worker
-from stream_hb.settings import EmissionRule, EngineSettings
-from tests.support.fake_client import FakeBroker, FakeInput, FakeOutput
-from tests.support.logs import START_MS, purchase, shop_log, visit
-from tests.support.records import (
-    Record,
-    assert_same_estimates,
-    assert_without_gaps,
-    checked_record,
-    checked_reject,
+from stream_hb.settings import EmissionRule
+from tests.support.logs import purchase, shop_log, visit
+from tests.support.records import assert_same_estimates, assert_without_gaps
+from tests.support.running import (
+    BAD,
+    EVENTS,
+    SETTINGS,
+    Running,
+    broker_with,
+    epochs,
+    estimates,
+    rejects,
 )
-
-EVENTS = TopicPartition("events", 0)
-EVERY_CHANGE = EmissionRule(changed_sd=0.0, changed_width=0.0, heartbeat_ms=None)
-SETTINGS = EngineSettings(refit_every_ms=1_000, refit_min_change=0.0, emission=EVERY_CHANGE)
-BAD = b"not json"
-
-
-class Running:
-    """A worker with its clients and its clock, driven a step at a time."""
-
-    def __init__(self, broker: FakeBroker, batch_events: int = 40, **settings: Any) -> None:
-        self.broker = broker
-        self.now_ms = START_MS + 1_000_000
-        self.stop = Event()
-        self.inputs = FakeInput(broker, idle=self.stop.set)
-        self.outputs = FakeOutput(broker)
-        self.engine = Engine(SETTINGS)
-        route = Route("estimates", "rejects", batch_events)
-        self.worker = Worker(self.engine, self.inputs, self.outputs, route, self._clock_ms)
-
-    def _clock_ms(self) -> int:
-        return self.now_ms
-
-    def step(self, count: int = 1) -> None:
-        """Poll so often, a second apart."""
-        for _ in range(count):
-            self.now_ms += 1_000
-            self.worker.step(self.stop)
-
-    def to_end(self) -> None:
-        """Poll until nothing comes, and once more: the last refit sees everything."""
-        self.stop.clear()
-        while not self.stop.is_set():
-            self.step()
-        self.step(2)
-        self.stop.clear()
-
-
-def broker_with(*payloads: bytes | None, topic: str = "events", partition: int = 0) -> FakeBroker:
-    broker = FakeBroker()
-    broker.append(payloads or shop_log(), topic, partition)
-    return broker
-
-
-def estimates(broker: FakeBroker) -> list[Record]:
-    """Return the records that were delivered; all of them are checked."""
-    return [
-        checked_record(written.value, written.key)
-        for written in broker.written
-        if written.topic == "estimates" and written.value is not None
-    ]
-
-
-def rejects(broker: FakeBroker) -> list[Record]:
-    return [checked_reject(value) for value in broker.values("rejects")]
-
-
-def epochs(records: list[Record]) -> set[int]:
-    return {record["version"]["epoch"] for record in records}
 
 
 def test_all_events_become_estimates_and_everything_is_committed() -> None:
@@ -129,6 +72,48 @@ def test_no_committed_offset_is_ahead_of_what_was_delivered() -> None:
     running.inputs.commit = checked_commit  # type: ignore[method-assign]
     running.to_end()
     assert [r["offset"] for r in rejects(broker)] == list(range(100))
+
+
+def emissions_at(running: Running, steps: int) -> list[int]:
+    """Return the steps at which estimates were written."""
+    found = []
+    for step in range(steps):
+        before = len(running.broker.written)
+        running.step()
+        if len(running.broker.written) > before:
+            found.append(step)
+    return found
+
+
+def test_when_live_estimates_are_written_with_every_batch() -> None:
+    broker = broker_with(*shop_log(visits=10))
+    running = Running(broker)
+    running.to_end()
+    for number in range(4):
+        more = [visit("c-1", f"more-{number}-{i}") for i in range(9)]
+        broker.append(more, "events")
+        assert emissions_at(running, 1) == [0]
+
+
+def test_when_behind_estimates_are_written_every_five_seconds() -> None:
+    behind = emissions_at(Running(broker_with(*shop_log(visits=80))), 16)
+    assert len(behind) == 3
+    assert behind[1] - behind[0] == behind[2] - behind[1] == 5
+
+
+def test_what_was_not_written_while_behind_is_written_when_it_has_caught_up() -> None:
+    broker = broker_with(*[visit(f"s{i % 3}", f"v{i}") for i in range(160)])
+    running = Running(broker)
+    running.to_end()
+    last = {record["key"]["store_id"]: record["n_eff"] for record in estimates(broker)}
+    assert last == {"s0": 54, "s1": 53, "s2": 53}
+
+
+def test_everything_touched_is_written_when_behind_too() -> None:
+    broker = broker_with(*shop_log(visits=80))
+    touched = EmissionRule(heartbeat_ms=None, everything_touched=True)
+    running = Running(broker, settings=replace(SETTINGS, emission=touched))
+    assert emissions_at(running, 12) == list(range(2, 12))
 
 
 def test_told_to_stop_before_the_delivery_it_applies_nothing() -> None:
@@ -206,7 +191,7 @@ def test_a_group_that_moves_on_at_the_start_is_waited_for() -> None:
 def test_a_revoked_shard_is_dropped_and_rebuilt_under_the_next_epoch_when_it_returns() -> None:
     broker = broker_with()
     running = Running(broker)
-    running.step(4)
+    running.step(8)
     running.inputs.revoke(EVENTS)
     running.step(1)
     assert running.engine.groups_count == 0
@@ -430,8 +415,7 @@ def test_a_topic_shorter_than_what_was_committed_is_said_and_not_waited_for() ->
 
 def test_a_reject_of_the_engine_is_delivered_with_its_bytes() -> None:
     broker = broker_with(visit("a"), visit("b"), b"\xff\xfe")
-    running = Running(broker)
-    running.engine.settings = EngineSettings(groups_max=1)
+    running = Running(broker, settings=replace(SETTINGS, groups_max=1))
     running.to_end()
     assert [(r["offset"], r["reason"]) for r in rejects(broker)] == [
         (1, "too_many_groups"),
