@@ -140,7 +140,9 @@ class Engine:
         ]
         records = list(flatten.from_iterable(records for records, _ in parts))
         updates = [update for _, update in parts]
-        return Emission(records, updates, frozenset(chosen), self._unscreened)
+        # A pool is done with when its groups in all shards have been looked at.
+        screened = self._unscreened if len(chosen) == len(self.shards) else frozenset()
+        return Emission(records, updates, frozenset(chosen), screened)
 
     def watermark_ms(self, candidate: Candidate | None = None) -> int:
         """Return the event time up to which every source was read, less the lateness."""

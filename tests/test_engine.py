@@ -111,6 +111,19 @@ def test_a_conversion_is_remembered_over_a_restore() -> None:
     assert (counts["successes"].tolist(), counts["trials"].tolist()) == ([1], [1])
 
 
+def test_what_was_applied_and_not_emitted_is_emitted_after_a_restore() -> None:
+    for with_refit in (False, True):
+        engine = working_engine()
+        feed(engine, shop_log(seed=2))
+        if with_refit:
+            emit(engine, NOW_MS + 5_000)
+            refit(engine, NOW_MS + 5_000)
+        restored = Engine(EngineSettings())
+        restored.restore(engine.snapshot())
+        expected = checked(engine.emit(NOW_MS + 5_000).records)
+        assert emit(restored, NOW_MS + 5_000) == expected != []
+
+
 def test_restoring_emits_nothing_again() -> None:
     engine = working_engine()
     restored = Engine(EngineSettings())
@@ -302,6 +315,20 @@ def test_only_the_shards_that_may_write_do() -> None:
     second = emit(engine, NOW_MS)
     assert {r["key"]["store_id"] for r in second} == {"a"}
     assert_without_gaps(first + second)
+
+
+def test_a_shard_that_was_left_out_is_compared_with_new_hyperparameters_later() -> None:
+    engine = open_engine(EngineSettings(refit_min_change=0.0), shards=(0, 1))
+    feed(engine, shop_log(), 0)
+    feed(engine, shop_log(seed=2, stores=3), 1)
+    refit(engine, NOW_MS)
+    emit(engine, NOW_MS)
+    feed(engine, [visit(f"more-{i % 9}", f"v{i}") for i in range(900)], 1)
+    emit(engine, NOW_MS)
+    refit(engine, NOW_MS + 5_000)
+    expected = engine.emit(NOW_MS + 5_000, shards={0}).records
+    emit(engine, NOW_MS + 5_000, shards={1})
+    assert engine.emit(NOW_MS + 5_000).records == expected != []
 
 
 def test_the_watermark_is_that_of_the_slowest_source() -> None:

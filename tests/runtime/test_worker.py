@@ -208,6 +208,19 @@ def test_a_revoked_shard_is_dropped_and_rebuilt_under_the_next_epoch_when_it_ret
     assert_same_estimates(records, estimates(twin.broker), tolerance=1e-9)
 
 
+def test_nothing_is_committed_of_a_partition_that_was_taken_away() -> None:
+    """Its new owner may have committed more since."""
+    broker = broker_with()
+    running = Running(broker)
+    running.step(2)
+    running.inputs.fail("commit", TransientError("no answer"))
+    running.step()
+    running.inputs.revoke(EVENTS)
+    broker.committed[EVENTS] = Committed(200, "epoch=2")
+    running.step(2)
+    assert broker.committed[EVENTS] == Committed(200, "epoch=2")
+
+
 def test_the_other_shards_go_on_when_one_is_revoked() -> None:
     broker = broker_with(*[visit("a", f"v{i}") for i in range(90)])
     broker.append([visit("b", f"v{i}") for i in range(90)], "events", 1)
