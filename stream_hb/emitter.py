@@ -5,12 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_hb.feeds.emission import (
-    Emitted,
-    heartbeat_rows,
-    silent_rows,
-    worth_a_record,
-)
+from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
 from stream_hb.feeds.estimates import OutRecord, Provenance, encode_raw, estimate_records
 from stream_hb.metrics import METRICS
 from stream_hb.refit import Pool, PoolFit
@@ -42,14 +37,11 @@ class Emission:
         The memory of what was emitted.
     shards
         The shards that were looked at.
-    screened
-        Pools whose groups have all been compared with their newest hyperparameters.
     """
 
     records: list[OutRecord]
     updates: list[MemoryUpdate]
     shards: frozenset[int]
-    screened: frozenset[Pool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +56,6 @@ class Moment:
         Event time up to which every source has been read.
     pools
         The hyperparameters.
-    unscreened
-        Pools with hyperparameters that their groups were not yet compared with.
     everything
         Write a record for every key, changed or not.
     flags
@@ -75,7 +65,6 @@ class Moment:
     now_ms: int
     watermark_ms: int
     pools: Mapping[Pool, PoolFit]
-    unscreened: frozenset[Pool]
     everything: bool
     flags: tuple[str, ...]
 
@@ -87,7 +76,7 @@ def emit_shard(
     view = _View(shard, candidate)
     for metric in settings.methods:
         beating = heartbeat_rows(settings.emission, shard.emitted[metric], moment.now_ms)
-        considered = _considered(view, metric, beating, moment)
+        considered = _considered(view, beating, moment)
         codes = view.chain_codes[considered]
         for code in np.unique(codes).tolist():
             pool = (view.chains[code], metric)
@@ -95,17 +84,13 @@ def emit_shard(
                 yield _emit_pool(view, considered[codes == code], beating, pool, moment, settings)
 
 
-def _considered(view: "_View", metric: str, beating: Rows, moment: Moment) -> Rows:
+def _considered(view: "_View", beating: Rows, moment: Moment) -> Rows:
     """Return the rows that may be worth a record."""
     if moment.everything or view.shard.unscreened:
         return np.arange(len(view.chain_codes))
     considered = np.zeros(len(view.chain_codes), dtype=bool)
     considered[view.touched] = True
     considered[beating] = True
-    considered[silent_rows(view.shard.emitted[metric], len(considered))] = True
-    for code, chain in enumerate(view.chains):
-        if (chain, metric) in moment.unscreened:
-            considered |= view.chain_codes == code
     return np.flatnonzero(considered)
 
 

@@ -69,7 +69,6 @@ class Engine:
         self.pools: dict[Pool, PoolFit] = {}
         self.refits = 0
         self.refitted_at_ms: int | None = None
-        self._unscreened: frozenset[Pool] = frozenset()
         self._decoder = Decoder()
 
     def open_shard(
@@ -131,7 +130,7 @@ class Engine:
         candidates = candidate.shards if candidate else {}
         watermark_ms = self.watermark_ms(candidate)
         flags = self._flags(now_ms, watermark_ms)
-        moment = Moment(now_ms, watermark_ms, self.pools, self._unscreened, everything, flags)
+        moment = Moment(now_ms, watermark_ms, self.pools, everything, flags)
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
         parts = [
             part
@@ -141,8 +140,7 @@ class Engine:
         records = list(flatten.from_iterable(records for records, _ in parts))
         updates = [update for _, update in parts]
         # A pool is done with when its groups in all shards have been looked at.
-        screened = self._unscreened if len(chosen) == len(self.shards) else frozenset()
-        return Emission(records, updates, frozenset(chosen), screened)
+        return Emission(records, updates, frozenset(chosen))
 
     def watermark_ms(self, candidate: Candidate | None = None) -> int:
         """Return the event time up to which every source was read, less the lateness."""
@@ -183,7 +181,8 @@ class Engine:
         if change.pools:
             self.refits = change.version
             self.pools = {**self.pools, **change.pools}
-            self._unscreened |= change.pools.keys()
+            for shard in self.shards.values():
+                shard.unscreened = True
 
     def _apply_emission(self, emission: Emission) -> None:
         for update in emission.updates:
@@ -191,7 +190,6 @@ class Engine:
             emitted[update.metric] = emitted[update.metric].put(update.rows, update.emitted)
         for number in emission.shards:
             self.shards[number].unscreened = False
-        self._unscreened -= emission.screened
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes."""
@@ -211,7 +209,6 @@ class Engine:
         }
         self.refits = values["refits"]
         self.refitted_at_ms = values["refitted_at_ms"]
-        self._unscreened = frozenset((chain, metric) for chain, metric in values["unscreened"])
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -220,5 +217,4 @@ class Engine:
             "pools": [[*pool, fit] for pool, fit in self.pools.items()],
             "refits": self.refits,
             "refitted_at_ms": self.refitted_at_ms,
-            "unscreened": [list(pool) for pool in sorted(self._unscreened)],
         }

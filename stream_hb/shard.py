@@ -81,7 +81,7 @@ class Shard:
     Attributes
     ----------
     unscreened
-        A batch was applied whose changes no emission has looked at yet.
+        A batch or a refit was applied that no emission has looked at yet.
     """
 
     def __init__(self, number: int, epoch: int, settings: EngineSettings) -> None:

@@ -59,8 +59,6 @@ class Visits:
     known_stores
         (chain id, or None where the event names none; store id) by code. The decoder appends to
         it as it meets stores, so as long as it is the same list a code means the same store.
-    visit_ids
-        Business key of the visit.
     event_time_ms
         When it happened, epoch milliseconds UTC.
     indexes
@@ -69,7 +67,6 @@ class Visits:
 
     store_codes: Int64s
     known_stores: Sequence[StoreKey]
-    visit_ids: list[str]
     event_time_ms: Int64s
     indexes: Int64s
 
@@ -84,7 +81,6 @@ class Visits:
         return cls(
             store_codes=_concatenated([part.store_codes for part in parts]),
             known_stores=parts[0].known_stores if parts else (),
-            visit_ids=_listed(part.visit_ids for part in parts),
             event_time_ms=_concatenated([part.event_time_ms for part in parts]),
             indexes=_concatenated([part.indexes for part in parts]),
         )

@@ -115,12 +115,10 @@ class Decoder:
         )
 
     def _visits(self, visits: Sequence[Visit], indexes: Int64s) -> Visits:
-        visit_ids = [visit.visit_id for visit in visits]
-        _check(visit_ids)
+        _check([visit.visit_id for visit in visits])
         return Visits(
             store_codes=self._store_codes(visits),
             known_stores=self._stores.known,
-            visit_ids=visit_ids,
             event_time_ms=np.array([visit.event_time_ms for visit in visits], np.int64),
             indexes=indexes,
         )

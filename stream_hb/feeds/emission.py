@@ -105,11 +105,3 @@ def heartbeat_rows(rule: EmissionRule, emitted: Emitted, now_ms: int) -> Rows:
         return np.empty(0, dtype=np.intp)
     share = 1 - (np.arange(len(emitted.seq)) * GOLDEN_RATIO % 1) / 2
     return np.flatnonzero((emitted.seq > 0) & (now_ms - emitted.at_ms >= rule.heartbeat_ms * share))
-
-
-def silent_rows(emitted: Emitted, size: int) -> Rows:
-    """Return those of the first ``size`` rows of which no record was ever written."""
-    seq = np.zeros(size, dtype=np.int64)
-    known = min(size, len(emitted.seq))
-    seq[:known] = emitted.seq[:known]
-    return np.flatnonzero(seq == 0)

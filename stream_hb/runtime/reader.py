@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from stream_hb.errors import BrokerError, TopicError
 
@@ -33,6 +40,7 @@ class EstimateReader:
                 "group.id": "stream-hb-reader",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                "enable.partition.eof": True,
                 "log_level": 0,
             }
         )
@@ -46,12 +54,15 @@ class EstimateReader:
             raise BrokerError(f"{message} (kafka.bootstrap_servers)") from error
         if found.error is not None:
             raise TopicError(f"topic {topic!r}: {found.error.str()}")
-        self._partitions = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in found.partitions]
-        self._consumer.assign(self._partitions)
+        partitions = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in found.partitions]
+        self._partitions_count = len(partitions)
+        self._ended: set[int | None] = set()
+        self._consumer.assign(partitions)
 
     def poll(self, timeout_seconds: float) -> int:
         """Take what has come; return the number of records."""
         messages = self._consumer.consume(POLL_MESSAGES, timeout_seconds)
+        self._ended.update(m.partition() for m in messages if _is_end(m))
         taken = [message for message in messages if message.error() is None]
         for message in taken:
             key, value = message.key(), message.value()
@@ -67,17 +78,17 @@ class EstimateReader:
 
     def read_to_end(self) -> None:
         """Take everything that the topic holds now."""
-        ends = {p.partition: self._end(p) for p in self._partitions}
-        while any(ends[p.partition] > p.offset for p in self._consumer.position(self._partitions)):
+        while len(self._ended) < self._partitions_count:
             self.poll(0.2)
-
-    def _end(self, partition: TopicPartition) -> int:
-        low, high = self._consumer.get_watermark_offsets(partition, ASK_SECONDS)
-        return high if high > low else OFFSET_BEGINNING
 
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
+
+
+def _is_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF
 
 
 def _version(record: dict[str, Any]) -> tuple[int, int]:

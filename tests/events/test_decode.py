@@ -40,7 +40,6 @@ def columns(result: Decoded) -> tuple[Any, ...]:
     visits, purchases = result.visits, result.purchases
     return (
         visits.store_keys,
-        visits.visit_ids,
         visits.event_time_ms.tolist(),
         visits.indexes.tolist(),
         purchases.store_keys,
@@ -58,7 +57,6 @@ def test_visits_become_columns_in_the_order_of_arrival() -> None:
     later = VISIT | {"visit_id": "v2", "event_time_ms": 1_730_000_000_001, "store_id": "store-02"}
     visits = decoded(as_json(VISIT), as_json(later)).visits
     assert visits.store_keys == [("chain-1", "store-01"), ("chain-1", "store-02")]
-    assert visits.visit_ids == ["v1", "v2"]
     assert visits.event_time_ms.tolist() == [1_730_000_000_000, 1_730_000_000_001]
     assert visits.indexes.tolist() == [0, 1]
     assert visits.event_time_ms.dtype == visits.indexes.dtype == np.int64
@@ -90,7 +88,7 @@ def test_stores_of_several_chains_keep_their_chain() -> None:
 def test_an_empty_batch_has_empty_columns() -> None:
     result = decoded()
     assert result.received == 0
-    assert columns(result) == ([], [], [], [], [], [], [], [], [], [], [], [])
+    assert columns(result) == ([], [], [], [], [], [], [], [], [], [], [])
     assert result.visits.event_time_ms.dtype == np.int64
 
 
@@ -115,10 +113,10 @@ def test_rejects_of_every_stage_stand_in_offset_order_across_slices() -> None:
 
 
 def test_one_bad_payload_in_a_slice_costs_no_other_event() -> None:
-    payloads = [as_json(VISIT | {"visit_id": f"v{i}"}) for i in range(SLICE)]
+    payloads = [as_json(VISIT | {"store_id": f"s{i}"}) for i in range(SLICE)]
     payloads[17] = b"\xff"
     visits = decoded(*payloads).visits
-    assert visits.visit_ids == [f"v{i}" for i in range(SLICE) if i != 17]
+    assert visits.store_keys == [("chain-1", f"s{i}") for i in range(SLICE) if i != 17]
 
 
 def test_what_a_decoder_saw_before_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,8 +300,8 @@ def test_an_integer_may_be_written_as_a_float() -> None:
 
 
 def test_the_last_of_duplicate_keys_counts() -> None:
-    twice = as_json(VISIT)[:-1] + b', "visit_id": "v9"}'
-    assert decoded(twice).visits.visit_ids == ["v9"]
+    twice = as_json(VISIT)[:-1] + b', "store_id": "s9"}'
+    assert decoded(twice).visits.store_keys == [("chain-1", "s9")]
 
 
 def test_two_different_event_types_in_one_event_are_a_reject() -> None:
@@ -322,4 +320,4 @@ def test_fields_may_be_spelt_with_escapes() -> None:
 
 @pytest.mark.parametrize("make", [list, tuple])
 def test_payloads_may_be_any_sequence(make: Callable[..., Any]) -> None:
-    assert decoded(*make([as_json(VISIT)])).visits.visit_ids == ["v1"]
+    assert decoded(*make([as_json(VISIT)])).visits.indexes.tolist() == [0]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_hb.feeds.emission import Emitted, heartbeat_rows, silent_rows, worth_a_record
+from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
 from stream_hb.settings import EmissionRule
 
 RULE = EmissionRule(changed_sd=0.1, changed_width=0.05, heartbeat_ms=60_000)
@@ -65,13 +65,6 @@ def test_the_memory_grows_with_the_rows() -> None:
 def test_nothing_to_remember_leaves_the_memory_as_it_is() -> None:
     memory = emitted(1)
     assert memory.put(np.empty(0, np.intp), Emitted.zeros(0)) is memory
-
-
-def test_keys_without_a_record_are_silent_and_have_no_heart() -> None:
-    memory = emitted(1, 0, 3, at_ms=NOW_MS - 10**9)
-    assert silent_rows(memory, 5).tolist() == [1, 3, 4]
-    assert silent_rows(memory, 2).tolist() == [1]
-    assert heartbeat_rows(RULE, memory, NOW_MS).tolist() == [0, 2]
 
 
 def test_without_a_heartbeat_age_is_no_reason() -> None:
