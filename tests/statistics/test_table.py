@@ -21,7 +21,7 @@ def table_of(count: int) -> GroupTable:
 def trials(table: GroupTable, rows: list[int]) -> list[float]:
     counts = table.read("c", np.array(rows, dtype=np.intp))
     assert isinstance(counts, Counts)
-    return counts.trials.tolist()
+    return list(map(float, counts.trials))
 
 
 def test_a_change_replaces_only_its_rows() -> None:
