@@ -139,12 +139,12 @@ class Shard:
     ) -> tuple[Rows, Additions]:
         """Return the row of every purchase that is its visit's first, and what to remember."""
         linked = [at for at, visit in enumerate(admitted.visit_ids) if visit is not None]
-        keys, new, known = self.table.keys, admission.new.keys, len(self.table)
-        names = []
-        for at in linked:
-            row = rows[at]
-            chain, store = keys[row] if row < known else new[row - known]
-            names.append(f"{chain}|{store}|{admitted.visit_ids[at]}")
+        keys = self.table.keys + admission.new.keys if admission.new.keys else self.table.keys
+        visits = [admitted.visit_ids[at] for at in linked]
+        stores = map(keys.__getitem__, rows[linked].tolist())
+        names = [
+            f"{chain}|{store}|{visit}" for (chain, store), visit in zip(stores, visits, strict=True)
+        ]
         first, additions = self.conversions.probe(names, times[linked])
         return rows[linked][first], additions
 

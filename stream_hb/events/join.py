@@ -88,11 +88,11 @@ class Conversions:
         """
         hashes = list(map(stable_hash, visits))
         seen = set().union(*(day.intersection(hashes) for day in self._days.values()))
+        _, earliest = np.unique(np.array(hashes, np.uint64), return_index=True)
         first = np.zeros(len(hashes), np.bool_)
-        for at, visit in enumerate(hashes):
-            if visit not in seen:
-                seen.add(visit)
-                first[at] = True
+        first[earliest] = True
+        if seen:
+            first &= [visit not in seen for visit in hashes]
         return first, Additions(np.array(hashes, np.uint64)[first], times_ms[first] // DAY_MS)
 
     def publish(self, additions: Additions) -> None:

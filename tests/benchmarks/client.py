@@ -77,7 +77,8 @@ def _worker(bootstrap: str, topic: str, count: int, rule: EmissionRule) -> dict[
         Route("bench-estimates", "bench-rejects", BATCH),
     )
     stop = Event()
-    while running.status.events < count:
+    shards = running.engine.shards
+    while running.status.events < count or any(s.unscreened for s in shards.values()):
         running.step(stop)
     return {"records": running.status.records, "refits": running.engine.refits}
 
