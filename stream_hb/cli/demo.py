@@ -110,7 +110,8 @@ def _progress(running: "Demo") -> str:
     worker = running.worker
     return (
         f"{worker.status.events} of {running.total} events, {worker.engine.groups_count} groups, "
-        f"{worker.engine.refits} refits, {running.reader.records} estimates read back"
+        f"{worker.engine.refits} refits, {running.reader.records} estimates read back, "
+        f"{running.events_per_second():,.0f} events/s"
     )
 
 

@@ -48,6 +48,8 @@ class Demo:
         self._events_per_second = events_per_second
         self._stop = threading.Event()
         self._failures: list[Exception] = []
+        self._events_seen = 0
+        self._first_at = self._last_at = 0.0
         self._quiet_since = time.monotonic()
         self._used_at_ms = 0
         self._broker = EmbeddedBroker()
@@ -75,6 +77,18 @@ class Demo:
         self.feeder_thread.start()
         return self
 
+    def events_per_second(self) -> float:
+        """Return the worker's pace from its first event to its newest."""
+        return self.worker.status.events / max(self._last_at - self._first_at, POLL_SECONDS)
+
+    def _clock_events(self) -> None:
+        """Note when the first and when the newest event had been used."""
+        events = self.worker.status.events
+        if events > self._events_seen:
+            self._last_at = time.monotonic()
+            self._first_at = self._first_at or self._last_at - POLL_SECONDS
+            self._events_seen = events
+
     def poll(self) -> bool:
         """Take the records that came back; False when everything fed has come back as estimates.
 
@@ -84,6 +98,7 @@ class Demo:
             A part failed, or the end took too long.
         """
         came = self.reader.poll(POLL_SECONDS)
+        self._clock_events()
         if self._failures:
             raise StreamHBError(f"the demo broke: {self._failures[0]}") from self._failures[0]
         if self.feeder_thread.is_alive() or came:
