@@ -6,7 +6,7 @@ whole poll's messages while the client's position has already moved past them.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -99,12 +99,15 @@ class Polled:
         Partitions that are this worker's no longer, whose state is to be dropped.
     troubles
         What went wrong, oldest first.
+    ended
+        Partitions of which nothing is left to read after these batches, for now.
     """
 
     batches: list[RawBatch]
     assigned: list[TopicPartition]
     revoked: list[TopicPartition]
     troubles: list[Trouble]
+    ended: list[TopicPartition] = field(default_factory=list)
 
 
 class ClientError(StreamHBError):
@@ -169,7 +172,13 @@ class OutputClient(Protocol):
     def produce(
         self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
     ) -> None:
-        """Hand a record over; without a partition its key decides."""
+        """Hand a record over; without a partition its key decides.
+
+        Raises
+        ------
+        TransientError
+            While too many records wait: it was not taken, and may be handed over again.
+        """
         ...
 
     def flush(self, timeout_seconds: float) -> int:

@@ -46,6 +46,7 @@ _CONSUMER_SETTINGS = {
     "max.poll.interval.ms": 60_000,
     # 1000 ms by default, which makes catching up 3.5 times slower.
     "fetch.queue.backoff.ms": 10,
+    "enable.partition.eof": True,
     "queued.min.messages": 1_000_000,
     "queued.max.messages.kbytes": 65_536,
 }
@@ -53,6 +54,9 @@ _CONSUMER_SETTINGS = {
 _PRODUCER_SETTINGS = {
     # Retries neither repeat nor reorder records, and a record is acknowledged by all replicas.
     "enable.idempotence": True,
+    # 300 s by default, after which records are given up: a broker may be away for longer. With
+    # transactions it is to be their timeout instead.
+    "message.timeout.ms": 0,
     "linger.ms": 5,
     "compression.type": "lz4",
     "queue.buffering.max.messages": 1_000_000,
@@ -159,6 +163,7 @@ class KafkaInput:
         self._assigned: list[TopicPartition] = []
         self._revoked: list[TopicPartition] = []
         self._troubles: list[Trouble] = []
+        self._ended: list[TopicPartition] = []
         self._brokers_down = False
         self._unreachable = "all brokers are down"
         self._consumer = ck.Consumer({**settings, "error_cb": self._on_error}, logger=QuietLog())
@@ -184,8 +189,9 @@ class KafkaInput:
             for batch in to_batches(messages, self._codes)
             if (batch.topic, batch.partition) in usable
         ]
-        polled = Polled(batches, self._assigned, self._revoked, self._troubles)
-        self._assigned, self._revoked, self._troubles = [], [], []
+        ended = [partition for partition in self._ended if partition in usable]
+        polled = Polled(batches, self._assigned, self._revoked, self._troubles, ended)
+        self._assigned, self._revoked, self._troubles, self._ended = [], [], [], []
         return polled
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
@@ -254,7 +260,10 @@ class KafkaInput:
         for message in messages:
             if (error := message.error()) is not None:
                 where = partition_of(message) if message.topic() else None
-                self._troubles.append(_trouble(error, where))
+                if where is not None and error.code() == KafkaError._PARTITION_EOF:
+                    self._ended.append(where)
+                else:
+                    self._troubles.append(_trouble(error, where))
         return [message for message in messages if message.error() is None]
 
     def _wait_for_a_broker(self) -> None:
@@ -369,8 +378,10 @@ class KafkaOutput:
         self._producer.flush(1)
 
     def _on_lost_record(self, error: KafkaError | None, message: Message) -> None:
-        self._lost_count += 1
-        self._lost_why = f"topic {message.topic()}: {error}"
+        # Successes come, too, if the user's settings ask for their reports.
+        if error is not None:
+            self._lost_count += 1
+            self._lost_why = f"topic {message.topic()}: {error}"
 
 
 def _to_kafka(partitions: Iterable[TopicPartition]) -> list[ck.TopicPartition]:

@@ -2,15 +2,15 @@
 
 At-least-once: input offsets are committed only after the records that follow from them are
 acknowledged. The state lives in memory, so a worker that gets a partition reads its input from the
-beginning, writes nothing until it has caught up with the committed offsets, and then goes on under
-a new epoch (kept in the commit's metadata).
+beginning and goes on under a new epoch (kept in the commit's metadata). Until all of its shards
+have read what their input held when they were opened, which is more than what was committed, it
+refits and emits nothing; rejects from before the committed offsets are not written again.
 """
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain as flatten
 from threading import Event
 
 import structlog
@@ -20,6 +20,7 @@ from stream_hb.engine import Candidate, Engine
 from stream_hb.errors import BrokerError, StreamHBError, TopicError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.events.rejects import reject_record
+from stream_hb.runtime.catch_up import CatchUp
 from stream_hb.runtime.client import (
     Committed,
     GroupMovedError,
@@ -84,7 +85,7 @@ class Status:
     emitted_refit_at_ms
         Clock reading of the newest refit whose estimates are delivered.
     rebuilding
-        Shards that have not caught up with what was committed before.
+        Shards that have not read yet what their input held when they were opened.
     """
 
     events: int = 0
@@ -125,7 +126,7 @@ class Worker:
         self._route = route
         self._clock_ms = clock_ms
         self._unopened: list[TopicPartition] = []
-        self._targets: dict[int, dict[TopicPartition, int]] = {}
+        self._catch_up = CatchUp()
         self._uncommitted: dict[TopicPartition, Committed] = {}
         self._emitted_at_ms = 0
         self._reported_at_ms = clock_ms()
@@ -144,11 +145,13 @@ class Worker:
     def step(self, stop: Event) -> bool:
         """Poll once and deliver what follows; False when nothing came."""
         polled = self._inputs.poll(self._route.batch_events, POLL_SECONDS)
+        # First of all: a trouble may end the worker, which then must not commit for a new owner.
+        self._close(polled.revoked)
         for trouble in polled.troubles:
             self._take(trouble)
-        self._close(polled.revoked)
         self._unopened.extend(polled.assigned)
         self._open()
+        self._catch_up.ended(polled.ended)
         batches = self._by_shard(polled.batches)
         self._brokers_down = self._brokers_down and not batches
         self._deliver(batches, stop)
@@ -173,7 +176,7 @@ class Worker:
             self._uncommitted.pop(partition, None)
         for number in {partition.partition for partition in gone}:
             self.engine.close_shard(number)
-            self._targets.pop(number, None)
+            self._catch_up.close(number)
             log.info("shard given up", shard=number)
 
     def _open(self) -> None:
@@ -183,7 +186,6 @@ class Worker:
         try:
             committed = self._inputs.committed(self._unopened)
             marks = {p: self._inputs.watermarks(p) for p in self._unopened}
-            lows = {p: mark.low for p, mark in marks.items()}
             targets = {p: _target(p, committed.get(p), mark) for p, mark in marks.items()}
             epochs: dict[int, int] = defaultdict(int)
             for p in self._unopened:
@@ -193,35 +195,31 @@ class Worker:
             self._inputs.commit(
                 {p: Committed(targets[p], f"epoch={epochs[p.partition]}") for p in self._unopened}
             )
-            self._inputs.start(lows)
+            self._inputs.start({p: mark.low for p, mark in marks.items()})
         except TransientError as error:
             log.warning("cannot start partitions yet", detail=str(error))
             return
         except GroupMovedError:
             return
         for number, epoch in epochs.items():
-            self._open_shard(number, epoch, lows, targets)
+            mine = {p: mark for p, mark in marks.items() if p.partition == number}
+            self._open_shard(number, epoch, mine)
+            for p, mark in mine.items():
+                self._catch_up.open(p, mark, targets[p])
         self._unopened = []
 
-    def _open_shard(
-        self,
-        number: int,
-        epoch: int,
-        lows: dict[TopicPartition, int],
-        targets: dict[TopicPartition, int],
-    ) -> None:
-        mine = {p: low for p, low in lows.items() if p.partition == number}
-        self.engine.open_shard(number, epoch, {(p.topic, p.partition): o for p, o in mine.items()})
-        self._targets[number] = {p: targets[p] for p in mine}
-        behind = sum(max(targets[p] - low, 0) for p, low in mine.items())
-        log.info("shard opened", shard=number, epoch=epoch, events_to_read_again=behind)
-        for p, low in mine.items():
-            if low > 0:
+    def _open_shard(self, number: int, epoch: int, marks: dict[TopicPartition, Watermarks]) -> None:
+        starts = {(p.topic, p.partition): mark.low for p, mark in marks.items()}
+        self.engine.open_shard(number, epoch, starts)
+        behind = sum(mark.high - mark.low for mark in marks.values())
+        log.info("shard opened", shard=number, epoch=epoch, events_to_read_first=behind)
+        for p, mark in marks.items():
+            if mark.low > 0:
                 log.warning(
                     "the beginning of the input is gone: the state is rebuilt without it",
                     topic=p.topic,
                     partition=p.partition,
-                    lost_offsets=f"0..{low - 1}",
+                    lost_offsets=f"0..{mark.low - 1}",
                 )
 
     def _by_shard(self, batches: Iterable[RawBatch]) -> dict[int, list[RawBatch]]:
@@ -235,57 +233,69 @@ class Worker:
         """Ingest, refit, write, and only then make it the state."""
         now_ms = self._clock_ms()
         candidate = self.engine.ingest(batches)
-        rejects = [reject for reject in candidate.rejects if self._is_new(reject)]
-        ready = self._ready(candidate)
+        rejects = [reject for reject in candidate.rejects if self._catch_up.is_new(reject)]
+        emission = self._emission(candidate, now_ms)
+        if self._written(rejects, emission, stop):
+            self._settle(candidate, emission, rejects)
+
+    def _emission(self, candidate: Candidate, now_ms: int) -> Emission | None:
+        """Refit and emit if it is time, on nothing but shards that have caught up."""
+        for shard in candidate.shards.values():
+            self._catch_up.reached(shard.positions)
+        self.status.rebuilding = len(self._catch_up.shards)
+        if self._catch_up.shards:
+            return None
         refit = self.engine.refit(now_ms)
         if refit:
             self.engine.apply(refit)
-        due = self._emission_is_due(batches, now_ms)
-        emission = self.engine.emit(now_ms, candidate, shards=ready) if due else None
-        if self._written(rejects, emission, stop):
-            self._settle(candidate, emission, rejects, ready)
-            self._emitted_at_ms = now_ms if due else self._emitted_at_ms
+        if not self._emission_is_due(candidate, now_ms):
+            return None
+        self._emitted_at_ms = now_ms
+        return self.engine.emit(now_ms, candidate)
 
-    def _emission_is_due(self, batches: dict[int, list[RawBatch]], now_ms: int) -> bool:
+    def _emission_is_due(self, candidate: Candidate, now_ms: int) -> bool:
         """Emit with every batch when live, seldom when behind or idle.
 
         Behind, an estimate is out of date before it is read: writing one with every batch would
         only make the worker stay behind for longer.
         """
-        events = sum(len(batch.payloads) for batch in flatten.from_iterable(batches.values()))
+        events = candidate.accepted + len(candidate.rejects)
         live = 0 < events < self._route.batch_events // 2
         if live or (events and self.engine.settings.emission.everything_touched):
             return True
         wait_ms = BEHIND_EMIT_MS if events else IDLE_EMIT_MS
         return now_ms - self._emitted_at_ms >= wait_ms
 
-    def _ready(self, candidate: Candidate) -> set[int]:
-        """Return the shards that will have caught up with what was committed before."""
-        for number in [n for n, targets in self._targets.items() if targets]:
-            positions = candidate.shards.get(number, self.engine.shards[number]).positions
-            self._targets[number] = {
-                p: target
-                for p, target in self._targets[number].items()
-                if positions[p.topic, p.partition].next_offset < target
-            }
-        self.status.rebuilding = sum(1 for targets in self._targets.values() if targets)
-        return {number for number, targets in self._targets.items() if not targets}
-
-    def _is_new(self, reject: Reject) -> bool:
-        targets = self._targets[reject.partition]
-        target = targets.get(TopicPartition(reject.topic, reject.partition), 0)
-        return reject.offset >= target
-
     def _written(self, rejects: list[Reject], emission: Emission | None, stop: Event) -> bool:
         """Write and wait for the acknowledgement; False if told to stop before it came."""
+        for topic, key, value in self._outgoing(rejects, emission):
+            while not self._taken(topic, key, value):
+                if stop.is_set():
+                    return False
+        left = self._outputs.flush(FLUSH_SECONDS)
+        if left:
+            log.warning("records wait for the broker", records=left)
+        while left and not stop.is_set():
+            left = self._outputs.flush(FLUSH_SECONDS)
+        return not left
+
+    def _outgoing(
+        self, rejects: list[Reject], emission: Emission | None
+    ) -> Iterator[tuple[str, bytes, bytes]]:
+        """Yield topic, key and value of every record."""
         for reject in rejects:
             key = f"{reject.topic}-{reject.partition}-{reject.offset}".encode()
-            self._outputs.produce(self._route.rejects, None, key, reject_record(reject))
+            yield self._route.rejects, key, reject_record(reject)
         for record in emission.records if emission else []:
-            self._outputs.produce(self._route.estimates, None, record.key, record.value)
-        while self._outputs.flush(FLUSH_SECONDS):
-            if stop.is_set():
-                return False
+            yield self._route.estimates, record.key, record.value
+
+    def _taken(self, topic: str, key: bytes, value: bytes) -> bool:
+        """Hand a record over; False while too many wait for a broker that is away."""
+        try:
+            self._outputs.produce(topic, None, key, value)
+        except TransientError as error:
+            log.warning("cannot write yet", detail=str(error))
+            return False
         return True
 
     def _settle(
@@ -293,7 +303,6 @@ class Worker:
         candidate: Candidate,
         emission: Emission | None,
         rejects: list[Reject],
-        ready: set[int],
     ) -> None:
         self.engine.apply(candidate)
         if emission:
@@ -303,7 +312,7 @@ class Worker:
         self.status.accepted += candidate.accepted
         self.status.events += candidate.accepted + len(candidate.rejects)
         self.status.rejected.update(reject.reason for reject in rejects)
-        for number in ready & candidate.shards.keys():
+        for number in candidate.shards.keys() - self._catch_up.shards:
             epoch = f"epoch={self.engine.shards[number].epoch}"
             for (topic, partition), position in candidate.shards[number].positions.items():
                 self._uncommitted[TopicPartition(topic, partition)] = Committed(

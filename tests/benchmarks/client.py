@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from threading import Event
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from stream_hb.engine import Engine
 from stream_hb.events.decode import Decoder
+from stream_hb.runtime.client import Watermarks
 from stream_hb.runtime.kafka import (
     KafkaInput,
     KafkaOutput,
@@ -32,7 +34,8 @@ Measure = Callable[[str, str, int, int], dict[str, float]]
 
 def polls(bootstrap: str, topic: str, partitions: int, count: int) -> Iterator[list[Message]]:
     """Yield the messages of all partitions until there were ``count``."""
-    consumer = Consumer(consumer_settings(bootstrap, f"bench-{uuid4()}", [topic]))
+    settings = consumer_settings(bootstrap, f"bench-{uuid4()}", [topic])
+    consumer = Consumer({**settings, "enable.partition.eof": False})
     consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
     seen = 0
     while seen < count:
@@ -68,11 +71,19 @@ def everything(bootstrap: str, topic: str, partitions: int, count: int) -> dict[
     return _worker(bootstrap, topic, count, EmissionRule(everything_touched=True))
 
 
+class _Live(KafkaInput):
+    """The input of a worker that had caught up and then fell behind: it emits from the start."""
+
+    def watermarks(self, partition: Any) -> Watermarks:
+        low, _ = super().watermarks(partition)
+        return Watermarks(low, low)
+
+
 def _worker(bootstrap: str, topic: str, count: int, rule: EmissionRule) -> dict[str, float]:
     settings = consumer_settings(bootstrap, f"bench-{uuid4()}", [topic])
     running = Worker(
         Engine(EngineSettings(emission=rule)),
-        KafkaInput([topic], settings),
+        _Live([topic], settings),
         KafkaOutput(producer_settings(bootstrap)),
         Route("bench-estimates", "bench-rejects", BATCH),
     )

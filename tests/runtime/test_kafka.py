@@ -24,6 +24,7 @@ from stream_hb.runtime.client import (
     TroubleKind,
     Watermarks,
 )
+from stream_hb.runtime.embedded import EmbeddedBroker
 from stream_hb.runtime.kafka import (
     KafkaInput,
     KafkaOutput,
@@ -172,6 +173,20 @@ def test_the_kafka_clients_are_what_the_protocol_asks_for() -> None:
     use(inputs, outputs)
     inputs.close()
     outputs.close()
+
+
+def test_a_broker_may_be_away_for_as_long_as_it_likes() -> None:
+    """Not 300 s, librdkafka's default, after which it gives records up."""
+    assert producer_settings("h:1")["message.timeout.ms"] == 0
+
+
+def test_a_report_of_success_is_no_lost_record() -> None:
+    with EmbeddedBroker() as embedded:
+        settings = {"delivery.report.only.error": False}
+        output = KafkaOutput(producer_settings(embedded.bootstrap_servers, settings))
+        output.produce("t", 0, None, b"1")
+        assert output.flush(SECONDS_MAX) == 0
+        output.close()
 
 
 # On a real broker

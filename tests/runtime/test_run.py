@@ -124,7 +124,7 @@ def test_a_killed_worker_is_followed_by_one_that_rebuilds_under_a_new_epoch(
         )
     )
     terminate(second)
-    assert re.search(r"epoch=2 events_to_read_again=[1-9]", chain.said())
+    assert re.search(r"epoch=2 events_to_read_first=[1-9]", chain.said())
     assert_without_gaps(records)
     assert [reject["reason"] for reject in chain.rejected()] == ["not_json"]
     of_second = [record for record in records if record["version"]["epoch"] == 2]

@@ -13,10 +13,12 @@ from stream_hb.runtime.client import (
     Committed,
     DeliveryError,
     GroupMovedError,
+    Polled,
     TopicPartition,
     TransientError,
     Trouble,
     TroubleKind,
+    Watermarks,
 )
 from stream_hb.settings import EmissionRule
 from tests.support.logs import purchase, shop_log, visit
@@ -29,6 +31,7 @@ from tests.support.running import (
     broker_with,
     epochs,
     estimates,
+    live,
     rejects,
 )
 
@@ -47,8 +50,8 @@ def test_all_events_become_estimates_and_everything_is_committed() -> None:
 
 
 def test_offsets_are_committed_only_after_a_flush_that_left_nothing() -> None:
-    broker = broker_with(*shop_log(), BAD)
-    running = Running(broker)
+    running = live(*shop_log(), BAD)
+    broker = running.broker
     running.outputs.flushes.extend([3, 2, 0] * 5)
     running.to_end()
     waiting = False
@@ -96,7 +99,7 @@ def test_when_live_estimates_are_written_with_every_batch() -> None:
 
 
 def test_when_behind_estimates_are_written_every_five_seconds() -> None:
-    behind = emissions_at(Running(broker_with(*shop_log(visits=80))), 16)
+    behind = emissions_at(live(*shop_log(visits=80)), 16)
     assert len(behind) == 3
     assert behind[1] - behind[0] == behind[2] - behind[1] == 5
 
@@ -110,10 +113,35 @@ def test_what_was_not_written_while_behind_is_written_when_it_has_caught_up() ->
 
 
 def test_everything_touched_is_written_when_behind_too() -> None:
-    broker = broker_with(*shop_log(visits=80))
     touched = EmissionRule(heartbeat_ms=None, everything_touched=True)
-    running = Running(broker, settings=replace(SETTINGS, emission=touched))
-    assert emissions_at(running, 12) == list(range(2, 12))
+    running = live(*shop_log(visits=80), settings=replace(SETTINGS, emission=touched))
+    assert emissions_at(running, 12) == list(range(1, 12))
+
+
+def test_nothing_is_emitted_before_every_topic_is_read_to_where_it_ended() -> None:
+    """Purchases are read far ahead of their visits: half-read, every visitor seems to buy."""
+    broker = broker_with(*[visit(f"s{i % 3}", f"v{i}") for i in range(300)], topic="visits")
+    broker.append(
+        [purchase(f"s{i % 3}", f"o{i}", visit_id=f"v{i}") for i in range(30)], "purchases"
+    )
+    running = Running(broker)
+    running.step(7)
+    assert running.engine.shards[0].table.keys
+    assert not running.engine.pools
+    assert not estimates(broker)
+    running.to_end()
+    assert {r["raw"] for r in estimates(broker) if r["metric"] == "conversion"} == {0.1}
+
+
+def test_an_end_behind_the_last_message_is_reached_on_the_clients_word() -> None:
+    """A transaction's marker is the last offset: no message will ever have it."""
+    running = Running(broker_with())
+    running.inputs.watermarks = lambda partition: Watermarks(0, 10_000)  # type: ignore[method-assign]
+    running.to_end()
+    assert not estimates(running.broker)
+    running.inputs.polls.append(Polled([], [], [], [], ended=[EVENTS]))
+    running.step(2)
+    assert estimates(running.broker)
 
 
 def test_told_to_stop_before_the_delivery_it_applies_nothing() -> None:
@@ -189,8 +217,8 @@ def test_a_group_that_moves_on_at_the_start_is_waited_for() -> None:
 
 
 def test_a_revoked_shard_is_dropped_and_rebuilt_under_the_next_epoch_when_it_returns() -> None:
-    broker = broker_with()
-    running = Running(broker)
+    running = live()
+    broker = running.broker
     running.step(8)
     running.inputs.revoke(EVENTS)
     running.step(1)
@@ -231,6 +259,52 @@ def test_the_other_shards_go_on_when_one_is_revoked() -> None:
     assert set(running.engine.shards) == {1}
     assert broker.committed[TopicPartition("events", 1)].offset == 90
     assert broker.committed[EVENTS].offset < 90
+
+
+def test_records_that_find_the_queue_full_are_handed_over_later() -> None:
+    broker, undisturbed = broker_with(*shop_log(), BAD), Running(broker_with(*shop_log(), BAD))
+    running = Running(broker)
+    running.outputs.refusals.extend([TransientError("queue full")] * 3)
+    running.to_end()
+    undisturbed.to_end()
+    assert broker.written == undisturbed.broker.written
+    assert broker.committed == undisturbed.broker.committed
+
+
+def test_told_to_stop_while_the_queue_is_full_it_applies_and_commits_nothing() -> None:
+    broker = broker_with(BAD)
+    running = Running(broker)
+    running.outputs.refusals.extend([TransientError("queue full")] * 3)
+    running.outputs.at_refusal = running.stop.set
+    running.worker.run(running.stop)
+    assert broker.committed[EVENTS].offset == 0
+    assert running.worker.status.events == 0
+    assert len(running.outputs.refusals) == 2  # it does not wait any longer
+    assert running.outputs.closed
+
+
+def test_records_that_wait_for_the_broker_are_said_once() -> None:
+    running = Running(broker_with(BAD))
+    running.outputs.flushes.extend([1, 1, 1])
+    with capture_logs() as said:
+        running.to_end()
+    waiting = [line["records"] for line in said if line["event"] == "records wait for the broker"]
+    assert waiting == [1]
+
+
+def test_a_worker_that_must_end_commits_nothing_for_what_was_taken_away() -> None:
+    """The new owner may have committed more since."""
+    broker = broker_with()
+    running = Running(broker, batch_events=1000)
+    running.step()
+    running.inputs.fail("commit", TransientError("no answer"))
+    running.step()
+    broker.committed[EVENTS] = Committed(200, "epoch=2")
+    fatal = Trouble(TroubleKind.FATAL, "words")
+    running.inputs.polls.append(Polled([], [], [EVENTS], [fatal]))
+    with pytest.raises(BrokerError):
+        running.worker.run(running.stop)
+    assert broker.committed[EVENTS] == Committed(200, "epoch=2")
 
 
 def test_records_that_were_given_up_end_the_worker_without_a_commit() -> None:
@@ -447,7 +521,7 @@ def test_an_error_that_no_retry_mends_ends_the_worker() -> None:
 
 
 def test_the_clients_are_closed_even_if_the_last_commit_fails() -> None:
-    running = Running(broker_with())
+    running = live()
     running.step(1)
     running.outputs.at_flush = running.stop.set
     running.inputs.fail("commit", TransientError("no answer"), ClientError("broken"))

@@ -107,7 +107,7 @@ class FakeInput:
                 self._positions[partition] = at + len(payloads)
         if quiet and self._positions and not batches:
             self._idle()
-        return Polled(batches, said.assigned, said.revoked, said.troubles)
+        return Polled(batches, said.assigned, said.revoked, said.troubles, said.ended)
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
         self._maybe_fail("committed")
@@ -146,12 +146,16 @@ class FakeOutput:
 
     Attributes
     ----------
+    refusals
+        What the next calls of ``produce`` raise.
     flushes
         What the next flushes do: leave so many records undelivered, or raise.
     """
 
     def __init__(self, broker: FakeBroker) -> None:
         self.closed = False
+        self.refusals: deque[Exception] = deque()
+        self.at_refusal: Callable[[], None] = lambda: None
         self.flushes: deque[int | Exception] = deque()
         self.at_flush: Callable[[], None] = lambda: None
         self._broker = broker
@@ -160,6 +164,9 @@ class FakeOutput:
     def produce(
         self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
     ) -> None:
+        if self.refusals:
+            self.at_refusal()
+            raise self.refusals.popleft()
         self._broker.journal.append("produce")
         self._pending.append(Written(topic, key, value))
 

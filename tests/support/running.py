@@ -55,6 +55,18 @@ def broker_with(*payloads: bytes | None, topic: str = "events", partition: int =
     return broker
 
 
+def live(
+    *payloads: bytes | None, batch_events: int = 40, settings: EngineSettings = SETTINGS
+) -> Running:
+    """Return a worker that had caught up before these events came."""
+    broker = FakeBroker()
+    broker.append([], "events")
+    running = Running(broker, batch_events, settings)
+    running.step()
+    broker.append(payloads or shop_log(), "events")
+    return running
+
+
 def estimates(broker: FakeBroker) -> list[Record]:
     """Return the records that were delivered; all of them are checked."""
     return [
