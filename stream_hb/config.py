@@ -45,6 +45,8 @@ _OWNED_BY_US = {
     "group.id": "set kafka.group_id instead",
     "enable.auto.commit": "the worker commits what it has delivered, by itself",
     "enable.auto.offset.store": "the worker commits what it has delivered, by itself",
+    "partition.assignment.strategy": "a store's visits and purchases must meet in one worker",
+    "group.protocol": "a store's visits and purchases must meet in one worker",
 }
 
 

@@ -84,6 +84,8 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
         ("kafka: {bootstrap_servers: broker}", "should be host:port[,host:port…]; 'broker'"),
         ("kafka: {bootstrap_servers: 'a:9092,b:x'}", "'b:x' is not"),
         ("kafka: {client: {group.id: x}}", "set kafka.group_id instead"),
+        ("kafka: {client: {group.protocol: consumer}}", "must meet in one worker"),
+        ("kafka: {client: {partition.assignment.strategy: roundrobin}}", "must meet in one"),
         ("kafka: {client: {retries: [1]}}", "kafka.client: 'retries' should be a text"),
         ("kafka: {client: fast}", "kafka.client: should be a mapping"),
         (

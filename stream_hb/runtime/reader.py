@@ -14,6 +14,7 @@ from confluent_kafka import (
 )
 
 from stream_hb.errors import BrokerError, TopicError
+from stream_hb.runtime.client_settings import accepted_settings
 
 ASK_SECONDS = 10.0
 POLL_MESSAGES = 10_000
@@ -33,17 +34,18 @@ class EstimateReader:
     def __init__(self, bootstrap_servers: str, topic: str, client: Mapping[str, str]) -> None:
         self.newest: dict[bytes, dict[str, Any]] = {}
         self.records = 0
-        self._consumer = Consumer(
-            {
-                **client,
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": "stream-hb-reader",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "log_level": 0,
-            }
-        )
+        with accepted_settings():
+            self._consumer = Consumer(
+                {
+                    **client,
+                    "bootstrap.servers": bootstrap_servers,
+                    "group.id": "stream-hb-reader",
+                    "enable.auto.commit": False,
+                    "isolation.level": "read_committed",
+                    "enable.partition.eof": True,
+                    "log_level": 0,
+                }
+            )
         self._assign(bootstrap_servers, topic)
 
     def _assign(self, bootstrap_servers: str, topic: str) -> None:

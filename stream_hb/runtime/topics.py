@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, n
 )
 
 from stream_hb.errors import BrokerError, TopicError
+from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.librdkafka_log import QuietLog
 
 log = logging.getLogger("stream_hb.topics")
@@ -211,7 +212,8 @@ class _Admin:
             "bootstrap.servers": bootstrap_servers,
             "error_cb": self._on_error,
         }
-        self._client = AdminClient(effective, logger=QuietLog())
+        with accepted_settings():
+            self._client = AdminClient(effective, logger=QuietLog())
 
     def metadata(self) -> ClusterMetadata:
         try:

@@ -39,3 +39,8 @@ def test_of_a_peak_at_zero_and_one_inside_the_higher_is_taken(height: float, at:
 def test_a_root_below_every_absolute_tolerance_has_all_its_digits() -> None:
     root, _ = find_root(lambda v: v - 3e-200, 0.0, 1.0)
     assert root == pytest.approx(3e-200, rel=1e-12)
+
+
+def test_a_root_that_rounding_hides_is_approached_and_nothing_is_raised() -> None:
+    root, _ = find_root(lambda v: 1.0 if v < 3e-200 else -1.0, 0.0, 1.0)
+    assert 0 <= root < 1e-12
