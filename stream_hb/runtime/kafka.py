@@ -20,6 +20,7 @@ from stream_hb.runtime.client import (
     TroubleKind,
     Watermarks,
 )
+from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.kafka_batches import partition_of, to_batches
 from stream_hb.runtime.librdkafka_log import QuietLog
 
@@ -166,7 +167,10 @@ class KafkaInput:
         self._ended: list[TopicPartition] = []
         self._brokers_down = False
         self._unreachable = "all brokers are down"
-        self._consumer = ck.Consumer({**settings, "error_cb": self._on_error}, logger=QuietLog())
+        with accepted_settings():
+            self._consumer = ck.Consumer(
+                {**settings, "error_cb": self._on_error}, logger=QuietLog()
+            )
         self._consumer.subscribe(
             list(topics),
             on_assign=self._on_assign,
@@ -337,9 +341,10 @@ class KafkaOutput:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._lost_count = 0
         self._lost_why = ""
-        self._producer = ck.Producer(
-            {**settings, "on_delivery": self._on_lost_record}, logger=QuietLog()
-        )
+        with accepted_settings():
+            self._producer = ck.Producer(
+                {**settings, "on_delivery": self._on_lost_record}, logger=QuietLog()
+            )
 
     def produce(
         self, topic: str, partition: int | None, key: bytes | None, value: bytes | None

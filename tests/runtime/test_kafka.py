@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 from confluent_kafka.admin import AdminClient
 
+from stream_hb.errors import ConfigError
 from stream_hb.events.batch import RawBatch
 from stream_hb.runtime.client import (
     ClientError,
@@ -31,6 +32,8 @@ from stream_hb.runtime.kafka import (
     consumer_settings,
     producer_settings,
 )
+from stream_hb.runtime.reader import EstimateReader
+from stream_hb.runtime.topics import inspect_topics
 from tests.support.broker import NamedBroker, RealBroker
 from tests.support.topics import produce, read_all
 
@@ -187,6 +190,19 @@ def test_a_report_of_success_is_no_lost_record() -> None:
         output.produce("t", 0, None, b"1")
         assert output.flush(SECONDS_MAX) == 0
         output.close()
+
+
+def test_a_setting_that_the_client_refuses_is_an_error_of_the_configuration() -> None:
+    """Some are refused by one kind of client only, so that every kind is asked."""
+    consumer = consumer_settings("h:1", "g", ["a"], None, {"session.timeout.ms": "0"})
+    for make in (
+        lambda: KafkaInput(["a"], consumer),
+        lambda: KafkaOutput(producer_settings("h:1", {"acks": "some"})),
+        lambda: inspect_topics("h:1", [], {"nonsense": "1"}),
+        lambda: EstimateReader("h:1", "estimates", {"nonsense": "1"}),
+    ):
+        with pytest.raises(ConfigError, match=r"kafka\.client: "):
+            make()
 
 
 # On a real broker
