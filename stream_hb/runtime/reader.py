@@ -1,5 +1,6 @@
 """Reads the estimates topic: the newest record of every key."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +60,7 @@ class EstimateReader:
         partitions = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in found.partitions]
         self._partitions_count = len(partitions)
         self._ended: set[int | None] = set()
+        self._topic = topic
         self._consumer.assign(partitions)
 
     def poll(self, timeout_seconds: float) -> int:
@@ -79,9 +81,20 @@ class EstimateReader:
             self.newest[key] = record
 
     def read_to_end(self) -> None:
-        """Take everything that the topic holds now."""
+        """Take everything that the topic holds now.
+
+        Raises
+        ------
+        BrokerError
+            If the broker falls silent before the end.
+        """
+        heard_at = time.monotonic()
         while len(self._ended) < self._partitions_count:
-            self.poll(0.2)
+            ended_count = len(self._ended)
+            if self.poll(0.2) or len(self._ended) > ended_count:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > ASK_SECONDS:
+                raise BrokerError(f"the broker fell silent before the end of {self._topic!r}")
 
     def close(self) -> None:
         """Leave."""
