@@ -27,6 +27,7 @@ faults = st.one_of(
     st.tuples(st.just("revoke"), st.none()),
     st.tuples(st.just("moved"), st.none()),
     st.tuples(st.just("undelivered"), st.none()),
+    st.tuples(st.just("refused"), st.none()),
     st.tuples(st.just("passing"), methods),
 )
 
@@ -44,6 +45,8 @@ def disturbed(running: Running, fault: str, method: str | None) -> Running:
         running.inputs.assign(EVENTS)
     elif fault == "undelivered":
         running.outputs.flushes.extend([3, 0])
+    elif fault == "refused":
+        running.outputs.refusals.extend([TransientError("queue full")] * 2)
     elif method is not None:
         running.inputs.fail(method, TransientError("no answer"))
     return running
