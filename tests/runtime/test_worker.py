@@ -3,6 +3,7 @@
 from dataclasses import replace
 from threading import Event
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -136,7 +137,7 @@ def test_nothing_is_emitted_before_every_topic_is_read_to_where_it_ended() -> No
 def test_an_end_behind_the_last_message_is_reached_on_the_clients_word() -> None:
     """A transaction's marker is the last offset: no message will ever have it."""
     running = Running(broker_with())
-    running.inputs.watermarks = lambda _: Watermarks(0, 10_000)  # type: ignore[method-assign]
+    running.inputs.watermarks = Mock(return_value=Watermarks(0, 10_000))  # type: ignore[method-assign]
     running.to_end()
     assert not estimates(running.broker)
     running.inputs.polls.append(Polled([], [], [], [], ended=[EVENTS]))
