@@ -14,6 +14,9 @@ from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
 
+# Above it float64 no longer tells a count from the next one.
+_LARGEST_COUNT = 2.0**53
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -86,6 +89,7 @@ def _not_negative(table: Table, column: str) -> Floats:
     table.require_finite(column)
     values = table.columns[column]
     table.require(column, values >= 0, "should not be negative")
+    table.require(column, values <= _LARGEST_COUNT, "should be at most 2^53")
     return values
 
 

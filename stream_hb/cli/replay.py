@@ -54,11 +54,12 @@ def replay(
 
 
 def _print_json(summary: "ReplaySummary") -> None:
-    from dataclasses import asdict
+    from dataclasses import fields
 
     from stream_hb.cli.output import print_json
 
-    print_json(asdict(summary))
+    # asdict() would make a Counter of (reason, count) pairs.
+    print_json({field.name: getattr(summary, field.name) for field in fields(summary)})
 
 
 def _print_summary(

@@ -19,6 +19,9 @@ from stream_hb.statistics.columns import Floats
 # R writes NA for the sample variance of one observation; an empty cell says the same.
 _NOTHING = {"", "NA"}
 
+# Beyond it squares overflow.
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -53,8 +56,10 @@ class Table:
 
     def require_finite(self, column: str, where: NDArray[np.bool_] | bool = True) -> None:
         """Raise for the first row (of those in ``where``) that has no finite number."""
-        finite = np.isfinite(self.columns[column]) | ~np.asarray(where)
-        self.require(column, finite, "should be a finite number")
+        values, unread = self.columns[column], ~np.asarray(where)
+        self.require(column, np.isfinite(values) | unread, "should be a finite number")
+        small = (np.abs(values) <= _LARGEST) | unread
+        self.require(column, small, f"should be at most {_LARGEST:g} in size")
 
 
 class TableReader:
@@ -131,7 +136,8 @@ class TableReader:
             self._fail(f"column {self.header[place]!r}: {cell!r:.40} is not a number")
 
     def _fail(self, problem: str) -> NoReturn:
-        raise TableError(f"{self.source}, line {self._rows.line_num}: {problem}")
+        line = max(1, self._rows.line_num)  # 0 before the first was read
+        raise TableError(f"{self.source}, line {line}: {problem}")
 
 
 @contextmanager

@@ -158,3 +158,14 @@ def test_options_that_do_not_go_together_are_wrong_usage(
     with pytest.raises(UsageError, match=problem):
         chosen("group,n,mean,sample_variance", family, sigma2, variance)
     assert issubclass(UsageError, StreamHBError)
+
+
+@pytest.mark.parametrize(
+    "header", ["group,successes,trials", "group,events,exposure", "group,mean,n"]
+)
+def test_counts_that_float64_cannot_hold_are_refused(header: str) -> None:
+    """Would fail if a fit of 1e300 trials ran without an end, as it did."""
+    sigma2 = 1.0 if header.endswith(",n") else None
+    groups(header, ["a,1,9007199254740992"], sigma2)
+    with pytest.raises(TableError, match=r"should be at most 2\^53, not 1e\+20"):
+        groups(header, ["a,1,1e20"], sigma2)

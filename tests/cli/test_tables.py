@@ -53,7 +53,7 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, content: bytes) -> None
         ("group,x,y\n,1,2\n", "line 2: column 'group': no group name"),
         ("group,x,y\na,1,two\n", "line 2: column 'y': 'two' is not a number"),
         ('group,x,y\n"a,1,2\n', "not CSV: unexpected end of data"),
-        (b"group,x,y\n\xff,1,2\n", "not UTF-8 text"),
+        (b"group,x,y\n\xff,1,2\n", "line 1: not UTF-8 text"),
         (b"\x1f\x8b\x08\x00\xff", "not UTF-8 text"),
     ],
 )
@@ -94,3 +94,9 @@ def test_a_long_table_is_read_in_a_breath(tmp_path: Path) -> None:
     table = read(tmp_path, content)
     assert len(table.names) == 100_000
     assert table.columns["x"].sum() == sum(range(100_000))
+
+
+def test_a_number_whose_square_overflows_is_refused(tmp_path: Path) -> None:
+    table = read(tmp_path, "group,x,y\na,-1e100,2\nb,-1e300,2\n")
+    with pytest.raises(TableError, match=r"line 3 .* should be at most 1e\+100 in size, not -1e"):
+        table.require_finite("x")

@@ -1,0 +1,70 @@
+"""``stream-hb demo`` in a pipe: the real thing once, as fast as it goes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import run
+
+Ended = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def ended() -> Ended:
+    """Run it in a process of its own: the logs' settings hold for a whole process."""
+    command = [sys.executable, "-m", "stream_hb", "demo", "--rate", "100000"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_it_ends_by_itself_and_well(ended: Ended) -> None:
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_pipe_gets_no_colours(ended: Ended) -> None:
+    assert "\x1b" not in ended.stdout + ended.stderr
+
+
+def test_everything_fed_came_back_as_estimates(ended: Ended) -> None:
+    assert "60287 of 60287 events, 160 groups" in ended.stdout
+
+
+def test_the_table_has_what_comes_out(ended: Ended) -> None:
+    for heading in ("raw", "pooled", "shrunk", "interval", "weight on pooled", "hyperparameters"):
+        assert heading in ended.stdout
+
+
+def test_two_sentences_say_what_pooling_changed(ended: Ended) -> None:
+    moved = re.search(
+        r"Pooling moved (\w+ / item-\d+) most: its (\d+) impressions alone say ([\d.]+)% click, "
+        r"with its chain it is ([\d.]+)% \(95 % interval ([\d.]+)% to ([\d.]+)%\)\.\n",
+        ended.stdout,
+    )
+    assert moved
+    raw, shrunk, lo, hi = map(float, moved.groups()[2:])
+    assert lo < shrunk < hi < raw
+    scored = re.search(r"scored on the 18,000 impressions .*: (.*)\.\n", ended.stdout)
+    assert scored
+    scores = [score.split() for score in scored[1].split(", ")]
+    by_name = {name: float(score) for score, name in scores}
+    assert by_name.keys() == {"raw", "pooled", "shrunk"}
+    assert by_name["raw"] < min(by_name["pooled"], by_name["shrunk"]) < 0
+
+
+def test_it_says_what_to_try_next(ended: Ended) -> None:
+    assert "Next: stream-hb fit --help" in ended.stdout
+
+
+def test_feeding_needs_a_configuration_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    ran = run("demo", "--feed", str(path))
+    assert ran == (2, "", f"error: {path}: cannot be read: No such file or directory\n")
+
+
+def test_a_rate_of_nothing_is_refused() -> None:
+    ran = run("demo", "--rate", "0")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--rate" in ran.err
