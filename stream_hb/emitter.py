@@ -77,11 +77,18 @@ def emit_shard(
     for metric in settings.methods:
         beating = heartbeat_rows(settings.emission, shard.emitted[metric], moment.now_ms)
         considered = _considered(view, beating, moment)
-        codes = view.chain_codes[considered]
-        for code in np.unique(codes).tolist():
-            pool = (view.chains[code], metric)
-            if pool in moment.pools:
-                yield _emit_pool(view, considered[codes == code], beating, pool, moment, settings)
+        for chain, rows in _by_chain(view, considered):
+            if (chain, metric) in moment.pools:
+                yield _emit_pool(view, rows, beating, (chain, metric), moment, settings)
+
+
+def _by_chain(view: "_View", rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """Yield each chain with its share of the rows; sorted once, as there may be many chains."""
+    codes = view.chain_codes[rows]
+    order = np.argsort(codes, kind="stable")
+    distinct, starts = np.unique(codes[order], return_index=True)
+    for code, some in zip(distinct.tolist(), np.split(rows[order], starts[1:]), strict=False):
+        yield view.chains[code], some
 
 
 def _considered(view: "_View", beating: Rows, moment: Moment) -> Rows:

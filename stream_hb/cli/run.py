@@ -30,6 +30,7 @@ def run(
     from stream_hb.runtime.assembly import (
         checked_partitions,
         input_client,
+        last_epoch,
         output_client,
         route,
         run_settings,
@@ -42,5 +43,11 @@ def run(
     configure_logs()
     settings = load_config(config, os.environ)
     engine = Engine(run_settings(settings, checked_partitions(settings)))
-    worker = Worker(engine, input_client(settings), output_client(settings), route(settings))
+    worker = Worker(
+        engine,
+        input_client(settings),
+        output_client(settings),
+        route(settings),
+        last_epoch=lambda: last_epoch(settings),
+    )
     worker.run(stop)

@@ -3,6 +3,7 @@
 from stream_hb.config import Config
 from stream_hb.events.partitioner import PARTITIONERS
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
+from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.topics import TopicState, TopicUse, check_topics, inspect_topics, topic_needs
 from stream_hb.runtime.worker import Route
 from stream_hb.settings import BelongsTo, EmissionRule, EngineSettings
@@ -85,6 +86,19 @@ def route(config: Config) -> Route:
     """Return where the worker's records go."""
     topics = config.topics
     return Route(topics.estimates, topics.rejects, config.limits.batch_events)
+
+
+def last_epoch(config: Config) -> int:
+    """Return the newest epoch in the estimates topic, 0 where it holds none."""
+    kafka = config.kafka
+    reader = EstimateReader(
+        kafka.bootstrap_servers, config.topics.estimates, kafka.revealed_client()
+    )
+    try:
+        reader.read_to_end()
+    finally:
+        reader.close()
+    return max((record["version"]["epoch"] for record in reader.newest.values()), default=0)
 
 
 def inspected(config: Config) -> list[TopicState]:

@@ -4,12 +4,16 @@ import time
 from collections.abc import Iterable
 from threading import Event
 
+import structlog
+
 from stream_hb.events.partitioner import murmur2_partition
 from stream_hb.runtime.client import OutputClient
 from stream_hb.runtime.sample import SampleEvent
 
 SLICE_SECONDS = 0.1
 FLUSH_SECONDS = 1.0
+
+log = structlog.get_logger("stream_hb.feeder")
 
 
 class Feeder:
@@ -44,8 +48,11 @@ class Feeder:
             ahead = self.fed / events_per_second - (time.monotonic() - started)
             if ahead > SLICE_SECONDS:
                 stop.wait(ahead)
-        while self._outputs.flush(FLUSH_SECONDS) and not stop.is_set():
-            pass
+        told = False
+        while (waiting := self._outputs.flush(FLUSH_SECONDS)) and not stop.is_set():
+            if not told:
+                log.warning("events wait for the broker", events=waiting)
+            told = True
 
     def _write(self, event: SampleEvent) -> None:
         key = event.store_id.encode()

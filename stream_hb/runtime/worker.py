@@ -9,7 +9,7 @@ refits and emits nothing; rejects from before the committed offsets are not writ
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -109,6 +109,9 @@ class Worker:
         Names of the output topics.
     clock_ms
         Reads the time.
+    last_epoch
+        Newest epoch that readers know. Asked for where the group remembers none (a new group, a
+        commit that expired): an epoch that goes back would be ignored by every reader, in silence.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class Worker:
         outputs: OutputClient,
         route: Route,
         clock_ms: Callable[[], int] = wall_clock_ms,
+        last_epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.engine = engine
         self.status = Status()
@@ -125,6 +129,7 @@ class Worker:
         self._outputs = outputs
         self._route = route
         self._clock_ms = clock_ms
+        self._last_epoch = last_epoch
         self._unopened: list[TopicPartition] = []
         self._catch_up = CatchUp()
         self._uncommitted: dict[TopicPartition, Committed] = {}
@@ -187,10 +192,7 @@ class Worker:
             committed = self._inputs.committed(self._unopened)
             marks = {p: self._inputs.watermarks(p) for p in self._unopened}
             targets = {p: _target(p, committed.get(p), mark) for p, mark in marks.items()}
-            epochs: dict[int, int] = defaultdict(int)
-            for p in self._unopened:
-                known = _epoch(committed[p].metadata) if p in committed else 0
-                epochs[p.partition] = max(epochs[p.partition], known + 1)
+            epochs = self._next_epochs(committed)
             # Before anything is written under it: a crash must never use an epoch twice.
             self._inputs.commit(
                 {p: Committed(targets[p], f"epoch={epochs[p.partition]}") for p in self._unopened}
@@ -207,6 +209,16 @@ class Worker:
             for p, mark in mine.items():
                 self._catch_up.open(p, mark, targets[p])
         self._unopened = []
+
+    def _next_epochs(self, committed: Mapping[TopicPartition, Committed]) -> dict[int, int]:
+        """Return an epoch for each shard to be opened that no reader has seen of it."""
+        nothing = Committed(0)
+        known = {p: _epoch(committed.get(p, nothing).metadata) for p in self._unopened}
+        last = self._last_epoch() if 0 in known.values() else 0
+        epochs: dict[int, int] = defaultdict(int)
+        for p, epoch in known.items():
+            epochs[p.partition] = max(epochs[p.partition], (epoch or last) + 1)
+        return epochs
 
     def _open_shard(self, number: int, epoch: int, marks: dict[TopicPartition, Watermarks]) -> None:
         starts = {(p.topic, p.partition): mark.low for p, mark in marks.items()}

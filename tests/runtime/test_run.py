@@ -135,6 +135,19 @@ def _visits(record: Record) -> float:
     return float(record["n_eff"])
 
 
+def test_a_new_group_goes_on_after_the_epochs_in_the_topic(
+    chain: Chain, workers: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    chain.feed(shop(0, 300))
+    first = workers()
+    chain.settled(complete(300))
+    terminate(first)
+    chain.config.write_text(chain.config.read_text().replace("group_id: ", "group_id: other-"))
+    second = workers()
+    chain.settled(lambda records: {r["version"]["epoch"] for r in newest(records).values()} == {2})
+    terminate(second)
+
+
 def test_two_workers_share_the_partitions(
     chain: Chain, workers: Callable[[], subprocess.Popen[bytes]]
 ) -> None:

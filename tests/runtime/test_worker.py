@@ -530,3 +530,13 @@ def test_the_clients_are_closed_even_if_the_last_commit_fails() -> None:
         running.worker.run(running.stop)
     assert running.inputs.closed
     assert running.outputs.closed
+
+
+def test_a_group_without_memory_goes_on_after_the_newest_epoch_that_readers_know() -> None:
+    """Readers ignore an epoch that goes back: a new group id must not silence the feed."""
+    broker = broker_with()
+    first = Running(broker, last_epoch=4)
+    first.to_end()
+    assert epochs(estimates(broker)) == {5}
+    Running(broker, last_epoch=4).to_end()
+    assert epochs(estimates(broker)) == {5, 6}

@@ -20,7 +20,11 @@ class Running:
     """A worker with its clients and its clock, driven a step at a time."""
 
     def __init__(
-        self, broker: FakeBroker, batch_events: int = 40, settings: EngineSettings = SETTINGS
+        self,
+        broker: FakeBroker,
+        batch_events: int = 40,
+        settings: EngineSettings = SETTINGS,
+        last_epoch: int = 0,
     ) -> None:
         self.broker = broker
         self.now_ms = START_MS + 1_000_000
@@ -29,7 +33,9 @@ class Running:
         self.outputs = FakeOutput(broker)
         self.engine = Engine(settings)
         route = Route("estimates", "rejects", batch_events)
-        self.worker = Worker(self.engine, self.inputs, self.outputs, route, self._clock_ms)
+        self.worker = Worker(
+            self.engine, self.inputs, self.outputs, route, self._clock_ms, lambda: last_epoch
+        )
 
     def _clock_ms(self) -> int:
         return self.now_ms
