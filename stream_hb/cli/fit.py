@@ -125,8 +125,8 @@ def _fits(
         Fit(
             method="given",
             hyper=hyper,
-            log_likelihood=float("nan"),
-            boundary=False,
+            log_likelihood=model.log_likelihood(groups, hyper),
+            boundary=getattr(hyper, "tau2", 1.0) == 0,
             bimodal=False,
             converged=True,
             iterations=0,

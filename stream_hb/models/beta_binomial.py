@@ -102,6 +102,10 @@ class BetaBinomial:
         alpha, beta = take_given(given, self.given_names)
         return BetaHyper(alpha / (alpha + beta), alpha + beta, math.inf)
 
+    def log_likelihood(self, groups: Counts, hyper: BetaHyper) -> float:
+        """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
+        return log_likelihood(groups, hyper.mean, hyper.concentration)
+
     def screen(self, groups: Counts, hyper: BetaHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""
         return _mean_and_sd(*_kernel(groups, hyper))

@@ -21,8 +21,7 @@ class Fit(Generic[Hyper]):
     hyper
         The family's hyperparameters.
     log_likelihood
-        Marginal log-likelihood with all its constants (``reml``: the restricted one); NaN for
-        ``given`` without data.
+        Marginal log-likelihood with all its constants (``reml``: the restricted one).
     boundary
         The fit lies where groups do not differ (concentration or shape infinite, tau2 zero):
         a result, not an error. The weight on the pooled mean is then 1.
@@ -93,6 +92,10 @@ class Family(Protocol[S_contra, Hyper]):
 
     def condition(self, given: Mapping[str, float]) -> Hyper:
         """Take hyperparameters as given instead of fitting them."""
+        ...
+
+    def log_likelihood(self, groups: S_contra, hyper: Hyper) -> float:
+        """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
         ...
 
     def screen(self, groups: S_contra, hyper: Hyper) -> tuple[Floats, Floats]:

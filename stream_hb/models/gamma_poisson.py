@@ -102,6 +102,10 @@ class GammaPoisson:
         shape, rate = take_given(given, self.given_names)
         return GammaHyper(shape / rate, shape, math.inf)
 
+    def log_likelihood(self, groups: Exposure, hyper: GammaHyper) -> float:
+        """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
+        return log_likelihood(groups, hyper.mean, hyper.shape)
+
     def screen(self, groups: Exposure, hyper: GammaHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""
         return _mean_and_sd(*_kernel(groups, hyper))

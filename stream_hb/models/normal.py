@@ -90,6 +90,11 @@ class NormalKnownVariance:
         mu, tau2 = take_given(given, self.given_names, may_be_zero=("tau2",), real=("mu",))
         return NormalHyper(mu, tau2, 0.0)
 
+    def log_likelihood(self, groups: Measured, hyper: NormalHyper) -> float:
+        """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
+        measured = groups.take(np.isfinite(groups.variance))
+        return normal_fit.log_likelihood(measured, hyper.mu, hyper.tau2)
+
     def screen(self, groups: Measured, hyper: NormalHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""
         _, mean, sd = _shrink(groups, hyper)
@@ -170,6 +175,11 @@ class NormalFromObservations:
         """Take ``mu``, ``tau2`` and ``sigma2`` as given."""
         mu, tau2, sigma2 = take_given(given, self.given_names, may_be_zero=("tau2",), real=("mu",))
         return NormalHyper(mu, tau2, 0.0, sigma2)
+
+    def log_likelihood(self, groups: Moments, hyper: NormalHyper) -> float:
+        """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
+        sigma2 = _sigma2(hyper)
+        return normal_observations_fit.log_likelihood(groups, hyper.mu, hyper.tau2, sigma2)
 
     def screen(self, groups: Moments, hyper: NormalHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""

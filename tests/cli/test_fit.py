@@ -106,9 +106,12 @@ def test_an_infinite_concentration_is_the_text_inf_and_the_boundary_is_told() ->
     assert ran.err.startswith("ml: the groups differ no more than chance makes them")
 
 
-def test_given_hyperparameters_have_no_likelihood() -> None:
-    result = fitted(RATES, "--given", "alpha=5,beta=95")
-    assert (result["method"], result["log_likelihood"]) == ("given", None)
+def test_given_hyperparameters_have_their_likelihood() -> None:
+    fit = fitted(RATES)
+    given = ",".join(f"{name}={fit['hyperparameters'][name]}" for name in ("alpha", "beta"))
+    result = fitted(RATES, "--given", given)
+    assert result["method"] == "given"
+    assert result["log_likelihood"] == pytest.approx(fit["log_likelihood"], rel=1e-12)
 
 
 def test_the_level_widens_the_intervals() -> None:
