@@ -153,6 +153,6 @@ def _conclude(running: "Demo", records: "Sequence[Record]", held_out: "HeldOut")
         f"{figures}."
     )
     print(
-        "\nNext: stream-hb fit --help (your own table), stream-hb replay --help (your own events),"
-        "\nor README.md for a real broker."
+        "\nNext (the command is in .venv/bin): stream-hb fit --help (a table of your own), "
+        "stream-hb replay --help\n(events of your own), or README.md for a real broker."
     )

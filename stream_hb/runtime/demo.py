@@ -68,7 +68,7 @@ class Demo:
         self.reader = EstimateReader(servers, route.estimates, {})
         methods = {"conversion": "ml", "order_rate": "ml"}
         self.worker = Worker(
-            Engine(EngineSettings(methods=methods, refit_every_ms=REFIT_MS)),
+            Engine(EngineSettings(methods, refit_every_ms=REFIT_MS, refit_min_change=0)),
             KafkaInput([TOPIC], consumer_settings(servers, "demo", [TOPIC])),
             KafkaOutput(producer_settings(servers)),
             route,
