@@ -55,7 +55,7 @@ def test_two_sentences_say_what_pooling_changed(ended: Ended) -> None:
 
 
 def test_it_says_what_to_try_next(ended: Ended) -> None:
-    assert "Next: stream-hb fit --help" in ended.stdout
+    assert "stream-hb fit --help" in ended.stdout
 
 
 def test_feeding_needs_a_configuration_that_is_there(tmp_path: Path) -> None:
