@@ -1,8 +1,8 @@
 """The transport: its settings without a broker, everything else on a real one."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
 import pytest
 from confluent_kafka import Producer
@@ -35,6 +35,7 @@ from stream_hb.runtime.kafka import (
 from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.topics import inspect_topics
 from tests.support.broker import NamedBroker, RealBroker
+from tests.support.deadline import at_most
 from tests.support.topics import produce, read_all
 
 Broker = RealBroker | NamedBroker
@@ -491,11 +492,3 @@ def commits(inputs: InputClient, offsets: dict[TopicPartition, Committed]) -> bo
     except (TransientError, GroupMovedError):
         return False
     return True
-
-
-@contextmanager
-def at_most(seconds_max: float) -> Iterator[None]:
-    begun = time.monotonic()
-    yield
-    seconds = time.monotonic() - begun
-    assert seconds < seconds_max, f"took {seconds:.1f} s, may take {seconds_max} s"
