@@ -37,9 +37,6 @@ from stream_hb.runtime.quiet import quiet_collector
 POLL_SECONDS = 0.05
 IDLE_EMIT_MS = 1_000
 """Time between two looks for heartbeats while nothing comes."""
-
-BEHIND_EMIT_MS = 5_000
-"""Time between two emissions while the worker is behind."""
 REPORT_MS = 10_000
 FLUSH_SECONDS = 1.0
 
@@ -61,11 +58,22 @@ def wall_clock_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where records go, and how much is read at once."""
+    """Where records go, and how much is read at once.
+
+    Attributes
+    ----------
+    estimates, rejects
+        Names of the topics.
+    batch_events
+        Events taken in one batch.
+    behind_emit_ms
+        Time between two emissions while the worker is behind; 0: with every batch.
+    """
 
     estimates: str
     rejects: str
     batch_events: int = 40_000
+    behind_emit_ms: int = 5_000
 
 
 @dataclass(slots=True)
@@ -275,7 +283,7 @@ class Worker:
         live = 0 < events < self._route.batch_events // 2
         if live or (events and self.engine.settings.emission.everything_touched):
             return True
-        wait_ms = BEHIND_EMIT_MS if events else IDLE_EMIT_MS
+        wait_ms = self._route.behind_emit_ms if events else IDLE_EMIT_MS
         return now_ms - self._emitted_at_ms >= wait_ms
 
     def _written(self, rejects: list[Reject], emission: Emission | None, stop: Event) -> bool:
@@ -371,7 +379,7 @@ class Worker:
 
 
 def _target(partition: TopicPartition, committed: Committed | None, marks: Watermarks) -> int:
-    """Return the offset at which the rebuilding is over."""
+    """Return up to where earlier owners had delivered, as far as the topic still reaches."""
     if committed is None:
         return marks.low
     if committed.offset > marks.high:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np  # noqa: F401
-
 from stream_hb.statistics.columns import Floats, Rows, Statistic, sum_by_row
 
 
@@ -19,6 +17,7 @@ class Counts(Statistic):
 
     Examples
     --------
+    >>> import numpy as np
     >>> a = Counts.of(np.array([0, 0, 1]), np.array([1.0, 0.0, 1.0]), size=2)
     >>> a.successes, a.trials
     (array([1., 1.]), array([2., 1.]))

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np  # noqa: F401
-
 from stream_hb.statistics.columns import Floats, Rows, Statistic, sum_by_row
 
 
@@ -21,6 +19,7 @@ class Exposure(Statistic):
 
     Examples
     --------
+    >>> import numpy as np
     >>> a = Exposure.of(np.array([0, 0, 1]), np.array([2.0, 1.0, 0.0]), np.ones(3), size=2)
     >>> a.events, a.exposure
     (array([3., 0.]), array([2., 1.]))

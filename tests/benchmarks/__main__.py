@@ -30,7 +30,7 @@ from tests.support.broker import find_broker
 PARTITIONS = 8
 BATCH = 40_000
 SLICE = 1_000
-MODES = ("bare", "decode", "worker", "everything")
+MODES = ("bare", "decode", "worker", "every-batch", "everything")
 
 
 def main() -> None:

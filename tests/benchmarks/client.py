@@ -66,6 +66,11 @@ def worker(bootstrap: str, topic: str, partitions: int, count: int) -> dict[str,
     return _worker(bootstrap, topic, count, EmissionRule())
 
 
+def every_batch(bootstrap: str, topic: str, partitions: int, count: int) -> dict[str, float]:
+    """Run the whole worker with the rule on, asking it with every batch although it is behind."""
+    return _worker(bootstrap, topic, count, EmissionRule(), behind_emit_ms=0)
+
+
 def everything(bootstrap: str, topic: str, partitions: int, count: int) -> dict[str, float]:
     """Run the whole worker, emitting every group that a batch touched."""
     return _worker(bootstrap, topic, count, EmissionRule(everything_touched=True))
@@ -79,13 +84,15 @@ class _Live(KafkaInput):
         return Watermarks(low, low)
 
 
-def _worker(bootstrap: str, topic: str, count: int, rule: EmissionRule) -> dict[str, float]:
+def _worker(
+    bootstrap: str, topic: str, count: int, rule: EmissionRule, behind_emit_ms: int = 5_000
+) -> dict[str, float]:
     settings = consumer_settings(bootstrap, f"bench-{uuid4()}", [topic])
     running = Worker(
         Engine(EngineSettings(emission=rule)),
         _Live([topic], settings),
         KafkaOutput(producer_settings(bootstrap)),
-        Route("bench-estimates", "bench-rejects", BATCH),
+        Route("bench-estimates", "bench-rejects", BATCH, behind_emit_ms),
     )
     stop = Event()
     shards = running.engine.shards
@@ -98,6 +105,7 @@ MODES: dict[str, Measure] = {
     "bare": bare,
     "decode": decode,
     "worker": worker,
+    "every-batch": every_batch,
     "everything": everything,
 }
 
