@@ -12,7 +12,6 @@ leaves room:
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
 from typing import Any, cast
 
 import msgspec
@@ -218,9 +217,12 @@ def _is_deep(payload: bytes) -> bool:
     """Whether objects and arrays are nested deeper than :data:`DEPTH` levels."""
     if payload.count(b"{") + payload.count(b"[") <= DEPTH:
         return False
-    outside_strings = _STRING.sub(b"", payload)
-    levels = accumulate((byte in b"{[") - (byte in b"}]") for byte in outside_strings)
-    return any(level > DEPTH for level in levels)
+    # In columns: a step of Python for each byte of a megabyte would hold up everybody else.
+    marks = np.frombuffer(_STRING.sub(b"", payload), np.uint8)
+    opens = (marks == ord("{")) | (marks == ord("["))
+    closes = (marks == ord("}")) | (marks == ord("]"))
+    levels = np.cumsum(opens.astype(np.int64) - closes)
+    return bool(levels.max(initial=0) > DEPTH)
 
 
 def _second_look(payload: bytes, message: str) -> Event | Fault:
