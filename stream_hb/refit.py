@@ -62,7 +62,7 @@ class PoolFit:
     def flags(self) -> tuple[str, ...]:
         """Return the flags of the records made with this fit."""
         raised = {
-            "plug_in": True,
+            "plug_in": self.fit.plug_in,
             "boundary_tau0": self.fit.boundary,
             "bimodal": self.fit.bimodal,
             "not_converged": not self.fit.converged,
@@ -133,9 +133,8 @@ def _refit_pool(
     before = last.data_count if last else 0.0
     if abs(data_count - before) <= settings.refit_min_change * before:
         return None, data_count
-    start = last.fit.hyper if last else None
     try:
-        fit = METRICS[metric].family.fit(groups, settings.methods[metric], start)
+        fit = METRICS[metric].family.fit(groups, settings.methods[metric])
     except FitError:
         return None, data_count
     return fit, data_count

@@ -20,6 +20,7 @@ from stream_hb.models.beta_binomial_fit import (
 )
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.given import take_given
+from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.modes import Best
 from stream_hb.models.pool import check_method, ratio, with_data
 from stream_hb.statistics.columns import Floats
@@ -76,9 +77,9 @@ class BetaBinomial:
         self,
         groups: Counts,
         method: str,
-        start: BetaHyper | None = None,  # noqa: ARG002
+        prior: Prior = DEFAULT,  # noqa: ARG002
     ) -> Fit[BetaHyper]:
-        """Fit mean and concentration; ``start`` is not used, as every fit scans the whole range."""
+        """Fit mean and concentration."""
         check_method(method, self.methods)
         groups = with_data(groups, groups.trials)
         if method == "moments":

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
+from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.statistics.columns import Floats, Statistic
 
 Hyper = TypeVar("Hyper")
@@ -43,6 +44,11 @@ class Fit(Generic[Hyper]):
     converged: bool
     iterations: int
     groups_count: int
+
+    @property
+    def plug_in(self) -> bool:
+        """Whether the hyperparameters are taken as known, so that intervals are too narrow."""
+        return self.method != "bayes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +92,8 @@ class Family(Protocol[S_contra, Hyper]):
     given_names: ClassVar[tuple[str, ...]]
     """Names that :meth:`condition` takes."""
 
-    def fit(self, groups: S_contra, method: str, start: Hyper | None = None) -> Fit[Hyper]:
-        """Fit the hyperparameters from the groups' statistics; ``start`` changes only its time."""
+    def fit(self, groups: S_contra, method: str, prior: Prior = DEFAULT) -> Fit[Hyper]:
+        """Fit the hyperparameters from the groups' statistics; ``prior`` is read by ``bayes``."""
         ...
 
     def condition(self, given: Mapping[str, float]) -> Hyper:

@@ -20,6 +20,7 @@ from stream_hb.models.gamma_poisson_fit import (
     shape_by_moments,
 )
 from stream_hb.models.given import take_given
+from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.modes import Best
 from stream_hb.models.pool import check_method, ratio, with_data
 from stream_hb.statistics.columns import Floats
@@ -76,9 +77,9 @@ class GammaPoisson:
         self,
         groups: Exposure,
         method: str,
-        start: GammaHyper | None = None,  # noqa: ARG002
+        prior: Prior = DEFAULT,  # noqa: ARG002
     ) -> Fit[GammaHyper]:
-        """Fit mean and shape; ``start`` is not used, as every fit scans the whole range."""
+        """Fit mean and shape."""
         check_method(method, self.methods)
         groups = with_data(groups, groups.exposure)
         if method == "moments":

@@ -17,6 +17,7 @@ from stream_hb.errors import FitError
 from stream_hb.models import normal_fit, normal_observations_fit
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.given import take_given
+from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.normal_observations_fit import as_measured
 from stream_hb.models.pool import check_method, with_data
 from stream_hb.statistics.columns import Floats
@@ -70,9 +71,9 @@ class NormalKnownVariance:
         self,
         groups: Measured,
         method: str,
-        start: NormalHyper | None = None,  # noqa: ARG002
+        prior: Prior = DEFAULT,  # noqa: ARG002
     ) -> Fit[NormalHyper]:
-        """Fit μ and τ²; ``start`` is not used, as every fit scans the whole range."""
+        """Fit μ and τ²."""
         check_method(method, self.methods)
         groups = with_data(groups, 1 / groups.variance)
         tau2, bimodal, iterations = normal_fit.fit_tau2(groups, method)
@@ -156,9 +157,9 @@ class NormalFromObservations:
         self,
         groups: Moments,
         method: str,
-        start: NormalHyper | None = None,  # noqa: ARG002
+        prior: Prior = DEFAULT,  # noqa: ARG002
     ) -> Fit[NormalHyper]:
-        """Fit μ, τ² and σ²; ``start`` is not used, as every fit scans the whole range."""
+        """Fit μ, τ² and σ²."""
         check_method(method, self.methods)
         groups = with_data(groups, groups.weight)
         tau2, sigma2, bimodal, iterations = normal_observations_fit.fit_components(groups, method)

@@ -108,8 +108,3 @@ def test_screening_gives_the_posterior_mean_and_sd() -> None:
     posterior, (mean, sd) = FAMILY.posterior(groups, hyper, 0.95), FAMILY.screen(groups, hyper)
     assert mean.tolist() == posterior.mean.tolist()
     assert sd.tolist() == posterior.sd.tolist()
-
-
-def test_a_warm_start_changes_nothing() -> None:
-    groups = _exposure([0, 3, 17, 40], [4, 30, 20, 90])
-    assert FAMILY.fit(groups, "ml", start=GammaHyper(9.0, 1e5, 1.0)) == FAMILY.fit(groups, "ml")

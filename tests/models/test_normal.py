@@ -208,9 +208,3 @@ def test_screening_gives_the_posterior_mean_and_sd() -> None:
     posterior, (mean, sd) = OBSERVED.posterior(groups, hyper, 0.5), OBSERVED.screen(groups, hyper)
     assert mean.tolist() == posterior.mean.tolist()
     assert sd.tolist() == posterior.sd.tolist()
-
-
-def test_a_warm_start_changes_nothing() -> None:
-    groups = _moments(VALUES)
-    start = NormalHyper(9.0, 100.0, 1.0, 0.1)
-    assert OBSERVED.fit(groups, "reml", start=start) == OBSERVED.fit(groups, "reml")
