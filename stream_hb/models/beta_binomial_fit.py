@@ -7,11 +7,11 @@ from typing import Self
 import numpy as np
 from scipy.special import expit, gammaln, logit, xlogy
 
-from stream_hb.models.measure import Measure
 from stream_hb.models.modes import Best, Surface, best_mode
 from stream_hb.models.special import rising_log, rising_log_derivatives
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.counts import Counts
+from stream_hb.statistics.measure import Measure
 
 _LEAST_CONCENTRATION = 1e-3
 
@@ -89,7 +89,7 @@ class BetaBinomialMarginal:
     successes_by_trials, groups_by_trials
         Measures of n weighted by y, and of n: they give the ridge its location.
     total_successes, total_failures
-        Σy and Σf, both positive.
+        Σy and Σf; a climb needs both positive, :meth:`values` does not.
     score_at_limit
         Tarone's score.
     """
@@ -151,6 +151,22 @@ class BetaBinomialMarginal:
         location = logit(mean)
         return location, self._binomial(location) + differing
 
+    def values(self, location: Floats, log_concentration: Floats) -> Floats:
+        """Return the values at nodes (logit mean, log concentration), by broadcasting.
+
+        >>> marginal = BetaBinomialMarginal.of(Counts(np.array([2.0, 0.0]), np.array([4.0, 4.0])))
+        >>> marginal.values(np.array([[-1.0], [0.0]]), np.array([0.0, 1.0, 20.0])).round(3)
+        array([[-0.14 ,  0.07 , -0.007],
+               [-0.551, -0.539, -1.046]])
+        """
+        location, concentration = np.asarray(location), np.exp(log_concentration)
+        return (
+            self._binomial(location)
+            + self.successes.integrals(rising_log, expit(location) * concentration)
+            + self.failures.integrals(rising_log, expit(-location) * concentration)
+            - self.trials.integrals(rising_log, concentration)
+        )
+
     def surface(self, point: Floats) -> Surface:
         """Return value, gradient and Hessian at (logit mean, log concentration)."""
         location, concentration = point[0], math.exp(point[1])
@@ -171,14 +187,15 @@ class BetaBinomialMarginal:
     def _binomial(self, location: Floats) -> Floats:
         """Return Σy ln m + Σf ln(1-m), less its value at the pooled mean."""
         y, f = self.total_successes, self.total_failures
-        pooled = logit(y / (y + f))
-        return y * (_log_expit(location) - _log_expit(pooled)) + f * (
-            _log_expit(-location) - _log_expit(-pooled)
-        )
+        return _times_log(y, location, y / (y + f)) + _times_log(f, -location, f / (y + f))
 
 
-def _log_expit(x: Floats) -> Floats:
-    return -np.logaddexp(0, -x)
+def _times_log(count: float, location: Floats, share: float) -> Floats:
+    """Return count·(ln expit(location) - ln share), 0 where nothing was counted."""
+    if count == 0:
+        return np.zeros_like(location, dtype=np.float64)
+    away: Floats = count * (-np.logaddexp(0, -location) - math.log(share))
+    return away
 
 
 def _log_derivatives(measure: Measure, c: float) -> tuple[float, float, float]:

@@ -7,11 +7,11 @@ from typing import Self
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from stream_hb.models.measure import Measure
 from stream_hb.models.modes import Best, Surface, best_mode
 from stream_hb.models.special import log1p_minus, rising_log, rising_log_derivatives
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.exposure import Exposure
+from stream_hb.statistics.measure import Measure
 
 
 def pooled_rate(groups: Exposure) -> float:
@@ -71,7 +71,7 @@ class GammaPoissonMarginal:
     exposure, events_by_exposure
         Measures of t, and of t weighted by y.
     total_events, total_exposure
-        Σy and Σt, both positive.
+        Σy and Σt; a climb needs both positive, :meth:`values` does not need events.
     score_at_limit
         The score where the shape is infinite.
     """
@@ -129,6 +129,23 @@ class GammaPoissonMarginal:
         location = np.log(mean[:, 0])
         return location, self._poisson(location) + differing
 
+    def values(self, location: Floats, log_concentration: Floats) -> Floats:
+        """Return the values at nodes (log mean, log shape), by broadcasting.
+
+        >>> marginal = GammaPoissonMarginal.of(Exposure(np.array([6.0, 0.0]), np.array([1.0, 1.0])))
+        >>> marginal.values(np.array([[0.0], [1.0]]), np.array([0.0, 1.0, 20.0])).round(3)
+        array([[ 0.442, -0.618, -2.592],
+               [ 1.481,  1.038, -0.028]])
+        """
+        location, shape = np.asarray(location), np.exp(log_concentration)
+        scale = np.exp(location) / shape
+        return (
+            self._poisson(location)
+            + self.events.integrals(rising_log, shape)
+            - shape * self.exposure.integrals(_log1p_minus_product, scale)
+            - self.events_by_exposure.integrals(_log1p_product, scale)
+        )
+
     def surface(self, point: Floats) -> Surface:
         """Return value, gradient and Hessian at (log mean, log shape)."""
         shape = math.exp(point[1])
@@ -157,5 +174,16 @@ class GammaPoissonMarginal:
 
     def _poisson(self, log_mean: Floats) -> Floats:
         """Return Σy ln μ - μΣt, less its value at the pooled rate."""
+        if self.total_events == 0:
+            return -self.total_exposure * np.exp(log_mean)
         away = log_mean - math.log(self.total_events / self.total_exposure)
         return self.total_events * (away - np.expm1(away))
+
+
+def _log1p_minus_product(x: Floats, scale: Floats) -> Floats:
+    return log1p_minus(x * scale)
+
+
+def _log1p_product(x: Floats, scale: Floats) -> Floats:
+    product: Floats = np.log1p(x * scale)
+    return product

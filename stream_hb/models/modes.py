@@ -61,6 +61,14 @@ class Marginal(Protocol):
         """Return a near-best location for each concentration, and the values there."""
         ...
 
+    def values(self, location: Floats, log_concentration: Floats) -> Floats:
+        """Return the values at nodes of any shapes, broadcast against each other.
+
+        Arguments that differ only in some axes are cheaper left unbroadcast: what depends on the
+        concentration alone is computed once for each.
+        """
+        ...
+
     def surface(self, point: Floats) -> Surface:
         """Return value and derivatives at a point."""
         ...

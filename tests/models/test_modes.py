@@ -43,6 +43,29 @@ def test_the_score_at_the_limit_is_the_slope_in_one_over_concentration(marginal:
     assert value * 1e9 == pytest.approx(marginal.score_at_limit, rel=1e-4)
 
 
+@pytest.mark.parametrize("marginal", SURFACES, ids=lambda marginal: type(marginal).__name__)
+def test_values_at_many_nodes_are_the_surface_at_each(marginal: Marginal) -> None:
+    locations, concentrations = np.array([[-2.0], [0.3], [1.0]]), np.array([-3.0, 0.9, 8.0, 20.0])
+    expected = [
+        [marginal.surface(np.array([x, c])).value for c in concentrations] for (x,) in locations
+    ]
+    np.testing.assert_allclose(marginal.values(locations, concentrations), expected, rtol=1e-11)
+
+
+def test_values_are_finite_where_no_trial_was_a_success() -> None:
+    y, n = np.zeros(3), np.array([4.0, 9.0, 1.0])
+    nodes = np.linspace(-6, 6, 7)[:, np.newaxis], np.linspace(-5, 20, 6)
+    for marginal, size in (
+        (BetaBinomialMarginal.of(Counts(y, n)), 1 / (1 + np.exp(nodes[0]))),
+        (BetaBinomialMarginal.of(Counts(n, n)), 1 / (1 + np.exp(-nodes[0]))),
+    ):
+        values = marginal.values(*nodes)
+        assert np.isfinite(values).all()
+        np.testing.assert_allclose(values[:, -1:], 14 * np.log(size), rtol=1e-5)
+    rates = GammaPoissonMarginal.of(Exposure(y, n)).values(*nodes)
+    np.testing.assert_allclose(rates[:, -1:], -14 * np.exp(nodes[0]), rtol=1e-5)
+
+
 def _flagship(small: tuple[float, ...], repeats: int) -> Counts:
     """One store of 50,000 visits at the mean of many stores of 20 visits that differ."""
     y = np.tile(np.array(small), repeats)

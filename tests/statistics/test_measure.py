@@ -1,7 +1,7 @@
 import numpy as np
 
-from stream_hb.models.measure import Measure
 from stream_hb.models.special import rising_log
+from stream_hb.statistics.measure import Measure
 
 
 def _measure() -> Measure:
