@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from stream_hb.models.hyperprior import DEFAULT, Prior
+from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.statistics.columns import Floats, Statistic
 
 Hyper = TypeVar("Hyper")
@@ -34,6 +35,8 @@ class Fit(Generic[Hyper]):
         Steps taken; 0 for closed forms.
     groups_count
         Groups with data that the fit used.
+    sensitivity
+        What scaling the hyperprior does to the spread; None for fits without one.
     """
 
     method: str
@@ -44,6 +47,7 @@ class Fit(Generic[Hyper]):
     converged: bool
     iterations: int
     groups_count: int
+    sensitivity: Sensitivity | None = None
 
     @property
     def plug_in(self) -> bool:
