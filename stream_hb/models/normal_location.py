@@ -1,0 +1,196 @@
+"""μ of a pool of means, integrated: what is left is a function of the spread alone.
+
+Given the variances and τ the likelihood of μ is normal about its weighted mean, so that a flat or
+a normal prior of μ is integrated in closed form, and any other one on a grid.
+"""
+
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from stream_hb.models.hyperprior import Flat, JointPrior, NormalLocation
+from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.measured import Measured
+
+_LOG_2PI = math.log(2 * math.pi)
+_CELLS_MAX = 1 << 21
+
+_GRID = np.linspace(-8, 8, 129)
+_PASSES = 3
+_WINDOWS = np.linspace(-5, 5, 9)
+"""Centres of the windows that a density of μ is cut into, and their width 1, both in sd: cut by
+them a normal density is a sum of normal ones, to 1e-5."""
+
+
+class PoolAt(NamedTuple):
+    """Sums over the groups at each τ² of an array, all of its shape.
+
+    log_weight
+        Σ ln w with w = 1/(v + τ²).
+    total
+        Σ w.
+    mu
+        The weighted mean.
+    q
+        Σ w (y - mu)².
+    """
+
+    log_weight: Floats
+    total: Floats
+    mu: Floats
+    q: Floats
+
+    def scaled(self, sigma2: Floats, count: float) -> "PoolAt":
+        """Return the sums of variances and τ² that are σ² times those given."""
+        return PoolAt(
+            self.log_weight - count * np.log(sigma2), self.total / sigma2, self.mu, self.q / sigma2
+        )
+
+
+class Sums(Protocol):
+    """What a refit reads of a pool of means with known variances."""
+
+    @property
+    def groups_count(self) -> int:
+        """Number of groups with data."""
+        ...
+
+    def at(self, tau2: Floats) -> PoolAt:
+        """Return the sums over the groups at each τ²."""
+        ...
+
+    def variance_range(self) -> tuple[float, float]:
+        """Return the least and the median sampling variance."""
+        ...
+
+
+class GroupSums:
+    """Sums over the groups' own numbers: exact, and as long as the pool.
+
+    Parameters
+    ----------
+    groups
+        One row per group, all with finite variances.
+    """
+
+    def __init__(self, groups: Measured) -> None:
+        # The most precise group is the origin: nothing then cancels, however far all means lie
+        # from zero and however much heavier than the others it is.
+        self._variance = groups.variance
+        self._origin = float(groups.mean[groups.variance.argmin()])
+        self._away = groups.mean - self._origin
+
+    @property
+    def groups_count(self) -> int:
+        """Number of groups."""
+        return len(self._variance)
+
+    def variance_range(self) -> tuple[float, float]:
+        """Return the least and the median sampling variance."""
+        return float(self._variance.min()), float(np.median(self._variance))
+
+    def at(self, tau2: Floats) -> PoolAt:
+        """Return the sums at each τ², a bounded number of groups and τ² at a time."""
+        flat = np.ravel(tau2)
+        step = max(1, _CELLS_MAX // len(self._variance))
+        parts = [self._at(flat[i : i + step]) for i in range(0, len(flat), step)]
+        columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return PoolAt(*(column.reshape(np.shape(tau2)) for column in columns))
+
+    def _at(self, tau2: Floats) -> PoolAt:
+        variance = self._variance + tau2[:, None]
+        weight = 1 / variance
+        total = weight.sum(axis=-1)
+        offset = (weight * self._away).sum(axis=-1) / total
+        q = (weight * (self._away - offset[:, None]) ** 2).sum(axis=-1)
+        return PoolAt(-np.log(variance).sum(axis=-1), total, self._origin + offset, q)
+
+
+class Located(NamedTuple):
+    """μ integrated at each of the arrays' points.
+
+    log_marginal
+        Log likelihood with μ integrated over its prior, all constants (a flat prior is 1); of the
+        points' shape.
+    mean, sd
+        Normal pieces of μ's conditional posterior, the points' shape and one more axis for the
+        pieces.
+    share
+        The pieces' weights, summing to 1 over that axis.
+    """
+
+    log_marginal: Floats
+    mean: Floats
+    sd: Floats
+    share: Floats
+
+
+def locate(
+    pool: PoolAt, count: float, tau: Floats, prior: Flat | NormalLocation | JointPrior
+) -> Located:
+    """Integrate μ over its prior at each point.
+
+    ``NormalLocation`` must have its centre. A joint prior is all of the prior: that of τ too.
+    """
+    height = 0.5 * (pool.log_weight - pool.q - count * _LOG_2PI)
+    match prior:
+        case Flat():
+            return _whole(height + 0.5 * (_LOG_2PI - np.log(pool.total)), pool.mu, 1 / pool.total)
+        case NormalLocation(scale, centre):
+            assert centre is not None
+            return _under_normal(pool, height, scale, centre)
+        case JointPrior():
+            return _under_any(pool, height, tau, prior)
+
+
+def _whole(log_marginal: Floats, mean: Floats, variance: Floats) -> Located:
+    """One normal piece."""
+    sd = np.sqrt(variance)[..., None]
+    return Located(log_marginal, mean[..., None], sd, np.ones_like(sd))
+
+
+def _under_normal(pool: PoolAt, height: Floats, scale: float, centre: float) -> Located:
+    precision = pool.total + scale**-2
+    pull = scale**-2 / precision
+    away = (pool.mu - centre) ** 2 / (1 / pool.total + scale**2)
+    log_marginal = height - 0.5 * (np.log1p(scale**2 * pool.total) + away)
+    return _whole(log_marginal, pool.mu + pull * (centre - pool.mu), 1 / precision)
+
+
+def _under_any(pool: PoolAt, height: Floats, tau: Floats, prior: JointPrior) -> Located:
+    """Integrate on a grid that is centred anew on what the last one found."""
+    mean, sd = pool.mu, 1 / np.sqrt(pool.total)
+    for _ in range(_PASSES):
+        mu = mean[..., None] + sd[..., None] * _GRID
+        likelihood = -0.5 * pool.total[..., None] * (mu - pool.mu[..., None]) ** 2
+        with np.errstate(divide="ignore"):
+            log_density = prior.log_density(mu, np.broadcast_to(tau[..., None], mu.shape))
+        log_density = log_density + likelihood
+        top = log_density.max(axis=-1, keepdims=True)
+        top = np.where(np.isfinite(top), top, 0.0)
+        density = np.exp(log_density - top)
+        mass = density.sum(axis=-1)
+        step = (_GRID[1] - _GRID[0]) * sd
+        with np.errstate(divide="ignore"):
+            log_marginal = height + top[..., 0] + np.log(mass) + np.log(step)
+        density /= np.where(mass > 0, mass, 1.0)[..., None]
+        found = (density * mu).sum(axis=-1)
+        mean = np.where(mass > 0, found, mean)
+        narrow = np.sqrt((density * (mu - mean[..., None]) ** 2).sum(axis=-1))
+        sd = np.where(mass > 0, np.maximum(narrow, 1e-3 * sd), sd)
+    return _windowed(log_marginal, mu, density, mean, sd)
+
+
+def _windowed(
+    log_marginal: Floats, mu: Floats, density: Floats, mean: Floats, sd: Floats
+) -> Located:
+    """Cut a density into overlapping windows, and put a normal of its moments for each piece."""
+    z = (mu - mean[..., None]) / sd[..., None]
+    window = np.exp(-0.5 * (z[..., None] - _WINDOWS) ** 2)
+    piece = density[..., None] * window / window.sum(axis=-1, keepdims=True)
+    share = piece.sum(axis=-2)
+    safe = np.where(share > 0, share, 1.0)
+    centre = np.where(share > 0, (piece * mu[..., None]).sum(axis=-2) / safe, mean[..., None])
+    spread = (piece * (mu[..., None] - centre[..., None, :]) ** 2).sum(axis=-2) / safe
+    return Located(log_marginal, centre, np.sqrt(spread), share)
