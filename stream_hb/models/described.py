@@ -24,15 +24,22 @@ class Described(Generic[S]):
         centre and scale them by themselves and answer on the given scale.
     regions
         Whole number of each group's region; -1 where it is not known (a region of its own).
+    names
+        The covariates' names, in the order of their columns; empty: they go by their positions.
     """
 
     groups: S
     covariates: Floats
     regions: NDArray[np.intp]
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, groups: S, covariates: Floats | None = None, regions: NDArray[np.intp] | None = None
+        cls,
+        groups: S,
+        covariates: Floats | None = None,
+        regions: NDArray[np.intp] | None = None,
+        names: tuple[str, ...] = (),
     ) -> Self:
         """Describe groups; what is left out is unknown."""
         nothing = np.zeros((len(groups), 0))
@@ -41,11 +48,14 @@ class Described(Generic[S]):
             groups,
             nothing if covariates is None else covariates,
             nowhere if regions is None else regions,
+            names,
         )
 
     def take(self, rows: Any) -> Self:
         """Return the given rows (an index array, a mask or a slice)."""
-        return type(self)(self.groups.take(rows), self.covariates[rows], self.regions[rows])
+        return type(self)(
+            self.groups.take(rows), self.covariates[rows], self.regions[rows], self.names
+        )
 
     def concatenate(self, other: Self) -> Self:
         """Return the groups of both, this one's first."""
@@ -53,6 +63,7 @@ class Described(Generic[S]):
             self.groups.concatenate(other.groups),
             np.concatenate([self.covariates, other.covariates]),
             np.concatenate([self.regions, other.regions]),
+            self.names,
         )
 
     def __len__(self) -> int:
