@@ -16,7 +16,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
@@ -33,6 +32,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from stream_hb.config_metrics import Metrics, Section
 from stream_hb.errors import ConfigError, nearest
 
 ENVIRONMENT_PREFIX = "STREAM_HB__"
@@ -106,15 +106,9 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-CountMethod = Literal["moments", "ml"]
-NormalMethod = Literal["moments", "dl", "pm", "ml", "reml"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Kafka(_Section):
+class Kafka(Section):
     """How the broker is reached."""
 
     bootstrap_servers: Servers = "127.0.0.1:9092"
@@ -136,7 +130,7 @@ class Kafka(_Section):
         }
 
 
-class Topics(_Section):
+class Topics(Section):
     """Where events come from and where records go."""
 
     inputs: tuple[TopicName, ...] = ("visits", "purchases")
@@ -148,6 +142,9 @@ class Topics(_Section):
     rejects: TopicName = "rejects"
     """Events that cannot be used go here, with the reason and the original bytes."""
 
+    refits: TopicName | None = None
+    """What every refit found goes here, one record per pool; null: it is only logged."""
+
     partitioner: Literal["none", "murmur2", "consistent"] = "none"
     """Check that each store came in the partition its key belongs to: ``murmur2`` (Java clients),
     ``consistent`` (librdkafka's crc32), or ``none``: no check."""
@@ -156,55 +153,24 @@ class Topics(_Section):
     def _topics_are_named_once(self) -> Self:
         if not self.inputs:
             raise ValueError("inputs should name at least one topic")
-        names = (*self.inputs, self.estimates, self.rejects)
+        refits = [self.refits] if self.refits else []
+        names = (*self.inputs, self.estimates, self.rejects, *refits)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"each topic has one use, but {', '.join(twice)} has two")
         return self
 
 
-class CountMetric(_Section):
-    """A pool of rates (Beta-Binomial or Gamma-Poisson)."""
+class Stores(Section):
+    """What is known of the stores before their first event."""
 
-    method: CountMethod = "ml"
-    """How the hyperparameters are fitted: ``moments`` or ``ml``."""
-
-
-class NormalMetric(_Section):
-    """A pool of means (Normal-Normal)."""
-
-    method: NormalMethod = "reml"
-    """How the hyperparameters are fitted: ``moments``, ``dl``, ``pm``, ``ml`` or ``reml``."""
+    path: str | None = None
+    """A CSV file: ``store_id``, and as they are known ``chain_id``, ``region``, ``time_zone``,
+    ``opened``, ``retired`` (dates) and covariates. Relative paths: beside the configuration.
+    null: stores are known from their events alone."""
 
 
-class Metrics(_Section):
-    """Which metrics are estimated; null leaves one out."""
-
-    conversion: CountMetric | None = CountMetric()
-    """Purchasing visits per visit (Beta-Binomial)."""
-
-    order_rate: CountMetric | None = CountMetric()
-    """Orders per visit (Gamma-Poisson)."""
-
-    log_order_value: NormalMetric | None = NormalMetric()
-    """Mean log order value (Normal-Normal)."""
-
-    def kept(self) -> dict[str, str]:
-        """Return the method of every metric that is estimated.
-
-        >>> Metrics(order_rate=None).kept()
-        {'conversion': 'ml', 'log_order_value': 'reml'}
-        """
-        return {name: metric.method for name, metric in self if metric is not None}
-
-    @model_validator(mode="after")
-    def _one_is_kept(self) -> Self:
-        if not self.kept():
-            raise ValueError("at least one metric has to be kept")
-        return self
-
-
-class Refit(_Section):
+class Refit(Section):
     """When the hyperparameters are fitted again."""
 
     every_seconds: Positive | None = None
@@ -215,7 +181,7 @@ class Refit(_Section):
     """Share of a pool's data that must be new before it is fitted again, in [0, 1]."""
 
 
-class Emission(_Section):
+class Emission(Section):
     """Which changes are worth a record."""
 
     changed_sd: NotNegative = 0.1
@@ -232,21 +198,21 @@ class Emission(_Section):
     """Emit every group that a batch touched, whatever changed: for measurements."""
 
 
-class Interval(_Section):
+class Interval(Section):
     """The credible intervals."""
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Posterior probability inside the equal-tailed interval, in (0, 1)."""
 
 
-class Time(_Section):
+class Time(Section):
     """Event time."""
 
     lateness_seconds: NotNegative = 600.0
     """How far behind the latest event time of its partition an event may come."""
 
 
-class Limits(_Section):
+class Limits(Section):
     """Bounds on what one worker keeps."""
 
     groups: Annotated[int, Field(ge=1)] = 100_000
@@ -256,7 +222,7 @@ class Limits(_Section):
     """Events taken in one batch."""
 
 
-class Config(_Section):
+class Config(Section):
     """Everything that ``stream-hb run`` and ``replay`` can be told. Immutable, pure data."""
 
     default_chain: Identifier = "default"
@@ -265,11 +231,21 @@ class Config(_Section):
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     metrics: Metrics = Metrics()
+    stores: Stores = Stores()
     refit: Refit = Refit()
     emission: Emission = Emission()
     interval: Interval = Interval()
     time: Time = Time()
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _stores_are_described(self) -> Self:
+        if self.stores.path is None:
+            for name, model in self.metrics.models().items():
+                if model.covariates or model.nested:
+                    key = "covariates" if model.covariates else "nested"
+                    raise ValueError(f"metrics.{name}.{key}: needs a table of stores: stores.path")
+        return self
 
 
 class _Environment(BaseSettings, Config):
@@ -293,7 +269,7 @@ def load_config(path: Path | str, environ: Mapping[str, str]) -> Config:
     file = _read_client_files(_read_yaml(path), folder, problems)
     overrides = _read_client_files(_read_environment(environ, problems), folder, problems)
     try:
-        config = Config(**_merged(file, overrides))
+        config = Config(**_beside(folder, _merged(file, overrides)))
     except ValidationError as error:
         # from None: the validation error holds the values, secrets among them
         problems += [_explain(detail, environ) for detail in error.errors()]
@@ -392,6 +368,14 @@ def _read_client_files(raw: dict[str, Any], folder: Path, problems: list[str]) -
     return {**raw, "kafka": {**kafka, "client": settings}}
 
 
+def _beside(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    """Return ``raw`` with the path of the stores table made absolute."""
+    stores = raw.get("stores")
+    if not isinstance(stores, dict) or not isinstance(stores.get("path"), str):
+        return raw
+    return {**raw, "stores": {**stores, "path": str((folder / stores["path"]).resolve())}}
+
+
 def _read_secret(path: Path, key: str, problems: list[str]) -> str:
     try:
         text = path.read_text(encoding="utf-8").strip()
@@ -430,7 +414,7 @@ def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
     if detail["type"] in {"model_type", "model_attributes_type"}:
         return f"{path}: should be a mapping of keys"
     if detail["type"] == "value_error":  # ours: it says everything
-        return f"{path}: {detail['ctx']['error']}"
+        return f"{path}: {detail['ctx']['error']}".removeprefix(": ")
     message = detail["msg"].removeprefix("Input ")
     if isinstance(detail["input"], str | int | float):
         message += f", not {detail['input']!r:.60}"

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from stream_hb.stores import Stores
+
 BelongsTo = Callable[[str, int], bool]
 """(store id, partition) -> does the store belong there?"""
 
@@ -31,6 +33,32 @@ class EmissionRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What a metric's model is told besides its method.
+
+    Attributes
+    ----------
+    prior
+        Hyperprior of the spread as :func:`stream_hb.models.hyperprior.spread_named` reads it, or
+        ``bda``; None: the family's own. Read by method ``bayes`` only.
+    location
+        Hyperprior of the location as :func:`stream_hb.models.hyperprior.location_named` reads it.
+    variance
+        Variance of one observation within a group: ``common``, ``moderated`` or ``separate``.
+    covariates
+        Columns of the stores table that shift the prior mean.
+    nested
+        Whether a store's region stands between it and its chain.
+    """
+
+    prior: str | None = None
+    location: str | None = None
+    variance: str = "common"
+    covariates: tuple[str, ...] = ()
+    nested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """The engine's settings.
 
@@ -38,6 +66,12 @@ class EngineSettings:
     ----------
     methods
         The fit of each metric that is kept, by the metric's name.
+    models
+        What the models of some metrics are told besides; the others have the defaults.
+    composites
+        The metrics that are made of others and kept: ``revenue_per_visit``.
+    stores
+        What is known of the stores before their first event; None: nothing.
     default_chain
         Chain of the events that name none.
     refit_every_ms
@@ -54,6 +88,9 @@ class EngineSettings:
         Groups kept; events of further groups are rejected and counted.
     belongs
         Does this store belong to this partition? None: not checked.
+    registers
+        Has a registered store its cold-start records from this shard? None: that is not known
+        before its first event, and it has none until then.
     """
 
     methods: Mapping[str, str] = field(
@@ -61,6 +98,9 @@ class EngineSettings:
             {"conversion": "ml", "order_rate": "ml", "log_order_value": "reml"}
         )
     )
+    models: Mapping[str, ModelSettings] = field(default_factory=lambda: MappingProxyType({}))
+    composites: tuple[str, ...] = ()
+    stores: Stores | None = None
     default_chain: str = "default"
     refit_every_ms: int = 5_000
     refit_min_change: float = 0.01
@@ -69,3 +109,12 @@ class EngineSettings:
     lateness_ms: int = 600_000
     groups_max: int = 100_000
     belongs: BelongsTo | None = None
+    registers: BelongsTo | None = None
+
+    def model(self, metric: str) -> ModelSettings:
+        """Return what a metric's model is told.
+
+        >>> EngineSettings().model("conversion").variance
+        'common'
+        """
+        return self.models.get(metric, ModelSettings())

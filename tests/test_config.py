@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from stream_hb.config import Config, key_paths, load_config
 from stream_hb.errors import ConfigError
+from stream_hb.settings import ModelSettings
 
 FOLDER = Path(__file__).parents[1] / "config"
 
@@ -77,7 +78,10 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
         ("limits: {groups: many}", "limits.groups: should be a valid integer"),
         ("refit: {every_seconds: 0}", "refit.every_seconds: should be greater than 0, not 0"),
         ("emission: {changed_sd: .nan}", "emission.changed_sd: should be a finite number"),
-        ("metrics: {conversion: {method: reml}}", "should be 'moments' or 'ml', not 'reml'"),
+        (
+            "metrics: {conversion: {method: reml}}",
+            "should be 'moments', 'ml' or 'bayes', not 'reml'",
+        ),
         ("topics: {inputs: []}", "topics: inputs should name at least one topic"),
         ("topics: {inputs: [a b]}", "topics.inputs.0: String should match pattern"),
         ("topics: {inputs: [a], rejects: a}", "topics: each topic has one use, but a has two"),
@@ -88,6 +92,35 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
         ("kafka: {client: {partition.assignment.strategy: roundrobin}}", "must meet in one"),
         ("kafka: {client: {retries: [1]}}", "kafka.client: 'retries' should be a text"),
         ("kafka: {client: fast}", "kafka.client: should be a mapping"),
+        ("metrics: {conversion: {prior: half-norml:1}}", "no prior 'half-norml'; did you mean"),
+        ("metrics: {order_rate: {prior: uniform}}", "expected uniform:S with S a finite number"),
+        ("metrics: {order_rate: {prior: bda}}", "metrics.order_rate.prior: no prior 'bda'"),
+        ("metrics: {conversion: {location: normal:-1}}", "expected normal:S with S a finite"),
+        (
+            "metrics: {conversion: {prior: bda, location: flat}}",
+            "metrics.conversion: prior bda is of both hyperparameters",
+        ),
+        (
+            "metrics: {log_order_value: {variance: pooled}}",
+            "should be 'common', 'moderated' or 'separate', not 'pooled'",
+        ),
+        (
+            "metrics: {conversion: {covariates: [size, size]}}",
+            "metrics.conversion: covariates names 'size' twice",
+        ),
+        (
+            "metrics: {conversion: {covariates: [size], nested: region}}",
+            "metrics.conversion: covariates and nested cannot be combined yet",
+        ),
+        (
+            "metrics: {order_rate: {nested: region}}",
+            "metrics.order_rate.nested: needs a table of stores: stores.path",
+        ),
+        (
+            "metrics: {revenue_per_visit: true, conversion: null}",
+            "metrics: revenue_per_visit needs conversion and log_order_value",
+        ),
+        ("topics: {refits: estimates}", "each topic has one use, but estimates has two"),
         (
             "metrics: {conversion: null, order_rate: null, log_order_value: null}",
             "metrics: at least one metric has to be kept",
@@ -127,6 +160,36 @@ def test_a_section_with_every_key_commented_out_has_its_defaults(tmp_path: Path)
 def test_null_leaves_a_metric_out(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, "metrics: {order_rate: null}"), {})
     assert config.metrics.kept() == {"conversion": "ml", "log_order_value": "reml"}
+
+
+def test_a_models_settings_are_read_as_they_stand(tmp_path: Path) -> None:
+    text = """\
+stores: {path: stores.csv}
+metrics:
+  conversion: {method: bayes, prior: bda, covariates: [size, format]}
+  order_rate: {prior: half-cauchy:0.5, location: flat, nested: region}
+  log_order_value: {variance: moderated}
+"""
+    metrics = load_config(written(tmp_path, text), {}).metrics
+    assert metrics.models() == {
+        "conversion": ModelSettings(prior="bda", covariates=("size", "format")),
+        "order_rate": ModelSettings(prior="half-cauchy:0.5", location="flat", nested=True),
+        "log_order_value": ModelSettings(variance="moderated"),
+    }
+
+
+def test_the_stores_table_lies_beside_the_configuration(tmp_path: Path) -> None:
+    path = written(tmp_path, "stores: {path: known/stores.csv}")
+    assert load_config(path, {}).stores.path == str(tmp_path / "known" / "stores.csv")
+    over = load_config(path, {"STREAM_HB__STORES__PATH": "other.csv"})
+    assert over.stores.path == str(tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize("value", ["true", "{}"])
+def test_revenue_per_visit_is_chosen_by_true_or_by_a_mapping(tmp_path: Path, value: str) -> None:
+    config = load_config(written(tmp_path, f"metrics: {{revenue_per_visit: {value}}}"), {})
+    assert config.metrics.composites() == ("revenue_per_visit",)
+    assert Config().metrics.composites() == ()
 
 
 def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from stream_hb.config import Config
+    from stream_hb.stores import Stores
 
 EXAMPLES = """\b
 Examples:
@@ -24,20 +28,35 @@ def check(
     from stream_hb.cli.output import print_json
     from stream_hb.cli.topics import inspected, print_topics, topics_json
     from stream_hb.config import load_config
+    from stream_hb.runtime.stores_file import known_stores
 
     settings = load_config(config, os.environ)
+    stores = known_stores(settings)
     effective = settings.model_dump(mode="json")  # with the secrets masked
     states = inspected(settings) if broker else None
     if as_json:
         print_json({"config": effective, **(topics_json(states) if states else {})})
     else:
         _print_yaml(config, effective)
+        if stores:
+            _print_stores(settings, stores)
         if states:
             print_topics(states)
     if states:
         from stream_hb.runtime.topics import check_topics
 
         check_topics(states)
+
+
+def _print_stores(config: "Config", stores: "Stores") -> None:
+    """Print, as comments in the YAML, what the table of stores says."""
+    chains = len({chain for chain, _ in stores.keys})
+    print(f"# {config.stores.path}: {len(stores.keys)} stores in {chains} chains")
+    if config.topics.partitioner == "none":
+        print(
+            "# Without topics.partitioner a store's partition is known from its first event only:\n"
+            "# unless the inputs have one partition, it has no record and no tombstone before that."
+        )
 
 
 def _print_yaml(path: Path, effective: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ def inspected(config: "Config") -> "list[TopicState]":
     from stream_hb.runtime.topics import inspect_topics, topic_needs
 
     names = config.topics
-    needs = topic_needs(names.inputs, names.estimates, names.rejects)
+    needs = topic_needs(names.inputs, names.estimates, names.rejects, refits=names.refits)
     return inspect_topics(config.kafka.bootstrap_servers, needs, config.kafka.revealed_client())
 
 

@@ -4,6 +4,7 @@ from stream_hb.config import Config
 from stream_hb.events.partitioner import PARTITIONERS
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.reader import EstimateReader
+from stream_hb.runtime.stores_file import known_stores
 from stream_hb.runtime.topics import TopicState, TopicUse, check_topics, inspect_topics, topic_needs
 from stream_hb.runtime.worker import Route
 from stream_hb.settings import BelongsTo, EmissionRule, EngineSettings
@@ -19,6 +20,7 @@ def run_settings(config: Config, partitions_count: int) -> EngineSettings:
         refit_seconds=config.refit.every_seconds or RUN_REFIT_SECONDS,
         heartbeat_seconds=config.emission.heartbeat_seconds,
         belongs=_belongs(config, partitions_count),
+        registers=_registers(config, partitions_count),
     )
 
 
@@ -32,6 +34,7 @@ def replay_settings(config: Config) -> EngineSettings:
         refit_seconds=config.refit.every_seconds or REPLAY_REFIT_SECONDS,
         heartbeat_seconds=None,
         belongs=None,
+        registers=lambda _store, _shard: True,
     )
 
 
@@ -40,6 +43,7 @@ def _settings(
     refit_seconds: float,
     heartbeat_seconds: float | None,
     belongs: BelongsTo | None,
+    registers: BelongsTo | None,
 ) -> EngineSettings:
     emission = EmissionRule(
         config.emission.changed_sd,
@@ -49,6 +53,9 @@ def _settings(
     )
     return EngineSettings(
         methods=config.metrics.kept(),
+        models=config.metrics.models(),
+        composites=config.metrics.composites(),
+        stores=known_stores(config),
         default_chain=config.default_chain,
         refit_every_ms=round(refit_seconds * 1000),
         refit_min_change=config.refit.min_change,
@@ -57,6 +64,7 @@ def _settings(
         lateness_ms=round(config.time.lateness_seconds * 1000),
         groups_max=config.limits.groups,
         belongs=belongs,
+        registers=registers,
     )
 
 
@@ -65,6 +73,17 @@ def _belongs(config: Config, partitions_count: int) -> BelongsTo | None:
     if partition_of is None:
         return None
     return lambda store, partition: partition_of(store.encode(), partitions_count) == partition
+
+
+def _registers(config: Config, partitions_count: int) -> BelongsTo | None:
+    """Return which shard a store without events is in; None where only its events will tell.
+
+    To put it into any one would be worse than to wait: the shard that its events come to may be
+    another worker's, and two of them would write records of one key under versions of their own.
+    """
+    if partitions_count == 1:
+        return lambda _store, _shard: True
+    return _belongs(config, partitions_count)
 
 
 def input_client(config: Config) -> KafkaInput:
@@ -104,7 +123,7 @@ def last_epoch(config: Config) -> int:
 def inspected(config: Config) -> list[TopicState]:
     """Ask the broker for the topics that the configuration needs."""
     topics = config.topics
-    needs = topic_needs(topics.inputs, topics.estimates, topics.rejects)
+    needs = topic_needs(topics.inputs, topics.estimates, topics.rejects, refits=topics.refits)
     return inspect_topics(config.kafka.bootstrap_servers, needs, config.kafka.revealed_client())
 
 

@@ -32,6 +32,7 @@ class TopicUse(StrEnum):
     INPUT = "input"
     ESTIMATES = "estimates"
     REJECTS = "rejects"
+    REFITS = "refits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,11 @@ class TopicState:
 
 
 def topic_needs(
-    inputs: Iterable[str], estimates: str, rejects: str, partitions: int = PARTITIONS
+    inputs: Iterable[str],
+    estimates: str,
+    rejects: str,
+    partitions: int = PARTITIONS,
+    refits: str | None = None,
 ) -> list[TopicNeed]:
     """Return the topics of a worker.
 
@@ -87,6 +92,7 @@ def topic_needs(
         *(TopicNeed(name, TopicUse.INPUT, partitions) for name in inputs),
         TopicNeed(estimates, TopicUse.ESTIMATES, partitions, compacted),
         TopicNeed(rejects, TopicUse.REJECTS, partitions),
+        *([TopicNeed(refits, TopicUse.REFITS, partitions)] if refits else []),
     ]
 
 

@@ -56,3 +56,20 @@ def test_an_empty_file_is_one_line(tmp_path: Path) -> None:
 
 def test_the_yaml_is_plain_yaml() -> None:
     assert yaml.safe_load(run("check", EXAMPLE).out)["topics"]["inputs"] == ["visits", "purchases"]
+
+
+def test_what_the_stores_table_says_is_checked_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text("stores: {path: s.csv}\nmetrics: {conversion: {covariates: [siz]}}\n")
+    (tmp_path / "s.csv").write_text("store_id,size\na,1\nb,2\n")
+    ran = run("check", str(path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "metrics.conversion.covariates: no column 'siz'; did you mean 'size'?" in ran.err
+    path.write_text("stores: {path: s.csv}\nmetrics: {conversion: {covariates: [size]}}\n")
+    ran = run("check", str(path))
+    assert ran.code == 0
+    assert f"# {tmp_path}/s.csv: 2 stores in 1 chains" in ran.out
+    (tmp_path / "s.csv").write_text("store_id,size\na,2\nb,big\n")
+    ran = run("check", str(path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "s.csv, line 3: column 'size': expected a number" in ran.err

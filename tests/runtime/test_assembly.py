@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_hb.config import Config, load_config
+from stream_hb.errors import ConfigError
 from stream_hb.events.partitioner import murmur2_partition
 from stream_hb.runtime.assembly import replay_settings, route, run_settings
 
@@ -58,6 +59,37 @@ def test_a_store_belongs_where_the_partitioner_puts_it(tmp_path: Path, store: st
     assert belongs is not None
     home = murmur2_partition(store.encode(), 8)
     assert [partition for partition in range(8) if belongs(store, partition)] == [home]
+
+
+STORES = "stores: {path: stores.csv}\n"
+
+
+def test_a_registered_store_is_of_the_shard_that_its_partition_is(tmp_path: Path) -> None:
+    (tmp_path / "stores.csv").write_text("store_id\na\nb\n")
+    settings = run_settings(config(tmp_path, WHOLE + STORES), partitions_count=8)
+    assert settings.stores is not None
+    assert settings.stores.keys == [("corner", "a"), ("corner", "b")]
+    assert settings.registers is not None
+    home = murmur2_partition(b"a", 8)
+    assert [p for p in range(8) if settings.registers("a", p)] == [home]
+
+
+def test_where_no_partition_is_known_a_registered_store_waits_for_its_first_event(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "stores.csv").write_text("store_id\na\n")
+    plain = config(tmp_path, STORES)
+    assert run_settings(plain, partitions_count=8).registers is None
+    for settings in (run_settings(plain, partitions_count=1), replay_settings(plain)):
+        assert settings.registers is not None
+        assert settings.registers("a", 0)
+
+
+def test_more_stores_than_groups_may_be_are_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "stores.csv").write_text("store_id\na\nb\n")
+    crowded = config(tmp_path, STORES + "limits: {groups: 1}\n")
+    with pytest.raises(ConfigError, match=r"limits.groups: 1 are fewer than its 2 stores"):
+        replay_settings(crowded)
 
 
 def test_without_a_partitioner_nothing_is_checked(tmp_path: Path) -> None:
