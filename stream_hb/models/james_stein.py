@@ -1,7 +1,9 @@
 """James-Stein estimates: shrinkage without a prior, to compare the families' fits with.
 
 They beat the raw means in total squared error whatever the true means are (from three groups on,
-four when the centre is estimated too), but give no interval. Definitions for unequal variances:
+four when the centre is estimated too), but give no interval. With unequal variances that holds for
+Bock's form only: James-Stein's gains more when the groups are alike and can lose when they are far
+apart (by 4 % of the raw means' error at four groups whose variances differ fourfold). Definitions:
 Dimmery, Bakshy & Sekhon (2019), doi:10.1145/3292500.3330771, and Bock (1975),
 doi:10.1214/aos/1176343009.
 """

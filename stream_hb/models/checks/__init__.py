@@ -1,0 +1,1 @@
+"""Posterior predictive checks: is a pool what its model takes it for?"""

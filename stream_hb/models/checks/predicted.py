@@ -1,0 +1,136 @@
+"""Pools as the fitted model predicts them: simulated with the same group sizes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stream_hb.errors import FitError, nearest
+from stream_hb.models.checks.nodes import HyperNodes
+from stream_hb.models.normal_observations_fit import as_measured
+from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.counts import Counts
+from stream_hb.statistics.exposure import Exposure
+from stream_hb.statistics.measured import Measured
+from stream_hb.statistics.moments import Moments
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """The raw estimates of a pool's groups, and those of simulated pools.
+
+    Attributes
+    ----------
+    rates
+        Shape (1 + draws, groups): the pool's own first.
+    centre
+        The pooled mean, which deviations are from.
+    sd
+        Standard deviation of each group's estimate about it, sampling and the groups' differences
+        together, at the mean of the hyperparameters; shape (groups,).
+    has_zeros
+        Whether an estimate of zero means that nothing happened.
+    """
+
+    rates: Floats
+    centre: float
+    sd: Floats
+    has_zeros: bool
+
+
+def sizes(family_name: str, groups: Any) -> Floats:
+    """Return how much data each group has, 0 where it has none."""
+    return _model(family_name).size(groups)
+
+
+def predict(
+    family_name: str, groups: Any, hyper: Any, draws: int, rng: np.random.Generator
+) -> Predicted:
+    """Simulate pools; every group must have data.
+
+    Effective (decayed) sizes of counts are rounded to whole trials, at least one.
+    """
+    return _model(family_name).predict(groups, hyper, draws, rng)
+
+
+def _rates(groups: Counts, hyper: Any, draws: int, rng: np.random.Generator) -> Predicted:
+    nodes = HyperNodes.of(hyper)
+    trials = np.maximum(np.rint(groups.trials), 1.0)
+    mean, concentration = nodes.draw(draws, rng)
+    shape = (draws, len(groups))
+    # A prior mean of 0 or 1 (no success, or nothing else) has no Beta.
+    alpha = np.maximum(mean * concentration, 1e-300)
+    beta = np.maximum((1 - mean) * concentration, 1e-300)
+    theta = rng.beta(alpha, beta, shape)
+    simulated = rng.binomial(trials.astype(np.int64), theta) / trials
+    centre = nodes.mean_of(nodes.location)
+    spread = nodes.mean_of(1 / (1 + nodes.concentration))
+    variance = centre * (1 - centre) * (spread + (1 - spread) / trials)
+    return _predicted(groups.successes / groups.trials, simulated, centre, variance, True)
+
+
+def _events(groups: Exposure, hyper: Any, draws: int, rng: np.random.Generator) -> Predicted:
+    nodes = HyperNodes.of(hyper)
+    mean, shape = nodes.draw(draws, rng)
+    theta = rng.standard_gamma(shape, (draws, len(groups))) * (mean / shape)
+    simulated = rng.poisson(groups.exposure * theta) / groups.exposure
+    centre = nodes.mean_of(nodes.location)
+    variance = centre / groups.exposure + centre**2 * nodes.mean_of(1 / nodes.concentration)
+    return _predicted(groups.events / groups.exposure, simulated, centre, variance, True)
+
+
+def _means(
+    groups: Measured | Moments, hyper: Any, draws: int, rng: np.random.Generator
+) -> Predicted:
+    nodes = HyperNodes.of(hyper)
+    measured = _measured(groups, hyper)
+    mu, tau = nodes.draw(draws, rng)
+    sd = np.sqrt(measured.variance + tau**2)
+    simulated = mu + sd * rng.standard_normal((draws, len(groups)))
+    variance = measured.variance + nodes.mean_of(nodes.concentration**2)
+    return _predicted(measured.mean, simulated, nodes.mean_of(nodes.location), variance, False)
+
+
+def _predicted(
+    observed: Floats, simulated: Floats, centre: float, variance: Floats, has_zeros: bool
+) -> Predicted:
+    rates = np.concatenate((observed[None, :], simulated))
+    return Predicted(rates, centre, np.sqrt(variance), has_zeros)
+
+
+def _measured(groups: Measured | Moments, hyper: Any) -> Measured:
+    if isinstance(groups, Measured):
+        return groups
+    sigma2 = getattr(hyper, "sigma2", None)
+    if sigma2 is None:
+        raise FitError(
+            "means of observations need sigma2 in the hyperparameters, or their variances"
+        )
+    if isinstance(sigma2, np.ndarray):
+        sigma2 = (hyper.weight * sigma2).sum()
+    return as_measured(groups, float(sigma2))
+
+
+def _size_of_means(groups: Measured | Moments) -> Floats:
+    return groups.weight if isinstance(groups, Moments) else 1 / groups.variance
+
+
+class _Model(NamedTuple):
+    """How much data a family's groups have, and its simulation."""
+
+    size: Callable[[Any], Floats]
+    predict: Callable[[Any, Any, int, np.random.Generator], Predicted]
+
+
+_MODELS: Mapping[str, _Model] = {
+    "beta-binomial": _Model(lambda groups: groups.trials, _rates),
+    "gamma-poisson": _Model(lambda groups: groups.exposure, _events),
+    "normal": _Model(_size_of_means, _means),
+}
+
+
+def _model(family_name: str) -> _Model:
+    if family_name not in _MODELS:
+        raise FitError(f"no checks for family {family_name!r}; {nearest(family_name, _MODELS)}")
+    return _MODELS[family_name]
