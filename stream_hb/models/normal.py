@@ -3,28 +3,36 @@
 ȳ ~ N(θ, v), θ ~ N(μ, τ²). Given both, the posterior weighs by precision: the weight on the pooled
 mean is B = v/(v + τ²), the mean Bμ + (1-B)ȳ and the variance (1-B)v, to which a fitted μ adds
 B²se²(μ). Two families share it: the sampling variance v is known, or is σ²/n with a fitted σ².
+Under ``bayes`` the hyperparameters are nodes of a quadrature, and the posterior a mixture of these.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from stream_hb.errors import FitError
-from stream_hb.models import normal_fit, normal_observations_fit
+from stream_hb.models import normal_fit, normal_observations_fit, normal_shrinkage
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.given import take_given
 from stream_hb.models.hyperprior import DEFAULT, Prior
+from stream_hb.models.normal_bayes import Integrated, integrate
+from stream_hb.models.normal_nodes import NormalNodes
 from stream_hb.models.normal_observations_fit import as_measured
+from stream_hb.models.normal_quadrature import Pool
+from stream_hb.models.normal_shrinkage import Variances
+from stream_hb.models.normal_sums import sums_of
 from stream_hb.models.pool import check_method, with_data
+from stream_hb.models.variance_common import integrate_common
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
 
-METHODS = ("moments", "dl", "pm", "ml", "reml")
+POINT_METHODS = ("moments", "dl", "pm", "ml", "reml")
+METHODS = (*POINT_METHODS, "bayes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,10 @@ class NormalHyper:
     sigma2: float | None = None
 
 
+AnyHyper = NormalHyper | NormalNodes
+"""Hyperparameters taken as known, or integrated."""
+
+
 class NormalKnownVariance:
     """Means with known sampling variances.
 
@@ -71,11 +83,13 @@ class NormalKnownVariance:
         self,
         groups: Measured,
         method: str,
-        prior: Prior = DEFAULT,  # noqa: ARG002
-    ) -> Fit[NormalHyper]:
+        prior: Prior = DEFAULT,
+    ) -> Fit[Any]:
         """Fit μ and τ²."""
         check_method(method, self.methods)
         groups = with_data(groups, 1 / groups.variance)
+        if method == "bayes":
+            return bayes_fit(integrate(Pool(sums_of(groups)), prior), len(groups))
         tau2, bimodal, iterations = normal_fit.fit_tau2(groups, method)
         at = normal_fit.weighted(groups, tau2)
         value = (
@@ -91,18 +105,23 @@ class NormalKnownVariance:
         mu, tau2 = take_given(given, self.given_names, may_be_zero=("tau2",), real=("mu",))
         return NormalHyper(mu, tau2, 0.0)
 
-    def log_likelihood(self, groups: Measured, hyper: NormalHyper) -> float:
+    def log_likelihood(self, groups: Measured, hyper: AnyHyper) -> float:
         """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
-        measured = groups.take(np.isfinite(groups.variance))
+        hyper, measured = _at_a_point(hyper), groups.take(np.isfinite(groups.variance))
         return normal_fit.log_likelihood(measured, hyper.mu, hyper.tau2)
 
-    def screen(self, groups: Measured, hyper: NormalHyper) -> tuple[Floats, Floats]:
+    def screen(self, groups: Measured, hyper: AnyHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""
+        if isinstance(hyper, NormalNodes):
+            return normal_shrinkage.screen(groups.mean, _variances(groups), hyper.kernels())
         _, mean, sd = _shrink(groups, hyper)
         return mean, sd
 
-    def posterior(self, groups: Measured, hyper: NormalHyper, level: float) -> Posterior:
+    def posterior(self, groups: Measured, hyper: AnyHyper, level: float) -> Posterior:
         """Return the posterior of every group."""
+        if isinstance(hyper, NormalNodes):
+            kernels = hyper.kernels(), hyper.few_kernels()
+            return normal_shrinkage.posterior(groups.mean, _variances(groups), *kernels, level)
         weight, mean, sd = _shrink(groups, hyper)
         half_width = float(ndtri((1 + level) / 2)) * sd
         return Posterior(
@@ -115,21 +134,32 @@ class NormalKnownVariance:
             hi=mean + half_width,
         )
 
-    def tail_probability(self, groups: Measured, hyper: NormalHyper, above: float) -> Floats:
+    def tail_probability(self, groups: Measured, hyper: AnyHyper, above: float) -> Floats:
         """Return each group's P(θ > above)."""
+        if isinstance(hyper, NormalNodes):
+            kernels = hyper.kernels()
+            return normal_shrinkage.tail_probability(
+                groups.mean, _variances(groups), kernels, above
+            )
         _, mean, sd = _shrink(groups, hyper)
         distance = mean - above
         with np.errstate(divide="ignore", invalid="ignore"):
             inside: Floats = ndtr(np.where(distance == 0, 0.0, distance / sd))
         return inside
 
-    def new_group(self, hyper: NormalHyper, level: float) -> Posterior:
+    def new_group(self, hyper: AnyHyper, level: float) -> Posterior:
         """Return the predictive of a group never seen: N(μ, τ² + se²(μ))."""
         return self.posterior(Measured.zeros(1), hyper, level)
 
-    def parameters(self, hyper: NormalHyper) -> dict[str, float]:
-        """Return ``mu``, ``tau2`` and ``se_mu``."""
+    def parameters(self, hyper: AnyHyper) -> dict[str, float]:
+        """Return ``mu``, ``tau2`` and ``se_mu``; integrated, the means of ``mu`` and ``tau``."""
+        if isinstance(hyper, NormalNodes):
+            return hyper.means()
         return {"mu": hyper.mu, "tau2": hyper.tau2, "se_mu": hyper.se_mu}
+
+    def uncertainty(self, hyper: AnyHyper, level: float) -> dict[str, tuple[float, float, float]]:
+        """Return sd and interval of each hyperparameter; nothing where they are taken as known."""
+        return hyper.uncertainty(level) if isinstance(hyper, NormalNodes) else {}
 
 
 class NormalFromObservations:
@@ -157,11 +187,13 @@ class NormalFromObservations:
         self,
         groups: Moments,
         method: str,
-        prior: Prior = DEFAULT,  # noqa: ARG002
-    ) -> Fit[NormalHyper]:
+        prior: Prior = DEFAULT,
+    ) -> Fit[Any]:
         """Fit μ, τ² and σ²."""
         check_method(method, self.methods)
         groups = with_data(groups, groups.weight)
+        if method == "bayes":
+            return bayes_fit(integrate_common(groups, prior), len(groups))
         tau2, sigma2, bimodal, iterations = normal_observations_fit.fit_components(groups, method)
         at = normal_fit.weighted(as_measured(groups, sigma2), tau2)
         value = (
@@ -177,35 +209,56 @@ class NormalFromObservations:
         mu, tau2, sigma2 = take_given(given, self.given_names, may_be_zero=("tau2",), real=("mu",))
         return NormalHyper(mu, tau2, 0.0, sigma2)
 
-    def log_likelihood(self, groups: Moments, hyper: NormalHyper) -> float:
+    def log_likelihood(self, groups: Moments, hyper: AnyHyper) -> float:
         """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
-        sigma2 = _sigma2(hyper)
+        hyper, sigma2 = _at_a_point(hyper), _sigma2(hyper)
         return normal_observations_fit.log_likelihood(groups, hyper.mu, hyper.tau2, sigma2)
 
-    def screen(self, groups: Moments, hyper: NormalHyper) -> tuple[Floats, Floats]:
+    def screen(self, groups: Moments, hyper: AnyHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""
         return self._known.screen(_measured(groups, hyper), hyper)
 
-    def posterior(self, groups: Moments, hyper: NormalHyper, level: float) -> Posterior:
+    def posterior(self, groups: Moments, hyper: AnyHyper, level: float) -> Posterior:
         """Return the posterior of every group."""
         return self._known.posterior(_measured(groups, hyper), hyper, level)
 
-    def tail_probability(self, groups: Moments, hyper: NormalHyper, above: float) -> Floats:
+    def tail_probability(self, groups: Moments, hyper: AnyHyper, above: float) -> Floats:
         """Return each group's P(θ > above)."""
         return self._known.tail_probability(_measured(groups, hyper), hyper, above)
 
-    def new_group(self, hyper: NormalHyper, level: float) -> Posterior:
+    def new_group(self, hyper: AnyHyper, level: float) -> Posterior:
         """Return the predictive of a group never seen: N(μ, τ² + se²(μ))."""
         return self._known.new_group(hyper, level)
 
-    def parameters(self, hyper: NormalHyper) -> dict[str, float]:
-        """Return ``mu``, ``tau2``, ``se_mu`` and ``sigma2``."""
+    def parameters(self, hyper: AnyHyper) -> dict[str, float]:
+        """Return ``mu``, ``tau2``, ``se_mu`` and ``sigma2``; integrated, the means."""
+        if isinstance(hyper, NormalNodes):
+            return hyper.means()
         return {**self._known.parameters(hyper), "sigma2": _sigma2(hyper)}
+
+    def uncertainty(self, hyper: AnyHyper, level: float) -> dict[str, tuple[float, float, float]]:
+        """Return sd and interval of each hyperparameter; nothing where they are taken as known."""
+        return self._known.uncertainty(hyper, level)
+
+
+def bayes_fit(found: Integrated, count: int) -> Fit[Any]:
+    """Return the fit that an integration makes."""
+    return Fit(
+        "bayes",
+        found.nodes,
+        found.log_evidence,
+        boundary=False,
+        bimodal=found.nodes.bimodal,
+        converged=True,
+        iterations=0,
+        groups_count=count,
+        sensitivity=found.sensitivity,
+    )
 
 
 def _fit(
     method: str, hyper: NormalHyper, value: float, bimodal: bool, iterations: int, count: int
-) -> Fit[NormalHyper]:
+) -> Fit[Any]:
     return Fit(
         method,
         hyper,
@@ -226,11 +279,23 @@ def _shrink(groups: Measured, hyper: NormalHyper) -> tuple[Floats, Floats, Float
     return weight, mean, np.sqrt(weight * hyper.tau2 + (weight * hyper.se_mu) ** 2)
 
 
-def _measured(groups: Moments, hyper: NormalHyper) -> Measured:
+def _variances(groups: Measured) -> Variances:
+    return Variances(groups.variance[:, np.newaxis])
+
+
+def _at_a_point(hyper: AnyHyper) -> NormalHyper:
+    if isinstance(hyper, NormalNodes):
+        raise FitError("integrated hyperparameters are many: the fit has their log evidence")
+    return hyper
+
+
+def _measured(groups: Moments, hyper: AnyHyper) -> Measured:
+    if isinstance(hyper, NormalNodes) and hyper.sigma2 is not None:
+        return as_measured(groups, 1.0)  # each node brings its own σ²
     return as_measured(groups, _sigma2(hyper))
 
 
-def _sigma2(hyper: NormalHyper) -> float:
-    if hyper.sigma2 is None:
+def _sigma2(hyper: AnyHyper) -> float:
+    if isinstance(hyper, NormalNodes) or hyper.sigma2 is None:
         raise FitError("these hyperparameters have no sigma2: they belong to known variances")
     return hyper.sigma2

@@ -5,106 +5,21 @@ a normal prior of μ is integrated in closed form, and any other one on a grid.
 """
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from stream_hb.models.hyperprior import Flat, JointPrior, NormalLocation
+from stream_hb.models.normal_sums import Sums
 from stream_hb.statistics.columns import Floats
-from stream_hb.statistics.measured import Measured
 
 _LOG_2PI = math.log(2 * math.pi)
-_CELLS_MAX = 1 << 21
 
 _GRID = np.linspace(-8, 8, 129)
 _PASSES = 3
 _WINDOWS = np.linspace(-5, 5, 9)
 """Centres of the windows that a density of μ is cut into, and their width 1, both in sd: cut by
 them a normal density is a sum of normal ones, to 1e-5."""
-
-
-class PoolAt(NamedTuple):
-    """Sums over the groups at each τ² of an array, all of its shape.
-
-    log_weight
-        Σ ln w with w = 1/(v + τ²).
-    total
-        Σ w.
-    mu
-        The weighted mean.
-    q
-        Σ w (y - mu)².
-    """
-
-    log_weight: Floats
-    total: Floats
-    mu: Floats
-    q: Floats
-
-    def scaled(self, sigma2: Floats, count: float) -> "PoolAt":
-        """Return the sums of variances and τ² that are σ² times those given."""
-        return PoolAt(
-            self.log_weight - count * np.log(sigma2), self.total / sigma2, self.mu, self.q / sigma2
-        )
-
-
-class Sums(Protocol):
-    """What a refit reads of a pool of means with known variances."""
-
-    @property
-    def groups_count(self) -> int:
-        """Number of groups with data."""
-        ...
-
-    def at(self, tau2: Floats) -> PoolAt:
-        """Return the sums over the groups at each τ²."""
-        ...
-
-    def variance_range(self) -> tuple[float, float]:
-        """Return the least and the median sampling variance."""
-        ...
-
-
-class GroupSums:
-    """Sums over the groups' own numbers: exact, and as long as the pool.
-
-    Parameters
-    ----------
-    groups
-        One row per group, all with finite variances.
-    """
-
-    def __init__(self, groups: Measured) -> None:
-        # The most precise group is the origin: nothing then cancels, however far all means lie
-        # from zero and however much heavier than the others it is.
-        self._variance = groups.variance
-        self._origin = float(groups.mean[groups.variance.argmin()])
-        self._away = groups.mean - self._origin
-
-    @property
-    def groups_count(self) -> int:
-        """Number of groups."""
-        return len(self._variance)
-
-    def variance_range(self) -> tuple[float, float]:
-        """Return the least and the median sampling variance."""
-        return float(self._variance.min()), float(np.median(self._variance))
-
-    def at(self, tau2: Floats) -> PoolAt:
-        """Return the sums at each τ², a bounded number of groups and τ² at a time."""
-        flat = np.ravel(tau2)
-        step = max(1, _CELLS_MAX // len(self._variance))
-        parts = [self._at(flat[i : i + step]) for i in range(0, len(flat), step)]
-        columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return PoolAt(*(column.reshape(np.shape(tau2)) for column in columns))
-
-    def _at(self, tau2: Floats) -> PoolAt:
-        variance = self._variance + tau2[:, None]
-        weight = 1 / variance
-        total = weight.sum(axis=-1)
-        offset = (weight * self._away).sum(axis=-1) / total
-        q = (weight * (self._away - offset[:, None]) ** 2).sum(axis=-1)
-        return PoolAt(-np.log(variance).sum(axis=-1), total, self._origin + offset, q)
 
 
 class Located(NamedTuple):
@@ -127,13 +42,13 @@ class Located(NamedTuple):
 
 
 def locate(
-    pool: PoolAt, count: float, tau: Floats, prior: Flat | NormalLocation | JointPrior
+    pool: Sums, count: float, tau: Floats, prior: Flat | NormalLocation | JointPrior
 ) -> Located:
     """Integrate μ over its prior at each point.
 
     ``NormalLocation`` must have its centre. A joint prior is all of the prior: that of τ too.
     """
-    height = 0.5 * (pool.log_weight - pool.q - count * _LOG_2PI)
+    height = 0.5 * (-pool.log_variance - pool.q - count * _LOG_2PI)
     match prior:
         case Flat():
             return _whole(height + 0.5 * (_LOG_2PI - np.log(pool.total)), pool.mu, 1 / pool.total)
@@ -150,7 +65,7 @@ def _whole(log_marginal: Floats, mean: Floats, variance: Floats) -> Located:
     return Located(log_marginal, mean[..., None], sd, np.ones_like(sd))
 
 
-def _under_normal(pool: PoolAt, height: Floats, scale: float, centre: float) -> Located:
+def _under_normal(pool: Sums, height: Floats, scale: float, centre: float) -> Located:
     precision = pool.total + scale**-2
     pull = scale**-2 / precision
     away = (pool.mu - centre) ** 2 / (1 / pool.total + scale**2)
@@ -158,7 +73,7 @@ def _under_normal(pool: PoolAt, height: Floats, scale: float, centre: float) -> 
     return _whole(log_marginal, pool.mu + pull * (centre - pool.mu), 1 / precision)
 
 
-def _under_any(pool: PoolAt, height: Floats, tau: Floats, prior: JointPrior) -> Located:
+def _under_any(pool: Sums, height: Floats, tau: Floats, prior: JointPrior) -> Located:
     """Integrate on a grid that is centred anew on what the last one found."""
     mean, sd = pool.mu, 1 / np.sqrt(pool.total)
     for _ in range(_PASSES):

@@ -58,6 +58,11 @@ class NormalSums(Protocol):
         """Number of groups with data."""
         ...
 
+    @property
+    def precision(self) -> Floats:
+        """Precisions p of the groups, or of the nodes that stand for them."""
+        ...
+
     def at(self, tau2: Any, sigma2: Any = 1.0) -> Sums:
         """Return the sums at arrays of τ² and σ², broadcast; v = σ²/p."""
         ...

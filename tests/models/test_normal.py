@@ -6,7 +6,7 @@ import pytest
 from stream_hb.errors import FitError, UsageError
 from stream_hb.models import normal_observations_fit
 from stream_hb.models.normal import (
-    METHODS,
+    POINT_METHODS,
     NormalFromObservations,
     NormalHyper,
     NormalKnownVariance,
@@ -106,7 +106,7 @@ def _profile(groups: Measured, tau2: float) -> float:
     return float(-(np.log(2 * np.pi * variance) + (groups.mean - mu) ** 2 / variance).sum() / 2)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POINT_METHODS)
 def test_one_group_is_a_boundary_and_keeps_its_own_mean(method: str) -> None:
     known = KNOWN.fit(_means([5], [3], 9), method)
     assert (known.boundary, known.hyper.mu, known.hyper.tau2) == (True, 5, 0)
@@ -114,7 +114,7 @@ def test_one_group_is_a_boundary_and_keeps_its_own_mean(method: str) -> None:
     assert (observed.boundary, observed.hyper.mu, observed.hyper.sigma2) == (True, 3, 7)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POINT_METHODS)
 def test_single_observations_do_not_identify_two_variances(method: str) -> None:
     fit = OBSERVED.fit(_moments([[1.0], [2.0], [6.0]]), method)
     assert (fit.boundary, fit.hyper.sigma2) == (True, 7)
@@ -127,7 +127,7 @@ def test_the_pooled_variance_is_within_groups_where_that_is_known() -> None:
     assert single == pytest.approx(7)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POINT_METHODS)
 @pytest.mark.parametrize("price", [0.0, 3.0, -1e9])
 def test_equal_prices_have_no_variance_and_no_accident(method: str, price: float) -> None:
     groups = _moments([[price, price], [price] * 3])
@@ -139,7 +139,7 @@ def test_equal_prices_have_no_variance_and_no_accident(method: str, price: float
     assert (posterior.sd > 0).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POINT_METHODS)
 def test_one_group_a_trillion_times_as_precise_does_not_cancel(method: str) -> None:
     groups = Measured(np.array([1.0, 100.0]), np.array([1e-12, 1e12]))
     assert KNOWN.fit(groups, method).boundary
@@ -148,7 +148,7 @@ def test_one_group_a_trillion_times_as_precise_does_not_cancel(method: str) -> N
 def test_large_means_lose_no_digits() -> None:
     near = [1.0, 2.0, 4.0, 4.5]
     far = [1e9 + value for value in near]
-    for method in METHODS:
+    for method in POINT_METHODS:
         here, there = (KNOWN.fit(_means(means, [3, 4, 5, 6], 1), method) for means in (near, far))
         assert there.hyper.tau2 == pytest.approx(here.hyper.tau2, rel=1e-6)
 
