@@ -7,16 +7,20 @@ from typing import Self
 import numpy as np
 
 from stream_hb.statistics.columns import Floats, sum_by_row
+from stream_hb.statistics.quadrature import two_nodes
 
-_BINS_PER_DECADE = 64
-_ENOUGH = 256
+_BINS_PER_DECADE = 16
+_ENOUGH = 128
+_ONE_WITHIN = 1e-9
+"""A node of a histogram that stands for ones may be this far from them, by rounding."""
+
 _CELLS_MAX = 2**17
 """Function values held at once: more than these leave the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Positive values, ascending and distinct, with positive weights.
+    """Positive values, ascending and distinct, with weights.
 
     Attributes
     ----------
@@ -67,22 +71,24 @@ class Measure:
     def condensed(self) -> Self:
         """Return a measure of bounded size with the same moments 0 to 3 in each of many bins.
 
-        In each bin (64 a decade) the two nodes of the Gauss rule stand for all values: sums of
-        smooth functions then err by about 1e-7. Good for finding a mode, not for reporting it.
+        In each bin (16 a decade) the two nodes of the Gauss rule stand for all values: sums of
+        smooth functions then err by about 1e-6. Good for finding a mode, not for reporting it.
+        Small measures, and those with weights of both signs, are kept as they are.
         """
-        if len(self.x) <= _ENOUGH:
+        if len(self.x) <= _ENOUGH or self.weight.min() < 0:
             return self
         bins = np.floor(_BINS_PER_DECADE * np.log10(self.x))
         start = np.flatnonzero(np.diff(bins, prepend=-np.inf))
         width = np.diff(start, append=len(bins))
         mass = np.add.reduceat(self.weight, start)
         mean = np.add.reduceat(self.weight * self.x, start) / mass
-        away = self.x - np.repeat(mean, width)
-        sd = np.sqrt(np.add.reduceat(self.weight * away**2, start) / mass)
+        away = self.x / np.repeat(mean, width) - 1
+        variance = np.add.reduceat(self.weight * away**2, start) / mass
         third = np.add.reduceat(self.weight * away**3, start) / mass
-        half_skew = np.divide(third, 2 * sd**3, out=np.zeros_like(sd), where=sd > 1e-9 * mean)
-        root = np.sqrt(1 + half_skew**2)
-        share = (1 - half_skew / root) / 2
-        above, below = mean + sd * (half_skew + root), mean + sd * (half_skew - root)
-        nodes = np.concatenate((above, below))
-        return type(self).of(nodes, np.concatenate((mass * share, mass * (1 - share))))
+        nodes, weights = two_nodes(mass, np.ones_like(mass), variance, third)
+        return type(self).of((nodes * mean[:, np.newaxis]).ravel(), weights.ravel())
+
+    def without_ones(self) -> Self:
+        """Leave out the values at 1, where R(x, c) is 0 for every c."""
+        others = np.abs(self.x - 1) > _ONE_WITHIN
+        return self if others.all() else type(self)(self.x[others], self.weight[others])
