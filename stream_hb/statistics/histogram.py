@@ -66,9 +66,9 @@ class Histogram:
 
     def merge(self, other: Self) -> Self:
         """Return the histogram of the values of both."""
-        first = (
-            min(self.first, other.first) if len(self) and len(other) else self.first or other.first
-        )
+        if not (len(self) and len(other)):
+            return self if len(self) else other
+        first = min(self.first, other.first)
         stop = max(self.first + len(self), other.first + len(other))
         moments = self._within(first, stop) + other._within(first, stop)
         return type(self)(first, moments)

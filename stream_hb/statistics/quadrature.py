@@ -11,7 +11,7 @@ _ANGLES = (2 * np.arange(4) + 1) * (np.pi / 8)
 CHEBYSHEV: Floats = np.array([-np.cos(angle) for angle in _ANGLES], dtype=np.float64)
 """Nodes in (-1, 1) at which a function's cubic interpolant errs least, ascending."""
 
-_FROM_MOMENTS: Floats = np.linalg.inv(np.vander(CHEBYSHEV, 4, increasing=True)).T
+_FROM_MOMENTS = np.linalg.inv(np.vander(CHEBYSHEV, 4, increasing=True)).T
 
 
 def two_nodes(mass: Floats, mean: Floats, variance: Floats, third: Floats) -> tuple[Floats, Floats]:

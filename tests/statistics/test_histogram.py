@@ -51,7 +51,7 @@ def test_nodes_ascend() -> None:
 
 @pytest.mark.parametrize("scale", [1e-280, 1e-9, 1.0, 1e15, 1e250])
 def test_no_unit_is_too_small_or_too_large(scale: float) -> None:
-    """Would fail with a lowest and a highest bin: variances of 1e-8 would all fall in the lowest."""
+    """Would fail with a lowest and a highest bin: small variances then share one."""
     counted = Histogram.of(np.array([1.0, 2.0, 7.0]) * scale).counting()
     np.testing.assert_allclose(counted.x, np.array([1.0, 2.0, 7.0]) * scale, rtol=1e-12)
 
@@ -101,7 +101,7 @@ def test_linear_combinations_of_measures_are_made_in_the_bins() -> None:
 
 
 def test_a_histogram_of_nothing_merges_with_any() -> None:
-    empty, histogram = Histogram.empty(), Histogram.of(np.array([1e9]))
+    empty, histogram = Histogram.empty(), Histogram.of(np.array([1e-9]))
     for merged in (empty.merge(histogram), histogram.merge(empty), histogram.merge(histogram)):
         assert merged.first == histogram.first
         assert len(merged) == 1
