@@ -15,6 +15,8 @@ DRAWS_MIN, DRAWS_MAX = 99, 999
 _CELLS_MAX = 100_000
 """Groups times draws: what bounds the time."""
 
+_TINY = 1e-300
+
 
 def check_pool(
     family_name: str,
@@ -70,10 +72,10 @@ def check_pool(
     return PoolCheck(
         groups_count=len(rows),
         draws=draws,
-        variance=_compared(_variances(predicted)),
-        largest=_compared(np.abs(deviations).max(axis=1)),
+        variance=_compared_scale(_variances(predicted)),
+        largest=_compared_scale(np.abs(deviations).max(axis=1)),
         zeros=_compared((predicted.rates == 0).mean(axis=1)) if predicted.has_zeros else None,
-        shape=_compared(_shape_distances(deviations)),
+        shape=_compared_scale(_shape_distances(deviations)),
         covariates=_explained(deviations, covariates[rows], names),
     )
 
@@ -121,12 +123,17 @@ def _variances(predicted: Predicted) -> Floats:
 
 
 def _shape_distances(deviations: Floats) -> Floats:
-    """Return each pool's mean squared distance of sorted deviations from those of all pools."""
+    """Return each pool's mean squared distance of sorted deviations from those of all pools.
+
+    Each order statistic by its own variance, so that the tails do not drown the middle. Of a pool
+    whose groups do not vary nothing can be said: it gets 1, what is expected.
+    """
     ordered = np.sort(_studentised(deviations), axis=1)
     away = ordered - ordered.mean(axis=0)
     variance = (away**2).mean(axis=0)
-    squares = np.divide(away**2, variance, out=np.zeros_like(away), where=variance > 1e-20)
-    distances: Floats = squares.mean(axis=1)
+    squares = np.divide(away**2, variance, out=np.ones_like(away), where=variance > 1e-20)
+    varies = ordered[:, -1] > ordered[:, 0]
+    distances: Floats = np.where(varies, squares.mean(axis=1), 1.0)
     return distances
 
 
@@ -154,13 +161,22 @@ def _studentised(rows: Floats) -> Floats:
     return out
 
 
-def _compared(values: Floats) -> Check:
+def _compared_scale(values: Floats) -> Check:
+    """Compare the first with all, its distance by logarithms."""
+    return _compared(values, np.log(np.maximum(values, _TINY)))
+
+
+def _compared(values: Floats, scores: Floats | None = None) -> Check:
     """Compare the first with all."""
     observed, simulated = values[0], values[1:]
+    scores = values if scores is None else scores
+    away, sd = scores[0] - scores[1:].mean(), scores[1:].std()
     return Check(
-        float(observed),
-        float(simulated.mean()),
-        float(simulated.std()),
-        float((values >= observed).mean()),
-        float((values <= observed).mean()),
+        observed=float(observed),
+        predicted=float(simulated.mean()),
+        predicted_sd=float(simulated.std()),
+        # A statistic that never varies is very far away as soon as it differs.
+        distance_sd=float(away / max(sd, 1e-9 * abs(away))) if away else 0.0,
+        p_above=float((values >= observed).mean()),
+        p_below=float((values <= observed).mean()),
     )

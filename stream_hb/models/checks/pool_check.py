@@ -18,6 +18,9 @@ class Check:
         Its value in the data.
     predicted, predicted_sd
         Mean and standard deviation over the simulated pools.
+    distance_sd
+        How far the observed value lies above the prediction, in standard deviations; of the
+        logarithms where the statistic is a scale (it is then skewed).
     p_above, p_below
         Share of pools, this one among them, in which it is as large (small) as observed, or more
         so. Never 0: the least is 1/(draws + 1).
@@ -26,6 +29,7 @@ class Check:
     observed: float
     predicted: float
     predicted_sd: float
+    distance_sd: float
     p_above: float
     p_below: float
 
@@ -42,18 +46,12 @@ class Check:
     @property
     def too_large(self) -> bool:
         """Whether it is larger than the model can explain."""
-        return self.p_above <= RARE and self._distance_sd > FAR_SD
+        return self.p_above <= RARE and self.distance_sd > FAR_SD
 
     @property
     def too_small(self) -> bool:
         """Whether it is smaller than the model can explain."""
-        return self.p_below <= RARE and self._distance_sd < -FAR_SD
-
-    @property
-    def _distance_sd(self) -> float:
-        away = self.observed - self.predicted
-        # A statistic that never varies is at infinite distance as soon as it differs.
-        return away / max(self.predicted_sd, 1e-9 * abs(away)) if away else 0.0
+        return self.p_below <= RARE and self.distance_sd < -FAR_SD
 
 
 @dataclass(frozen=True, slots=True)
