@@ -10,6 +10,9 @@ from hypothesis.extra import numpy as hnp
 
 from stream_hb.statistics.columns import Statistic
 from stream_hb.statistics.counts import Counts
+from stream_hb.statistics.decayed_counts import DecayedCounts
+from stream_hb.statistics.decayed_exposure import DecayedExposure
+from stream_hb.statistics.decayed_moments import DecayedMoments
 from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
@@ -24,7 +27,8 @@ def samples(draw: st.DrawFn) -> dict[str, Any]:
     rows = draw(hnp.arrays(np.intp, size, elements=st.integers(0, GROUPS - 1)))
     success = draw(hnp.arrays(np.float64, size, elements=st.sampled_from([0.0, 1.0])))
     value = draw(hnp.arrays(np.float64, size, elements=st.floats(-1e6, 1e6, width=32)))
-    return {"rows": rows, "success": success, "value": value}
+    weight = draw(hnp.arrays(np.float64, size, elements=st.floats(2.0**-20, 1.0)))
+    return {"rows": rows, "success": success, "value": value, "weight": weight}
 
 
 def counts(sample: dict[str, Any]) -> Counts:
@@ -48,7 +52,31 @@ def measured(sample: dict[str, Any]) -> Measured:
     return result
 
 
-STATISTICS = pytest.mark.parametrize("make", [counts, exposure, moments, measured])
+def decayed_counts(sample: dict[str, Any]) -> DecayedCounts:
+    return DecayedCounts.of(sample["rows"], sample["success"], sample["weight"], GROUPS)
+
+
+def decayed_exposure(sample: dict[str, Any]) -> DecayedExposure:
+    hours = np.ones(len(sample["rows"]))
+    return DecayedExposure.of(
+        sample["rows"], 2 * sample["success"], hours, sample["weight"], GROUPS
+    )
+
+
+def decayed_moments(sample: dict[str, Any]) -> DecayedMoments:
+    return DecayedMoments.of(sample["rows"], sample["value"], sample["weight"], GROUPS)
+
+
+MAKERS = [
+    counts,
+    exposure,
+    moments,
+    measured,
+    decayed_counts,
+    decayed_exposure,
+    decayed_moments,
+]
+STATISTICS = pytest.mark.parametrize("make", MAKERS)
 
 
 def assert_same(a: Statistic, b: Statistic, scale: float = 1.0) -> None:
