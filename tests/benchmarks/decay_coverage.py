@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.decay_coverage``: do intervals from decayed data cover what they say?
+"""``python -m tests.benchmarks.decay_coverage``: what intervals from decayed data cover.
 
 Visits come as a Poisson process for twelve half-lives and are weighted by 2^-age; half-lives are
 such that Kish's size is about 30, 100 or 1,000 visits. Every pool is fitted from the effective
