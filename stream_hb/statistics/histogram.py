@@ -84,7 +84,7 @@ class Histogram:
         x, sign = np.concatenate((old, new)), np.repeat((-1.0, 1.0), (len(old), len(new)))
         pairs = zip(old_weights or [], new_weights or [], strict=True)
         weights = [sign, *(sign * np.concatenate(pair) for pair in pairs)]
-        _check(x)
+        _check(x, weights)
         if not x.all():
             kept = x > 0
             x, weights = x[kept], [w[kept] for w in weights]
@@ -165,8 +165,13 @@ def _add_moments(moments: Floats, bins: Rows, away: Floats, weight: Floats) -> N
             term = term * away
 
 
-def _check(x: Floats) -> None:
+def _check(x: Floats, weights: list[Floats]) -> None:
     # A NaN fails both comparisons.
     wrong = ~((x >= 0) & (x <= _LARGEST))
     if wrong.any():
         raise FitError(f"a histogram takes values from 0 to {_LARGEST:g}, not {x[wrong][0]}")
+    for weight in weights:
+        if not np.isfinite(weight).all():
+            raise FitError(
+                f"a histogram takes finite weights, not {weight[~np.isfinite(weight)][0]}"
+            )

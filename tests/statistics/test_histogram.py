@@ -67,6 +67,11 @@ def test_what_is_not_a_finite_amount_is_refused(wrong: float) -> None:
         Histogram.of(np.array([1.0, wrong]))
 
 
+def test_a_weight_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(FitError, match="finite weights, not nan"):
+        Histogram.of(np.ones(2), np.array([1.0, np.nan]))
+
+
 def test_an_emptied_bin_is_empty_whatever_rounding_left_in_it() -> None:
     histogram = Histogram.of(X[:50], W[:50])
     for i in range(50):
