@@ -1,0 +1,152 @@
+"""Both spreads of means in regions in a chain, and σ², integrated by quadrature.
+
+The chain's mean is integrated analytically, the spreads τ_store and τ_region by Gauss-Legendre
+nodes where their posterior lies, ln σ² (flat) by a Gauss-Hermite rule about what the observations
+within stores say of it, as many nodes as its uncertainty calls for.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from stream_hb.errors import FitError
+from stream_hb.models.hyperprior import (
+    Flat,
+    HalfNormal,
+    JointPrior,
+    NormalLocation,
+    Prior,
+    SpreadPrior,
+    Uniform,
+)
+from stream_hb.models.nested.box import Axis, spread_nodes
+from stream_hb.models.nested.normal_fit import Means
+from stream_hb.models.nested.normal_likelihood import chain, integrated, of_observations
+from stream_hb.statistics.columns import Floats
+
+_NODES = (17, 21)
+"""Nodes of τ_store and of τ_region."""
+
+_BLOCK_CELLS = 1_000_000
+_NEGLIGIBLE = 1e-8
+_REACH = 100.0
+"""Spreads up to this many scales of the prior (or ranges of the means) are looked at."""
+
+
+class Location(NamedTuple):
+    """Normal prior of the chain's mean; a precision of 0 is flat."""
+
+    mean: float
+    precision: float
+
+
+class Nodes(NamedTuple):
+    """The posterior of the hyperparameters, arrays of one length; ``sigma2`` NaN where known."""
+
+    tau_store: Floats
+    tau_region: Floats
+    sigma2: Floats
+    weight: Floats
+    log_prior: Floats
+    log_evidence: float
+
+
+def integrate(means: Means, prior: Prior) -> tuple[Nodes, Location]:
+    """Return nodes of (τ_store, τ_region, σ²) and the prior of the chain's mean."""
+    if isinstance(prior, JointPrior):
+        raise FitError("a nested pool has two spreads: give a Hyperprior, not a JointPrior")
+    spread, location = _spread_prior(means, prior), _location(means, prior)
+    sigma2, log_sigma2 = _sigma2_nodes(means)
+
+    def log_prior(store: Floats, region: Floats) -> Floats:
+        both: Floats = spread.log_density(store) + spread.log_density(region)
+        return both
+
+    def log_density(store: Floats, region: Floats) -> Floats:
+        at = np.full(len(store), sigma2[len(sigma2) // 2])
+        return log_prior(store, region) + _log_evidence(means, store, region, at, location)
+
+    nodes = spread_nodes(log_density, *_axes(means, spread), _NODES)
+    count = len(sigma2)
+    store, region = np.repeat(nodes.first, count), np.repeat(nodes.second, count)
+    log_weight = np.repeat(nodes.log_weight, count) + np.tile(log_sigma2, len(nodes.first))
+    variance = np.tile(sigma2, len(nodes.first))
+    priors = log_prior(store, region)
+    log_mass = log_weight + priors + _log_evidence(means, store, region, variance, location)
+    top = float(log_mass.max())
+    mass = np.exp(log_mass - top)
+    kept = mass > _NEGLIGIBLE * mass.sum()
+    weight = mass / mass[kept].sum()
+    evidence = top + math.log(float(mass.sum()))
+    columns = (column[kept] for column in (store, region, variance))
+    return Nodes(*columns, weight[kept], priors[kept], evidence), location
+
+
+def _spread_prior(means: Means, prior: Prior) -> SpreadPrior:
+    spread = getattr(prior, "spread", None)
+    return spread if spread is not None else HalfNormal(2 * _median_se(means))
+
+
+def _location(means: Means, prior: Prior) -> Location:
+    location = getattr(prior, "location", None) or Flat()
+    if not isinstance(location, NormalLocation):
+        return Location(0.0, 0.0)
+    weight = 1 / means.unit
+    pooled = float((weight * means.y).sum() / weight.sum())
+    centre = pooled if location.centre is None else location.centre
+    return Location(centre, location.scale**-2)
+
+
+def _within(means: Means) -> float:
+    """Return σ² as the observations within stores have it; 1 with known variances.
+
+    Where no store has two observations, the variance of them all: the likelihood cannot tell.
+    """
+    if means.n is None:
+        return 1.0
+    if means.degrees_within > 0:
+        return means.m2 / means.degrees_within
+    return max(float(means.y.var(ddof=1)) if len(means.y) > 1 else 0.0, means.m2)
+
+
+def _median_se(means: Means) -> float:
+    return math.sqrt(_within(means) * float(np.median(means.unit)))
+
+
+def _sigma2_nodes(means: Means) -> tuple[Floats, Floats]:
+    """Return nodes of σ² and the logs of their weights in ln σ²."""
+    centre, degrees = _within(means), means.degrees_within
+    if means.n is None or degrees <= 0:
+        return np.array([centre]), np.zeros(1)
+    count = 1 if degrees > 500 else 3 if degrees > 50 else 7
+    x, weight = np.polynomial.hermite.hermgauss(count)
+    sd = math.sqrt(2 / degrees)
+    return centre * np.exp(math.sqrt(2) * sd * x), np.log(math.sqrt(2) * sd * weight) + x**2
+
+
+def _axes(means: Means, spread: SpreadPrior) -> tuple[Axis, Axis]:
+    variance = _within(means) * means.unit
+    own = means.layout.sums(1 / (variance + float(np.median(variance))))
+    highest = _REACH * spread.scale + 10 * means.spread
+    if isinstance(spread, Uniform):
+        highest = spread.scale
+    scales = _median_se(means) / 2, 0.5 / math.sqrt(float(np.median(own)))
+    store, region = (Axis.up_to(scale, highest) for scale in scales)
+    return store, region
+
+
+def _log_evidence(
+    means: Means, store: Floats, region: Floats, sigma2: Floats, location: Location
+) -> Floats:
+    block = max(1, _BLOCK_CELLS // len(means.y))
+    parts = []
+    for i in range(0, len(store), block):
+        rows = slice(i, i + block)
+        variance = means.unit * sigma2[rows, np.newaxis]
+        at = chain(means.y, variance, store[rows] ** 2, region[rows] ** 2, means.layout, *location)
+        value = integrated(at, location.precision)
+        if means.n is not None:
+            value = of_observations(value, means.n, means.m2, sigma2[rows])
+        parts.append(value)
+    return np.concatenate(parts)
