@@ -5,14 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stream_hb.estimator import Estimator, estimator_of
 from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
-from stream_hb.feeds.estimates import OutRecord, Provenance, encode_raw, estimate_records
-from stream_hb.metrics import METRICS
+from stream_hb.feeds.estimates import (
+    OutRecord,
+    Provenance,
+    encode_raw,
+    estimate_records,
+    record_key,
+)
 from stream_hb.refit import Pool, PoolFit
 from stream_hb.settings import EngineSettings
-from stream_hb.shard import Position, Shard, ShardCandidate, Source
-from stream_hb.statistics.columns import Rows, Statistic
-from stream_hb.statistics.table import GroupKey
+from stream_hb.shard import Shard, ShardCandidate
+from stream_hb.statistics.columns import Rows
+from stream_hb.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,110 +79,82 @@ def emit_shard(
     shard: Shard, candidate: ShardCandidate | None, moment: Moment, settings: EngineSettings
 ) -> Iterator[tuple[list[OutRecord], MemoryUpdate]]:
     """Yield, per pool of the shard, the records and what to remember of them."""
-    view = _View(shard, candidate)
-    for metric in settings.methods:
+    view = View(shard, candidate, settings)
+    retired = view.retired(moment.now_ms)
+    for metric in settings.emitted_metrics:
         beating = heartbeat_rows(settings.emission, shard.emitted[metric], moment.now_ms)
-        considered = _considered(view, beating, moment)
-        for chain, rows in _by_chain(view, considered):
-            if (chain, metric) in moment.pools:
-                yield _emit_pool(view, rows, beating, (chain, metric), moment, settings)
+        considered = np.setdiff1d(_considered(view, beating, moment), retired, assume_unique=True)
+        for chain, rows in view.by_chain(considered):
+            estimator = estimator_of(chain, metric, moment.pools, settings)
+            if estimator is not None:
+                yield _emit_pool(view, rows, beating, estimator, moment, settings)
+        if len(retired):
+            yield _bury(view, retired, metric, moment)
 
 
-def _by_chain(view: "_View", rows: Rows) -> Iterator[tuple[str, Rows]]:
-    """Yield each chain with its share of the rows; sorted once, as there may be many chains."""
-    codes = view.chain_codes[rows]
-    order = np.argsort(codes, kind="stable")
-    distinct, starts = np.unique(codes[order], return_index=True)
-    for code, some in zip(distinct.tolist(), np.split(rows[order], starts[1:]), strict=False):
-        yield view.chains[code], some
-
-
-def _considered(view: "_View", beating: Rows, moment: Moment) -> Rows:
+def _considered(view: View, beating: Rows, moment: Moment) -> Rows:
     """Return the rows that may be worth a record."""
     if moment.everything or view.shard.unscreened:
-        return np.arange(len(view.chain_codes))
-    considered = np.zeros(len(view.chain_codes), dtype=bool)
+        return np.arange(len(view))
+    considered = np.zeros(len(view), dtype=bool)
     considered[view.touched] = True
     considered[beating] = True
     return np.flatnonzero(considered)
 
 
 def _emit_pool(
-    view: "_View",
+    view: View,
     rows: Rows,
     beating: Rows,
-    pool: Pool,
+    estimator: Estimator,
     moment: Moment,
     settings: EngineSettings,
 ) -> tuple[list[OutRecord], MemoryUpdate]:
-    metric = METRICS[pool[1]]
-    pool_fit = moment.pools[pool]
-    groups = metric.seen(view.read(metric.name, rows))
-    mean, sd = metric.family.screen(groups, pool_fit.fit.hyper)
-    last = view.shard.emitted[metric.name].take(rows)
+    groups = estimator.read(view, rows)
+    mean, sd = estimator.screen(groups)
+    last = view.shard.emitted[estimator.metric].take(rows)
     chosen = worth_a_record(settings.emission, last, mean, sd) | np.isin(rows, beating)
     if settings.emission.everything_touched:
         chosen |= np.isin(rows, view.touched)
     chosen |= moment.everything
-    at_ms = np.full(int(chosen.sum()), moment.now_ms)
-    emitted = Emitted(last.seq[chosen] + 1, mean[chosen], sd[chosen], at_ms)
-    written = groups.take(chosen)
+    size = int(chosen.sum())
+    alive = np.zeros(size, dtype=bool)
+    at_ms = np.full(size, moment.now_ms)
+    emitted = Emitted(last.seq[chosen] + 1, mean[chosen], sd[chosen], at_ms, alive)
+    written = estimator.take(groups, chosen)
     records = estimate_records(
-        _provenance(view, pool, pool_fit, moment, settings),
+        _provenance(view, estimator, moment, settings),
         [view.key(row) for row in rows[chosen].tolist()],
         emitted.seq.tolist(),
-        metric.family.posterior(written, pool_fit.fit.hyper, settings.level),
-        metric.sizes(written),
+        estimator.posterior(written, settings.level),
+        estimator.sizes(written),
     )
-    return list(records), MemoryUpdate(view.shard.number, metric.name, rows[chosen], emitted)
+    update = MemoryUpdate(view.shard.number, estimator.metric, rows[chosen], emitted)
+    return list(records), update
+
+
+def _bury(
+    view: View, retired: Rows, metric: str, moment: Moment
+) -> tuple[list[OutRecord], MemoryUpdate]:
+    """Delete the keys of retired stores, each once, whether this epoch has written them or not."""
+    last = view.shard.emitted[metric].take(retired)
+    rows = retired[~last.buried]
+    records = [OutRecord(record_key(*view.key(row), metric), None) for row in rows.tolist()]
+    buried = view.shard.emitted[metric].take(rows).bury(moment.now_ms)
+    return records, MemoryUpdate(view.shard.number, metric, rows, buried)
 
 
 def _provenance(
-    view: "_View", pool: Pool, pool_fit: PoolFit, moment: Moment, settings: EngineSettings
+    view: View, estimator: Estimator, moment: Moment, settings: EngineSettings
 ) -> Provenance:
     return Provenance(
-        metric=pool[1],
-        model=METRICS[pool[1]].record_model,
+        metric=estimator.metric,
+        model=estimator.record_model,
         epoch=view.shard.epoch,
-        hyper=pool_fit.reference(pool[1]),
+        hyper=encode_raw(estimator.reference()),
         offsets=view.offsets,
         level=settings.level,
         watermark_ms=moment.watermark_ms,
         as_of_ms=moment.now_ms,
-        flags=pool_fit.flags() + moment.flags,
+        flags=estimator.flags() + moment.flags,
     )
-
-
-class _View:
-    """A shard as it will be once the candidate is applied."""
-
-    def __init__(self, shard: Shard, candidate: ShardCandidate | None) -> None:
-        self.shard = shard
-        self._change = candidate.change if candidate else None
-        positions = candidate.positions if candidate else shard.positions
-        self.offsets = encode_raw(_offsets(positions))
-        self.touched: Rows = self._change.rows if self._change else np.empty(0, dtype=np.intp)
-        new = self._change.new_groups.keys if self._change else []
-        self._new_keys = new
-        self.chains, self.chain_codes = shard.table.chain_codes_with(new)
-
-    def key(self, row: int) -> GroupKey:
-        """Return the group of a row."""
-        known = len(self.shard.table)
-        return self.shard.table.keys[row] if row < known else self._new_keys[row - known]
-
-    def read(self, metric: str, rows: Rows) -> Statistic:
-        """Return the rows' statistics, the candidate's where it touches them."""
-        groups = self.shard.table.read(metric, rows)
-        if self._change is None:
-            return groups
-        _, here, there = np.intersect1d(
-            rows, self._change.rows, assume_unique=True, return_indices=True
-        )
-        for name, column in self._change.statistics[metric].columns().items():
-            groups.columns()[name][here] = column[there]
-        return groups
-
-
-def _offsets(positions: Mapping[Source, Position]) -> dict[str, int]:
-    return {f"{topic}-{number}": p.next_offset for (topic, number), p in positions.items()}

@@ -74,9 +74,10 @@ class Engine:
     def open_shard(
         self, number: int, epoch: int, offsets: Mapping[Source, int] | None = None
     ) -> None:
-        """Start an empty shard; ``offsets`` say where each of its sources will be read from."""
+        """Start a shard without events; ``offsets`` say where its sources will be read from."""
         shard = Shard(number, epoch, self.settings)
         shard.positions = {source: Position(at) for source, at in (offsets or {}).items()}
+        shard.register()
         self.shards[number] = shard
 
     def close_shard(self, number: int) -> None:
@@ -199,22 +200,20 @@ class Engine:
         """Become the engine that made the snapshot; this one must be new."""
         values = state.decode(snapshot)
         kept = sorted(values["metrics"])
-        if kept != sorted(self.settings.methods):
+        if kept != sorted(self.settings.emitted_metrics):
             raise SnapshotError(f"the snapshot is of other metrics: {', '.join(kept)}")
         for shard in values["shards"]:
-            self.open_shard(shard["number"], shard["epoch"])
+            self.shards[shard["number"]] = Shard(shard["number"], shard["epoch"], self.settings)
             self.shards[shard["number"]].restore(shard)
-        self.pools = {
-            (chain, metric): state.pool_fit(metric, fit) for chain, metric, fit in values["pools"]
-        }
+        self.pools = {(chain, metric): state.rebuilt(fit) for chain, metric, fit in values["pools"]}
         self.refits = values["refits"]
         self.refitted_at_ms = values["refitted_at_ms"]
 
     def _state(self) -> dict[str, Any]:
         return {
-            "metrics": list(self.settings.methods),
+            "metrics": list(self.settings.emitted_metrics),
             "shards": [shard.snapshot() for shard in self.shards.values()],
-            "pools": [[*pool, fit] for pool, fit in self.pools.items()],
+            "pools": [[*pool, state.plain(fit)] for pool, fit in self.pools.items()],
             "refits": self.refits,
             "refitted_at_ms": self.refitted_at_ms,
         }

@@ -1,15 +1,10 @@
 """The metrics: which statistic each one keeps, and which family of models reads it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from stream_hb.models.beta_binomial import BetaHyper
-from stream_hb.models.family import Family
-from stream_hb.models.gamma_poisson import GammaHyper
-from stream_hb.models.normal import NormalHyper
-from stream_hb.models.registry import FAMILIES
+from stream_hb.settings import ModelSettings
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
@@ -27,9 +22,7 @@ class Metric:
     statistic
         What is kept per group.
     family_name
-        Name of the family of models in :data:`stream_hb.models.registry.FAMILIES`.
-    hyper
-        The family's hyperparameters, to be rebuilt from a snapshot.
+        Name of its plain family in :data:`stream_hb.models.registry.FAMILIES`.
     record_model
         The family's name in estimate records.
     size_column
@@ -41,15 +34,19 @@ class Metric:
     name: str
     statistic: type[Statistic]
     family_name: str
-    hyper: type[Any]
     record_model: str
     size_column: str
     count_columns: tuple[str, ...]
 
-    @property
-    def family(self) -> Family[Any, Any]:
-        """The family of models that reads the statistic."""
-        return FAMILIES[self.family_name]
+    def model_name(self, model: ModelSettings) -> str:
+        """Return the family's name in the registry, given what its model is told.
+
+        >>> METRICS["log_order_value"].model_name(ModelSettings(variance="moderated"))
+        'normal-moderated'
+        """
+        described = "-covariates" if model.covariates else "-nested" if model.nested else ""
+        variance = "" if model.variance == "common" else f"-{model.variance}"
+        return f"{self.family_name}{variance}{described}"
 
     def sizes(self, groups: Statistic) -> Floats:
         """Return how much data each group has: visits, or orders with a value."""
@@ -79,7 +76,6 @@ METRICS: dict[str, Metric] = {
         name="conversion",
         statistic=Counts,
         family_name="beta-binomial",
-        hyper=BetaHyper,
         record_model="beta_binomial",
         size_column="trials",
         count_columns=("trials", "successes"),
@@ -88,7 +84,6 @@ METRICS: dict[str, Metric] = {
         name="order_rate",
         statistic=Exposure,
         family_name="gamma-poisson",
-        hyper=GammaHyper,
         record_model="gamma_poisson",
         size_column="exposure",
         count_columns=("exposure", "events"),
@@ -97,7 +92,6 @@ METRICS: dict[str, Metric] = {
         name="log_order_value",
         statistic=Moments,
         family_name="normal",
-        hyper=NormalHyper,
         record_model="normal_normal",
         size_column="weight",
         count_columns=("weight",),

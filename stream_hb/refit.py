@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import msgspec
-
+from stream_hb.description import described
 from stream_hb.errors import FitError
-from stream_hb.feeds.estimates import HyperReference, encode_raw
+from stream_hb.feeds.estimates import HyperReference
 from stream_hb.metrics import METRICS
-from stream_hb.models.family import Fit
-from stream_hb.settings import EngineSettings
+from stream_hb.models.family import Family, Fit
+from stream_hb.models.hyperprior import BDA, Hyperprior, Prior, location_named, spread_named
+from stream_hb.models.registry import FAMILIES
+from stream_hb.settings import EngineSettings, ModelSettings
 from stream_hb.shard import Shard
 from stream_hb.statistics.columns import Statistic
-from stream_hb.statistics.summary import ExactSummary
 
 Pool = tuple[str, str]
 """(chain id, metric): the groups that share hyperparameters."""
@@ -34,6 +34,8 @@ class PoolFit:
         Number of the refit that made them.
     fitted_at_ms
         Clock reading of that refit.
+    model
+        Name of the family in :data:`stream_hb.models.registry.FAMILIES`.
     fit
         The fit with its diagnostics.
     data_count
@@ -42,21 +44,28 @@ class PoolFit:
 
     version: int
     fitted_at_ms: int
+    model: str
     fit: Fit[Any]
     data_count: float
 
-    def reference(self, metric: str) -> msgspec.Raw:
-        """Return the ``hyper`` object of the records made with this fit."""
-        parameters = METRICS[metric].family.parameters(self.fit.hyper)
-        params = {k: v if math.isfinite(v) else str(v) for k, v in parameters.items()}
-        return encode_raw(
-            HyperReference(
-                self.version,
-                self.fitted_at_ms,
-                params,
-                self.fit.groups_count,
-                self.fit.converged,
-            )
+    @property
+    def family(self) -> Family[Any, Any]:
+        """The family that the fit belongs to."""
+        return FAMILIES[self.model]
+
+    def parameters(self) -> dict[str, float | str]:
+        """Return the hyperparameters as JSON can hold them: what is infinite is a text."""
+        values = self.family.parameters(self.fit.hyper)
+        return {k: v if math.isfinite(v) else str(v) for k, v in values.items()}
+
+    def reference(self) -> HyperReference:
+        """Return what the records made with this fit say of it."""
+        return HyperReference(
+            self.version,
+            self.fitted_at_ms,
+            self.parameters(),
+            self.fit.groups_count,
+            self.fit.converged,
         )
 
     def flags(self) -> tuple[str, ...]:
@@ -99,42 +108,60 @@ def refit(
     """Refit every pool whose data have changed enough since its last fit."""
     shards = list(shards)
     chains = sorted({chain for shard in shards for chain in shard.table.chains})
-    fitted = {
-        (chain, metric): _refit_pool(shards, chain, metric, current, settings)
-        for metric in settings.methods
-        for chain in chains
-    }
-    pools = {
-        pool: PoolFit(version, now_ms, fit, data_count)
-        for pool, (fit, data_count) in fitted.items()
-        if fit is not None
-    }
+    pools = {}
+    for metric in settings.methods:
+        for chain in chains:
+            groups = pool_groups(shards, chain, metric, now_ms)
+            data_count = METRICS[metric].data_count(groups)
+            if _is_due(data_count, current.get((chain, metric)), settings):
+                fit = _fit(shards, chain, metric, settings, now_ms)
+                if fit is not None:
+                    name = METRICS[metric].model_name(settings.model(metric))
+                    pools[chain, metric] = PoolFit(version, now_ms, name, fit, data_count)
     return Refit(version, now_ms, pools)
 
 
-def summarise(shards: Iterable[Shard], chain: str, metric: str) -> ExactSummary[Statistic]:
-    """Merge the shards' summaries of one pool."""
-    summaries = (
-        ExactSummary(shard.table.read(metric, shard.table.rows_of_chain(chain))) for shard in shards
-    )
-    return reduce(lambda a, b: a.merge(b), summaries)
+def pool_groups(shards: Iterable[Shard], chain: str, metric: str, now_ms: int) -> Statistic:
+    """Return the groups of one pool over the shards, without the retired."""
+    parts = (shard.pool_groups(chain, metric, now_ms) for shard in shards)
+    return reduce(lambda a, b: a.concatenate(b), parts)
 
 
-def _refit_pool(
-    shards: list[Shard],
-    chain: str,
-    metric: str,
-    current: Mapping[Pool, PoolFit],
-    settings: EngineSettings,
-) -> tuple[Fit[Any] | None, float]:
-    groups = METRICS[metric].seen(summarise(shards, chain, metric).groups)
-    data_count = METRICS[metric].data_count(groups)
-    last = current.get((chain, metric))
+def _is_due(data_count: float, last: PoolFit | None, settings: EngineSettings) -> bool:
     before = last.data_count if last else 0.0
-    if abs(data_count - before) <= settings.refit_min_change * before:
-        return None, data_count
+    return abs(data_count - before) > settings.refit_min_change * before
+
+
+def _fit(
+    shards: Iterable[Shard], chain: str, metric: str, settings: EngineSettings, now_ms: int
+) -> Fit[Any] | None:
+    """Fit one pool; None where its data do not tell anything yet."""
+    parts = (
+        described(
+            shard.pool_groups(chain, metric, now_ms),
+            chain,
+            metric,
+            shard.places_at(shard.pool_rows(chain, now_ms)),
+            settings,
+        )
+        for shard in shards
+    )
+    groups = reduce(lambda a, b: a.concatenate(b), parts)
+    model = settings.model(metric)
+    family = FAMILIES[METRICS[metric].model_name(model)]
     try:
-        fit = METRICS[metric].family.fit(groups, settings.methods[metric])
+        return family.fit(groups, settings.methods[metric], prior_of(model))
     except FitError:
-        return None, data_count
-    return fit, data_count
+        return None
+
+
+def prior_of(model: ModelSettings) -> Prior:
+    """Return the hyperprior that a model's settings name.
+
+    >>> prior_of(ModelSettings(prior="half-cauchy:0.5", location="flat"))
+    Hyperprior(spread=HalfCauchy(scale=0.5), location=Flat())
+    """
+    if model.prior == "bda":
+        return BDA
+    spread = spread_named(model.prior) if model.prior else None
+    return Hyperprior(spread, location_named(model.location) if model.location else None)

@@ -111,6 +111,11 @@ class EngineSettings:
     belongs: BelongsTo | None = None
     registers: BelongsTo | None = None
 
+    @property
+    def emitted_metrics(self) -> tuple[str, ...]:
+        """The metrics that have records: those that are fitted, then those made of them."""
+        return (*self.methods, *self.composites)
+
     def model(self, metric: str) -> ModelSettings:
         """Return what a metric's model is told.
 

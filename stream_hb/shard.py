@@ -16,8 +16,9 @@ from stream_hb.events.join import Additions, Conversions
 from stream_hb.feeds.emission import Emitted
 from stream_hb.metrics import METRICS
 from stream_hb.settings import EngineSettings
-from stream_hb.statistics.columns import Rows
-from stream_hb.statistics.table import GroupTable, TableChange
+from stream_hb.statistics.columns import Rows, Statistic
+from stream_hb.statistics.table import GroupKey, GroupTable, NewGroups, TableChange, spelt_out
+from stream_hb.stores import UNKNOWN
 
 Source = tuple[str, int]
 """(topic, partition)."""
@@ -82,6 +83,8 @@ class Shard:
     ----------
     unscreened
         A batch or a refit was applied that no emission has looked at yet.
+    places
+        Each group's row in the stores table, -1 where it has none; empty without such a table.
     """
 
     def __init__(self, number: int, epoch: int, settings: EngineSettings) -> None:
@@ -90,8 +93,9 @@ class Shard:
         self.table = GroupTable({name: METRICS[name].statistic for name in settings.methods})
         self.conversions = Conversions()
         self.positions: dict[Source, Position] = {}
-        self.emitted = {name: Emitted.zeros(0) for name in settings.methods}
+        self.emitted = {name: Emitted.zeros(0) for name in settings.emitted_metrics}
         self.unscreened = False
+        self.places = np.empty(0, dtype=np.intp)
         self._settings = settings
         self._rows = RowsByCode(self.table)
 
@@ -148,9 +152,46 @@ class Shard:
         first, additions = self.conversions.probe(names, times[linked])
         return rows[linked][first], additions
 
+    def register(self) -> None:
+        """Give the registered stores of this shard their rows, those that have none yet."""
+        stores, here = self._settings.stores, self._settings.registers
+        if stores is None or here is None:
+            return
+        keys = [k for k in stores.keys if k not in self.table.index and here(k[1], self.number)]
+        new = NewGroups(keys, spelt_out(keys, len(self.table), self._settings.default_chain))
+        nothing = np.empty(0, dtype=np.intp)
+        statistics = {name: self.table.read(name, nothing) for name in self.table.metrics}
+        self._apply_change(TableChange(nothing, statistics, np.empty(0, dtype=np.int64), new))
+        self.unscreened |= bool(keys)
+
+    def _apply_change(self, change: TableChange) -> None:
+        self.table.apply(change)
+        self.places = self.places_with(change.new_groups.keys)
+
+    def places_with(self, new: Sequence[GroupKey]) -> Rows:
+        """Return each group's row in the stores table as if ``new`` were appended."""
+        if self._settings.stores is None or not new:
+            return self.places
+        return np.concatenate([self.places, self._settings.stores.places(new)])
+
+    def places_at(self, rows: Rows) -> Rows:
+        """Return the rows' places in the stores table, -1 for all where there is none."""
+        known = self._settings.stores is not None
+        return self.places[rows] if known else np.full(len(rows), UNKNOWN, dtype=np.intp)
+
+    def pool_rows(self, chain: str, now_ms: int) -> Rows:
+        """Return the rows of a chain's groups, ascending, without the retired."""
+        rows = self.table.rows_of_chain(chain)
+        stores = self._settings.stores
+        return rows if stores is None else rows[~stores.retired_at(self.places[rows], now_ms)]
+
+    def pool_groups(self, chain: str, metric: str, now_ms: int) -> Statistic:
+        """Return the groups of a pool as its model may see them."""
+        return METRICS[metric].seen(self.table.read(metric, self.pool_rows(chain, now_ms)))
+
     def apply(self, candidate: ShardCandidate) -> None:
         """Make a candidate the state."""
-        self.table.apply(candidate.change)
+        self._apply_change(candidate.change)
         self.conversions.publish(candidate.additions)
         self.positions = candidate.positions
         self.unscreened = True
@@ -173,6 +214,7 @@ class Shard:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become the shard of a :meth:`snapshot`; this one must be new."""
         self.table.restore(state["table"], self._settings.default_chain)
+        self.places = self.places_with(self.table.keys)
         self.unscreened = state["unscreened"]
         self.conversions.restore(state["conversions"])
         self.positions = {
@@ -180,6 +222,7 @@ class Shard:
             for topic, partition, *position in state["positions"]
         }
         self.emitted = {name: Emitted(**state["emitted"][name]) for name in self.emitted}
+        self.register()
 
 
 class _Admitted:

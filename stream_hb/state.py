@@ -1,16 +1,16 @@
 """Snapshots as bytes: msgpack, arrays as their dtype and raw bytes."""
 
+from dataclasses import fields, is_dataclass
+from importlib import import_module
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from stream_hb.errors import SnapshotError
-from stream_hb.metrics import METRICS
-from stream_hb.models.family import Fit
 from stream_hb.refit import PoolFit
 
-VERSION = 1
+VERSION = 2
 
 
 def encode(values: dict[str, Any]) -> bytes:
@@ -31,26 +31,57 @@ def decode(snapshot: bytes) -> dict[str, Any]:
     return values
 
 
-def pool_fit(metric: str, values: dict[str, Any]) -> PoolFit:
-    """Rebuild a pool's fit from its plain values."""
-    hyper = METRICS[metric].hyper(**values["fit"]["hyper"])
-    return PoolFit(**{**values, "fit": Fit(**{**values["fit"], "hyper": hyper})})
+def plain(value: Any) -> Any:
+    """Return a pool's fit as plain values, each of our classes under its name."""
+    if is_dataclass(value):
+        named = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {CLASS: f"{type(value).__module__}.{type(value).__name__}", **named}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value
+
+
+def rebuilt(value: Any) -> Any:
+    """Undo :func:`plain`; sequences come back as tuples."""
+    if isinstance(value, list):
+        return tuple(rebuilt(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    kind = _class(value[CLASS])
+    return kind(**{name: rebuilt(item) for name, item in value.items() if name != CLASS})
+
+
+def _class(path: str) -> Any:
+    """Return one of the classes that a fit is made of; nothing else can be named."""
+    module, _, name = path.rpartition(".")
+    if module != PoolFit.__module__ and not module.startswith("stream_hb.models."):
+        raise SnapshotError(f"unknown class {path!r} in a snapshot")
+    try:
+        kind = getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        raise SnapshotError(f"unknown class {path!r} in a snapshot") from None
+    if not is_dataclass(kind):
+        raise SnapshotError(f"unknown class {path!r} in a snapshot")
+    return kind
 
 
 def _from_array(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        raw = msgspec.msgpack.encode([value.dtype.str, value.tobytes()])
+        raw = msgspec.msgpack.encode([value.dtype.str, value.shape, value.tobytes()])
         return msgspec.msgpack.Ext(ARRAY, raw)
+    if isinstance(value, np.generic):
+        return value.item()
     raise TypeError(f"cannot write a {type(value).__name__} into a snapshot")
 
 
 def _to_array(code: int, raw: memoryview) -> Any:
     if code != ARRAY:
         raise SnapshotError(f"unknown extension {code} in a snapshot")
-    dtype, data = msgspec.msgpack.decode(raw)
-    return np.frombuffer(data, dtype=dtype).copy()
+    dtype, shape, data = msgspec.msgpack.decode(raw)
+    return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
 
 
 ARRAY = 1
+CLASS = "class"
 _encoder = msgspec.msgpack.Encoder(enc_hook=_from_array)
 _decoder = msgspec.msgpack.Decoder(ext_hook=_to_array)

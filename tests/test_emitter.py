@@ -200,7 +200,7 @@ def test_a_fit_that_did_not_converge_is_flagged() -> None:
     emit(engine, START_MS)
     pool = engine.pools["c", "conversion"]
     doubtful = replace(pool.fit, converged=False, bimodal=True)
-    fits = {("c", "conversion"): PoolFit(2, START_MS, doubtful, pool.data_count)}
+    fits = {("c", "conversion"): PoolFit(2, START_MS, pool.model, doubtful, pool.data_count)}
     engine.apply(Refit(2, START_MS, fits))
     record = emit(engine, START_MS, everything=True)[0]
     assert {"not_converged", "bimodal"} <= set(record["flags"])

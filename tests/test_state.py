@@ -1,11 +1,14 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from stream_hb import state
 from stream_hb.errors import SnapshotError
-from stream_hb.metrics import METRICS
+from stream_hb.models.covariates.regression_hyper import RegressionHyper
 from stream_hb.models.family import Fit
 from stream_hb.models.normal import NormalHyper
+from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.refit import PoolFit
 
 
@@ -32,10 +35,38 @@ def test_restored_arrays_can_be_written_to() -> None:
 def test_a_fit_comes_back_with_its_infinities() -> None:
     hyper = NormalHyper(mu=8.1, tau2=0.0, se_mu=float("inf"), sigma2=None)
     fit = Fit("reml", hyper, float("-inf"), True, False, True, 7, 12)
-    pool_fit = PoolFit(3, 1_700_000_000_000, fit, 99.0)
-    values = state.decode(state.encode({"pools": [pool_fit]}))["pools"][0]
-    assert state.pool_fit("log_order_value", values) == pool_fit
-    assert METRICS["log_order_value"].hyper is NormalHyper
+    pool_fit = PoolFit(3, 1_700_000_000_000, "normal", fit, 99.0)
+    assert back(pool_fit) == pool_fit
+
+
+def back(value: Any) -> Any:
+    return state.rebuilt(state.decode(state.encode({"fit": state.plain(value)}))["fit"])
+
+
+def test_nodes_come_back_in_their_shape() -> None:
+    nodes = np.array([[1.0, 2.0, np.inf], [4.0, 5.0, 6.0]])
+    one = np.ones(2)
+    hyper = RegressionHyper(("size", "f=b"), one, one, nodes, nodes, one, one, one)
+    again = back(hyper)
+    assert isinstance(again, RegressionHyper)
+    assert again.names == ("size", "f=b")
+    assert again.beta.tolist() == nodes.tolist()
+
+
+def test_names_come_back_as_a_tuple() -> None:
+    sensitivity = Sensitivity.of(np.ones(2), np.full(2, 0.5), np.zeros(2))
+    fit = Fit("bayes", ("a", ("b", 1.5)), 0.0, False, False, True, 1, 2, sensitivity)
+    again = back(fit)
+    assert again.hyper == ("a", ("b", 1.5))
+    assert again.sensitivity.halved_weight.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    "path", ["os.system", "stream_hb.models.nothing.X", "stream_hb.refit.refit"]
+)
+def test_a_snapshot_can_name_no_other_class(path: str) -> None:
+    with pytest.raises(SnapshotError, match="unknown class"):
+        state.rebuilt({"class": path})
 
 
 def test_what_no_snapshot_holds_is_refused() -> None:
@@ -44,6 +75,6 @@ def test_what_no_snapshot_holds_is_refused() -> None:
 
 
 def test_another_version_is_refused_by_its_number() -> None:
-    other = state.encode({"x": 1}).replace(b"\xa7version\x01", b"\xa7version\x63")
+    other = state.encode({"x": 1}).replace(b"\xa7version\x02", b"\xa7version\x63")
     with pytest.raises(SnapshotError, match="99"):
         state.decode(other)

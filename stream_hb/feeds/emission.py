@@ -4,7 +4,7 @@ The screen compares the plug-in mean and sd now with those at the key's last rec
 pass it get their full posterior computed and a record written.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -28,18 +28,21 @@ class Emitted:
         Screened posterior mean and sd when the last record was written.
     at_ms
         Clock reading of the last record.
+    buried
+        The last record deletes the key: its store has retired.
     """
 
     seq: NDArray[np.int64]
     mean: Floats
     sd: Floats
     at_ms: NDArray[np.int64]
+    buried: NDArray[np.bool_]
 
     @classmethod
     def zeros(cls, size: int) -> Self:
         """Return the memory of ``size`` keys of which nothing was emitted."""
         whole = np.zeros(size, dtype=np.int64)
-        return cls(whole, np.zeros(size), np.zeros(size), whole.copy())
+        return cls(whole, np.zeros(size), np.zeros(size), whole.copy(), np.zeros(size, dtype=bool))
 
     def take(self, rows: Rows) -> Self:
         """Return copies of the given rows; rows beyond the memory are new keys."""
@@ -52,6 +55,7 @@ class Emitted:
             np.where(known, self.mean[at], 0.0),
             np.where(known, self.sd[at], 0.0),
             np.where(known, self.at_ms[at], 0),
+            known & self.buried[at],
         )
 
     def put(self, rows: Rows, new: Self) -> Self:
@@ -66,6 +70,11 @@ class Emitted:
             getattr(grown, field.name)[rows] = getattr(new, field.name)
         return grown
 
+    def bury(self, at_ms: int) -> Self:
+        """Return the same keys with their deletion as the last record."""
+        size = len(self.seq)
+        return replace(self, at_ms=np.full(size, at_ms), buried=np.ones(size, dtype=bool))
+
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """Return copies of the columns by name."""
         return {field.name: getattr(self, field.name).copy() for field in fields(self)}
@@ -77,6 +86,7 @@ class Emitted:
             np.concatenate([self.mean, more.mean]),
             np.concatenate([self.sd, more.sd]),
             np.concatenate([self.at_ms, more.at_ms]),
+            np.concatenate([self.buried, more.buried]),
         )
 
 
@@ -85,13 +95,13 @@ def worth_a_record(
 ) -> NDArray[np.bool_]:
     """Decide for each key whether its estimate has changed enough for a record.
 
-    >>> last = Emitted(np.array([1, 1, 0]), np.zeros(3), np.ones(3), np.zeros(3, dtype=int))
+    >>> last = Emitted(np.array([1, 1, 0]), np.zeros(3), np.ones(3), *np.zeros((2, 3), dtype=int))
     >>> worth_a_record(EmissionRule(), last, np.array([0.05, 0.11, 0.0]), np.ones(3))
     array([False,  True,  True])
     """
     moved = np.abs(mean - last.mean) > rule.changed_sd * last.sd
     widened = np.abs(sd - last.sd) > rule.changed_width * last.sd
-    worth: NDArray[np.bool_] = (last.seq == 0) | moved | widened
+    worth: NDArray[np.bool_] = (last.seq == 0) | last.buried | moved | widened
     return worth
 
 
@@ -104,4 +114,5 @@ def heartbeat_rows(rule: EmissionRule, emitted: Emitted, now_ms: int) -> Rows:
     if rule.heartbeat_ms is None:
         return np.empty(0, dtype=np.intp)
     share = 1 - (np.arange(len(emitted.seq)) * GOLDEN_RATIO % 1) / 2
-    return np.flatnonzero((emitted.seq > 0) & (now_ms - emitted.at_ms >= rule.heartbeat_ms * share))
+    alive = (emitted.seq > 0) & ~emitted.buried
+    return np.flatnonzero(alive & (now_ms - emitted.at_ms >= rule.heartbeat_ms * share))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from stream_hb.errors import FitError
 from stream_hb.models.family import Posterior
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.table import GroupKey
@@ -65,7 +66,7 @@ class EstimateRecord(msgspec.Struct, frozen=True, gc=False):
     pooled: float
     n_eff: float
     n_kish: float
-    shrinkage_weight: float
+    shrinkage_weight: float | None
     hyper: msgspec.Raw
     watermark_ms: int
     as_of_ms: int
@@ -78,10 +79,10 @@ class EstimateRecord(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class OutRecord:
-    """A record for an output topic: UTF-8 key and JSON value."""
+    """A record for an output topic: UTF-8 key and JSON value, None where it deletes the key."""
 
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +140,17 @@ def estimate_records(
     keys, seq
         (chain id, store id) and the record's number, per group.
     posterior
-        The groups' posterior; every column finite but ``raw``, which is NaN without data.
+        The groups' posterior; ``raw`` is NaN without data, ``weight`` for metrics made of others.
     sizes
         Observations per group.
+
+    Raises
+    ------
+    FitError
+        Another number is not finite: JSON has no word for it, and nobody may price on it.
     """
     p = provenance
+    _check_finite(p, keys, posterior)
     staleness_ms = max(0, p.as_of_ms - p.watermark_ms)
     q = posterior
     columns = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, np.clip(q.weight, 0.0, 1.0), sizes)
@@ -164,7 +171,7 @@ def estimate_records(
             pooled,
             size,
             size,
-            weight,
+            None if weight != weight else weight,
             p.hyper,
             p.watermark_ms,
             p.as_of_ms,
@@ -174,7 +181,26 @@ def estimate_records(
             None,
             _size_flags(cold, size) + p.flags,
         )
-        yield OutRecord(f"{chain}|{store}||{p.metric}".encode(), _encoder.encode(record))
+        yield OutRecord(record_key(chain, store, p.metric), _encoder.encode(record))
+
+
+def record_key(chain: str, store: str, metric: str) -> bytes:
+    """Return the key of a group's records of one metric.
+
+    >>> record_key("north", "s01", "conversion")
+    b'north|s01||conversion'
+    """
+    return f"{chain}|{store}||{metric}".encode()
+
+
+def _check_finite(provenance: Provenance, keys: Sequence[GroupKey], posterior: Posterior) -> None:
+    for name in ("mean", "sd", "lo", "hi", "pooled"):
+        column: Floats = getattr(posterior, name)
+        wrong = np.flatnonzero(~np.isfinite(column))
+        if len(wrong):
+            where = f"{provenance.metric} of store {keys[wrong[0]][1]!r}"
+            hyper = bytes(provenance.hyper).decode()
+            raise FitError(f"{where}: {name} is {column[wrong[0]]} under {hyper}")
 
 
 def _size_flags(cold: bool, size: float) -> tuple[str, ...]:

@@ -70,12 +70,16 @@ class EstimateReader:
         taken = [message for message in messages if message.error() is None]
         for message in taken:
             key, value = message.key(), message.value()
-            if key is not None and value is not None:
-                self._take(key, msgspec.json.decode(value))
+            if key is not None:
+                self._take(key, value)
         self.records += len(taken)
         return len(taken)
 
-    def _take(self, key: bytes, record: dict[str, Any]) -> None:
+    def _take(self, key: bytes, value: bytes | None) -> None:
+        if value is None:  # its store has retired
+            self.newest.pop(key, None)
+            return
+        record: dict[str, Any] = msgspec.json.decode(value)
         known = self.newest.get(key)
         if known is None or _version(record) > _version(known):
             self.newest[key] = record

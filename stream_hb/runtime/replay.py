@@ -17,6 +17,7 @@ from stream_hb.engine import EARLIEST_MS, LATEST_MS, Engine
 from stream_hb.errors import UsageError
 from stream_hb.events.batch import RawBatch
 from stream_hb.events.rejects import reject_record
+from stream_hb.feeds.estimates import OutRecord
 
 BATCH_LINES = 10_000
 SHARD = 0
@@ -46,6 +47,24 @@ class Line:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """The files that a replay writes, one JSON object a line.
+
+    Attributes
+    ----------
+    estimates, rejects
+        As on the topics.
+    tombstones
+        Keys that a topic of estimates would delete: those of retired stores. None where no table
+        of stores says of any.
+    """
+
+    estimates: BinaryIO
+    rejects: BinaryIO
+    tombstones: BinaryIO | None
+
+
 @dataclass(slots=True)
 class ReplaySummary:
     """What a replay did."""
@@ -67,19 +86,16 @@ class Replay:
         A new engine; its refit interval is measured in event time.
     names
         Name of each file, as it appears in the records' offsets.
-    estimates, rejects
-        Where the records go, one JSON object a line.
+    feeds
+        Where the records go.
     """
 
-    def __init__(
-        self, engine: Engine, names: Sequence[str], estimates: BinaryIO, rejects: BinaryIO
-    ) -> None:
+    def __init__(self, engine: Engine, names: Sequence[str], feeds: Feeds) -> None:
         engine.open_shard(SHARD, epoch=1)
         self.engine = engine
         self.summary = ReplaySummary()
         self._names = names
-        self._estimates = estimates
-        self._rejects = rejects
+        self._feeds = feeds
         self._clock_ms = 0
 
     def run(self, lines: Iterable[Line]) -> ReplaySummary:
@@ -113,7 +129,7 @@ class Replay:
         raws = [self._raw(source, lines) for source, lines in by_source.items()]
         candidate = self.engine.ingest({SHARD: raws})
         for reject in candidate.rejects:
-            self._rejects.write(reject_record(reject) + b"\n")
+            self._feeds.rejects.write(reject_record(reject) + b"\n")
             self.summary.rejected[reject.reason] += 1
         self.engine.apply(candidate)
         self.summary.received += len(batch)
@@ -131,9 +147,16 @@ class Replay:
             self.engine.apply(refit)
         emission = self.engine.emit(now_ms, everything=last)
         for record in emission.records:
-            self._estimates.write(record.value + b"\n")
+            self._write(record, now_ms)
         self.engine.apply(emission)
-        self.summary.records += len(emission.records)
+
+    def _write(self, record: OutRecord, now_ms: int) -> None:
+        if record.value is not None:
+            self._feeds.estimates.write(record.value + b"\n")
+            self.summary.records += 1
+        elif self._feeds.tombstones:
+            gone = {"key": record.key.decode(), "as_of_ms": now_ms}
+            self._feeds.tombstones.write(msgspec.json.encode(gone) + b"\n")
 
 
 def replay_files(engine: Engine, paths: Sequence[str], output: Path) -> ReplaySummary:
@@ -148,11 +171,16 @@ def replay_files(engine: Engine, paths: Sequence[str], output: Path) -> ReplaySu
         try:
             files = [stack.enter_context(_open(path)) for path in paths]
             output.mkdir(parents=True, exist_ok=True)
-            estimates = stack.enter_context((output / "estimates.ndjson").open("wb"))
-            rejects = stack.enter_context((output / "rejects.ndjson").open("wb"))
+            feeds = Feeds(
+                estimates=stack.enter_context((output / "estimates.ndjson").open("wb")),
+                rejects=stack.enter_context((output / "rejects.ndjson").open("wb")),
+                tombstones=stack.enter_context((output / "tombstones.ndjson").open("wb"))
+                if engine.settings.stores
+                else None,
+            )
         except OSError as error:
             raise UsageError(f"cannot open {error.filename}: {error.strerror}") from error
-        replay = Replay(engine, source_names(paths), estimates, rejects)
+        replay = Replay(engine, source_names(paths), feeds)
         return replay.run(merged(files, paths))
 
 

@@ -130,13 +130,24 @@ def read_stores(path: Path, default_chain: str, covariates_used: Iterable[str] =
     Columns: ``store_id``; and, where they are there, ``chain_id`` (else the default chain),
     ``region``, ``time_zone`` (IANA, else UTC), ``opened``, ``retired`` (dates; a store is retired
     from the beginning of that day at its place), and covariates: numbers, or texts of at most
-    16 kinds. Empty cells are not known; columns that no model uses are not read.
+    16 kinds. Empty cells are not known.
+
+    Parameters
+    ----------
+    path
+        The file.
+    default_chain
+        Chain of the stores that name none.
+    covariates_used
+        Columns that a model uses. The others are read for what they might explain, and left out
+        where they hold neither numbers nor a few kinds of texts.
 
     Raises
     ------
     TableError
         The file cannot be read, or a line is wrong.
     """
+    used = set(covariates_used)
     _, *rows = _rows(path)
     if not rows:
         raise TableError(f"{path}: has a header but no stores")
@@ -144,8 +155,8 @@ def read_stores(path: Path, default_chain: str, covariates_used: Iterable[str] =
     _check_once(rows, keys)
     covariates: dict[str, Floats] = {}
     columns_of: dict[str, Sequence[str]] = {}
-    for name in covariates_used:
-        columns = _covariate(rows, name)
+    for name in covariate_names(path):
+        columns = _covariate(rows, name) if name in used else _if_readable(rows, name)
         covariates |= columns
         columns_of[name] = tuple(columns)
     retired_ms = np.array([_retired_ms(row) for row in rows], dtype=np.int64)
@@ -225,6 +236,13 @@ def _covariate(rows: Sequence[Row], name: str) -> dict[str, Floats]:
     if len(levels) > LEVELS_MAX:
         rows[0].fail(f"column {name!r}: {len(levels)} different texts, at most {LEVELS_MAX}")
     return {f"{name}={level}": _indicator(rows, name, level) for level in levels[1:]}
+
+
+def _if_readable(rows: Sequence[Row], name: str) -> dict[str, Floats]:
+    try:
+        return _covariate(rows, name)
+    except TableError:
+        return {}
 
 
 def _indicator(rows: Sequence[Row], name: str, level: str) -> Floats:

@@ -301,7 +301,7 @@ class Worker:
 
     def _outgoing(
         self, rejects: list[Reject], emission: Emission | None
-    ) -> Iterator[tuple[str, bytes, bytes]]:
+    ) -> Iterator[tuple[str, bytes, bytes | None]]:
         """Yield topic, key and value of every record."""
         for reject in rejects:
             key = f"{reject.topic}-{reject.partition}-{reject.offset}".encode()
@@ -309,7 +309,7 @@ class Worker:
         for record in emission.records if emission else []:
             yield self._route.estimates, record.key, record.value
 
-    def _taken(self, topic: str, key: bytes, value: bytes) -> bool:
+    def _taken(self, topic: str, key: bytes, value: bytes | None) -> bool:
         """Hand a record over; False while too many wait for a broker that is away."""
         try:
             self._outputs.produce(topic, None, key, value)

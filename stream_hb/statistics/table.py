@@ -161,15 +161,22 @@ class GroupTable:
     def restore(self, state: Mapping[str, Any], default_chain: str) -> None:
         """Become the table of a :meth:`snapshot`; this one must be empty."""
         keys: Sequence[GroupKey] = [(chain, store) for chain, store in state["keys"]]
-        spellings: dict[Spelling, int] = dict(zip(keys, range(len(keys)), strict=True))
-        spellings.update(
-            {
-                (None, store): spellings[chain, store]
-                for chain, store in keys
-                if chain == default_chain
-            }
-        )
+        spellings = spelt_out(keys, 0, default_chain)
         statistics = {name: kind(**state["statistics"][name]) for name, kind in self._kinds.items()}
         rows = np.arange(len(keys))
         new = NewGroups(list(keys), spellings)
         self.apply(TableChange(rows, statistics, state["event_time_ms"], new))
+
+
+def spelt_out(keys: Sequence[GroupKey], first: int, default_chain: str) -> dict[Spelling, int]:
+    """Return the row of every way to spell some groups whose rows begin at ``first``.
+
+    >>> spelt_out([("a", "s"), ("main", "s")], 7, "main")
+    {('a', 's'): 7, ('main', 's'): 8, (None, 's'): 8}
+    """
+    spellings: dict[Spelling, int] = {}
+    for row, (chain, store) in enumerate(keys, first):
+        spellings[chain, store] = row
+        if chain == default_chain:
+            spellings[None, store] = row
+    return spellings

@@ -14,7 +14,11 @@ NOW_MS = 1_730_000_000_000
 def emitted(*seq: int, mean: float = 10.0, sd: float = 2.0, at_ms: int = NOW_MS) -> Emitted:
     size = len(seq)
     return Emitted(
-        np.array(seq, np.int64), np.full(size, mean), np.full(size, sd), np.full(size, at_ms)
+        np.array(seq, np.int64),
+        np.full(size, mean),
+        np.full(size, sd),
+        np.full(size, at_ms),
+        np.zeros(size, dtype=bool),
     )
 
 
@@ -87,3 +91,10 @@ def test_a_burst_is_spread_evenly_over_half_a_heartbeat() -> None:
     beating = [len(heartbeat_rows(RULE, memory, NOW_MS + int(age))) for age in ages]
     assert np.diff(beating).min() >= 98
     assert np.diff(beating).max() <= 102
+
+
+def test_a_buried_key_does_not_beat_and_its_comeback_is_worth_a_record() -> None:
+    buried = emitted(3).bury(NOW_MS)
+    assert buried.seq.tolist() == [3]
+    assert heartbeat_rows(RULE, buried, NOW_MS + 60_000).tolist() == []
+    assert worth_a_record(RULE, buried, np.array([10.0]), np.array([2.0]))[0]

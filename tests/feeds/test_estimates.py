@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stream_hb.errors import FitError
 from stream_hb.feeds.estimates import (
     HyperReference,
     OutRecord,
@@ -47,7 +48,12 @@ def written(estimate: Posterior, size: float = 100.0, **changes: object) -> OutR
 
 def record_of(*args: object, **changes: object) -> Record:
     out = written(*args, **changes)  # type: ignore[arg-type]
-    return checked_record(out.value, out.key)
+    return checked_record(value_of(out), out.key)
+
+
+def value_of(record: OutRecord) -> bytes:
+    assert record.value is not None
+    return record.value
 
 
 def test_a_record_says_everything_that_a_pricing_feed_needs() -> None:
@@ -92,12 +98,12 @@ def test_the_key_is_chain_store_arm_and_metric() -> None:
 
 
 def test_a_record_is_one_line() -> None:
-    assert b"\n" not in written(posterior()).value
+    assert b"\n" not in value_of(written(posterior()))
 
 
 def test_numbers_come_back_to_the_bit() -> None:
     value = 0.1 + 0.2
-    record = json.loads(written(posterior(raw=value, weight=0.0)).value)
+    record = json.loads(value_of(written(posterior(raw=value, weight=0.0))))
     assert (record["raw"], record["estimate"]) == (value, value)
 
 
@@ -118,3 +124,18 @@ def test_a_watermark_ahead_of_the_clock_is_not_negative_staleness() -> None:
 
 def test_a_weight_that_rounding_left_above_one_is_one() -> None:
     assert record_of(posterior(weight=1 + 2e-16))["shrinkage_weight"] == 1
+
+
+@pytest.mark.parametrize("name", ["mean", "sd", "lo", "hi", "pooled"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_never_written(name: str, value: float) -> None:
+    """JSON would say null, or nothing valid, and a feed would act on it."""
+    wrong = replace(posterior(), **{name: np.array([value])})
+    with pytest.raises(FitError, match=rf"conversion of store 's': {name} is -?(nan|inf) under"):
+        written(wrong)
+
+
+def test_a_metric_made_of_others_has_no_weight() -> None:
+    made = replace(posterior(), weight=np.array([np.nan]))
+    record = record_of(made, model="composite", metric="revenue_per_visit")
+    assert record["shrinkage_weight"] is None

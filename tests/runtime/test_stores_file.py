@@ -27,7 +27,11 @@ def test_a_whole_table(tmp_path: Path) -> None:
     stores = read_stores(written(tmp_path, WHOLE), "main", ["size", "format"])
     assert stores.keys == [("north", "a"), ("main", "b"), ("north", "c")]
     assert stores.regions.tolist() == [0, 1, 0]
-    assert stores.columns_of == {"size": ("size",), "format": ("format=super",)}
+    assert stores.columns_of == {
+        "region": ("region=west",),
+        "size": ("size",),
+        "format": ("format=super",),
+    }
     assert stores.covariates["size"].tolist() == [120.5, 100.25, 80]
     assert stores.covariates["format=super"].tolist() == [0, 1, 0]
 
@@ -49,8 +53,9 @@ def test_columns_without_a_meaning_of_their_own_are_covariates(tmp_path: Path) -
 
 
 def test_columns_that_no_model_uses_may_hold_anything(tmp_path: Path) -> None:
-    text = "store_id,manager\n" + "".join(f"s{i},name {i}\n" for i in range(99))
-    assert read_stores(written(tmp_path, text), "main").covariates == {}
+    text = "store_id,manager,phone\n" + "".join(f"s{i},name {i},{i}-x\n" for i in range(99))
+    stores = read_stores(written(tmp_path, text + "t,x,0049\n"), "main")
+    assert stores.columns_of == {"manager": (), "phone": ()}
 
 
 @pytest.mark.parametrize(

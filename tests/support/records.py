@@ -32,6 +32,8 @@ def checked_record(value: bytes, key: bytes | None = None) -> Record:
     record: Record = json.loads(value, parse_constant=_no_constant)
     _ESTIMATE.validate(record)
     for name in _NUMBERS:
+        if name == "shrinkage_weight" and record[name] is None:
+            continue
         assert math.isfinite(record[name]), f"{name} of {record['key']} is {record[name]}"
     interval = record["interval"]
     assert -math.inf < interval["lo"] <= interval["hi"] < math.inf, interval
@@ -40,15 +42,17 @@ def checked_record(value: bytes, key: bytes | None = None) -> Record:
         assert names["arm"] is None
         assert key.decode() == f"{names['chain_id']}|{names['store_id']}||{record['metric']}"
     assert record["staleness_ms"] == max(0, record["as_of_ms"] - record["watermark_ms"])
-    assert "plug_in" in record["flags"]
-    _check_identity(record)
+    assert ("cold_start" in record["flags"]) == (record["raw"] is None), record
+    if record["model"] == "composite":
+        assert record["shrinkage_weight"] is None, record
+    else:
+        _check_identity(record)
     return record
 
 
 def _check_identity(record: Record) -> None:
     """estimate = (1 - w) raw + w pooled; without data the weight on the pooled mean is all."""
     raw, weight, pooled = record["raw"], record["shrinkage_weight"], record["pooled"]
-    assert ("cold_start" in record["flags"]) == (raw is None), record
     if raw is None:
         assert weight == 1, record
         raw = 0.0
@@ -62,7 +66,7 @@ def _no_constant(name: str) -> float:
 
 
 def checked(records: Iterable[OutRecord]) -> list[Record]:
-    return [checked_record(record.value, record.key) for record in records]
+    return [checked_record(r.value, r.key) for r in records if r.value is not None]
 
 
 def checked_reject(value: bytes) -> Record:

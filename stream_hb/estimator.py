@@ -1,0 +1,209 @@
+"""How the records of one chain and metric are made: from one pool, or from several."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from stream_hb.feeds.estimates import HyperReference
+from stream_hb.metrics import METRICS
+from stream_hb.models.family import Posterior
+from stream_hb.models.product import revenue
+from stream_hb.refit import Pool, PoolFit
+from stream_hb.settings import EngineSettings
+from stream_hb.statistics.columns import Floats, Rows
+from stream_hb.view import View
+
+
+class Estimator(Protocol):
+    """What an emission asks of a chain and metric."""
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+        ...
+
+    @property
+    def record_model(self) -> str:
+        """The model's name in the records."""
+        ...
+
+    def read(self, view: View, rows: Rows) -> Any:
+        """Return the groups' data."""
+        ...
+
+    def take(self, groups: Any, chosen: Any) -> Any:
+        """Return some of the groups."""
+        ...
+
+    def screen(self, groups: Any) -> tuple[Floats, Floats]:
+        """Return something that moves when mean and sd do: cheap, to decide who has changed."""
+        ...
+
+    def posterior(self, groups: Any, level: float) -> Posterior:
+        """Return the posterior; its weight is NaN where the metric is made of others."""
+        ...
+
+    def sizes(self, groups: Any) -> Floats:
+        """Return how much data each group has."""
+        ...
+
+    def reference(self) -> HyperReference:
+        """Return what the records say of the hyperparameters."""
+        ...
+
+    def flags(self) -> tuple[str, ...]:
+        """Return the flags of every record."""
+        ...
+
+
+def estimator_of(
+    chain: str, metric: str, pools: Mapping[Pool, PoolFit], settings: EngineSettings
+) -> Estimator | None:
+    """Return what makes the records of a chain and metric; None before its pools are fitted."""
+    parts = (metric,) if metric in settings.methods else PARTS[metric]
+    if not all((chain, part) in pools for part in parts):
+        return None
+    first, *others = (PoolEstimator(chain, part, pools[chain, part]) for part in parts)
+    return RevenueEstimator(first, others[0]) if others else first
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEstimator:
+    """Records of one pool.
+
+    Attributes
+    ----------
+    chain, metric
+        The pool.
+    pool_fit
+        Its hyperparameters.
+    """
+
+    chain: str
+    metric: str
+    pool_fit: PoolFit
+
+    @property
+    def record_model(self) -> str:
+        """The family's name in the records."""
+        return METRICS[self.metric].record_model
+
+    def read(self, view: View, rows: Rows) -> Any:
+        """Return the groups as the model takes them."""
+        return view.seen(self.metric, self.chain, rows)
+
+    def take(self, groups: Any, chosen: Any) -> Any:
+        """Return some of the groups."""
+        return groups.take(chosen)
+
+    def screen(self, groups: Any) -> tuple[Floats, Floats]:
+        """Return posterior mean and sd."""
+        return self.pool_fit.family.screen(groups, self.pool_fit.fit.hyper)
+
+    def posterior(self, groups: Any, level: float) -> Posterior:
+        """Return the posterior."""
+        return self.pool_fit.family.posterior(groups, self.pool_fit.fit.hyper, level)
+
+    def sizes(self, groups: Any) -> Floats:
+        """Return visits, or orders with a value."""
+        return METRICS[self.metric].sizes(getattr(groups, "groups", groups))
+
+    def reference(self) -> HyperReference:
+        """Return what the records say of the hyperparameters."""
+        return self.pool_fit.reference()
+
+    def flags(self) -> tuple[str, ...]:
+        """Return the flags of every record."""
+        return self.pool_fit.flags()
+
+
+PARTS: Mapping[str, tuple[str, ...]] = {"revenue_per_visit": ("conversion", "log_order_value")}
+"""The metrics that are made of others, and of which."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevenueEstimator:
+    """Revenue per visit: conversion times order value.
+
+    Attributes
+    ----------
+    conversion, value
+        The two factors; the value is the mean of its logarithm.
+    """
+
+    conversion: PoolEstimator
+    value: PoolEstimator
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+        return "revenue_per_visit"
+
+    @property
+    def record_model(self) -> str:
+        """The model's name in the records."""
+        return "composite"
+
+    def read(self, view: View, rows: Rows) -> Any:
+        """Return the groups' data for both factors."""
+        return self.conversion.read(view, rows), self.value.read(view, rows)
+
+    def take(self, groups: Any, chosen: Any) -> Any:
+        """Return some of the groups."""
+        return tuple(factor.take(chosen) for factor in groups)
+
+    def screen(self, groups: Any) -> tuple[Floats, Floats]:
+        """Return the product of the two plain means, and its sd by the first order."""
+        (rate, rate_sd), (log_value, log_sd) = (
+            factor.screen(own) for factor, own in self._with(groups)
+        )
+        product = rate * np.exp(log_value)
+        relative = np.divide(rate_sd, rate, out=np.zeros_like(rate), where=rate > 0)
+        return product, product * np.hypot(relative, log_sd)
+
+    def posterior(self, groups: Any, level: float) -> Posterior:
+        """Return the posterior of the product; it has no weight on its pooled value."""
+        conversion, log_value = (factor.posterior(own, level) for factor, own in self._with(groups))
+        product = revenue(conversion, log_value, *self._sigma2(), level)
+        return replace(
+            conversion,
+            raw=product.raw,
+            pooled=product.pooled,
+            weight=np.full_like(product.mean, np.nan),
+            mean=product.mean,
+            sd=product.sd,
+            lo=product.lo,
+            hi=product.hi,
+        )
+
+    def _with(self, groups: Any) -> Iterator[tuple[PoolEstimator, Any]]:
+        return zip((self.conversion, self.value), groups, strict=True)
+
+    def _sigma2(self) -> tuple[float, float]:
+        """Return the variance of an order's log value, and its degrees of freedom."""
+        pool_fit = self.value.pool_fit
+        sigma2 = pool_fit.family.parameters(pool_fit.fit.hyper)["sigma2"]
+        return sigma2, max(pool_fit.data_count - pool_fit.fit.groups_count, 1.0)
+
+    def sizes(self, groups: Any) -> Floats:
+        """Return visits."""
+        return self.conversion.sizes(groups[0])
+
+    def reference(self) -> HyperReference:
+        """Return the newer of the two refits, the hyperparameters of both under their metric."""
+        parts = {part.metric: part.reference() for part in (self.conversion, self.value)}
+        params = {f"{m}.{k}": v for m, hyper in parts.items() for k, v in hyper.params.items()}
+        one, other = parts.values()
+        return HyperReference(
+            max(one.version, other.version),
+            max(one.fitted_at_ms, other.fitted_at_ms),
+            params,
+            one.groups,
+            one.converged and other.converged,
+        )
+
+    def flags(self) -> tuple[str, ...]:
+        """Return the flags of either factor, each once."""
+        return tuple(dict.fromkeys(self.conversion.flags() + self.value.flags()))

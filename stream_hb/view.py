@@ -1,0 +1,87 @@
+"""A shard as it will be once a candidate is applied: what an emission looks at."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from stream_hb.description import described
+from stream_hb.feeds.estimates import encode_raw
+from stream_hb.metrics import METRICS
+from stream_hb.models.described import Described
+from stream_hb.settings import EngineSettings
+from stream_hb.shard import Position, Shard, ShardCandidate, Source
+from stream_hb.statistics.columns import Rows, Statistic
+from stream_hb.statistics.table import GroupKey
+
+
+class View:
+    """Reads a shard through a candidate; changes neither.
+
+    Attributes
+    ----------
+    shard
+        The shard.
+    offsets
+        JSON of how far its sources will have been read.
+    touched
+        Rows that the candidate touches.
+    """
+
+    def __init__(
+        self, shard: Shard, candidate: ShardCandidate | None, settings: EngineSettings
+    ) -> None:
+        self.shard = shard
+        self._settings = settings
+        self._change = candidate.change if candidate else None
+        positions = candidate.positions if candidate else shard.positions
+        self.offsets = encode_raw(_offsets(positions))
+        self.touched: Rows = self._change.rows if self._change else np.empty(0, dtype=np.intp)
+        self._new_keys = self._change.new_groups.keys if self._change else []
+        self._chains, self._chain_codes = shard.table.chain_codes_with(self._new_keys)
+        self._places = shard.places_with(self._new_keys)
+
+    def __len__(self) -> int:
+        return len(self._chain_codes)
+
+    def key(self, row: int) -> GroupKey:
+        """Return the group of a row."""
+        known = len(self.shard.table)
+        return self.shard.table.keys[row] if row < known else self._new_keys[row - known]
+
+    def read(self, metric: str, rows: Rows) -> Statistic:
+        """Return the rows' statistics, the candidate's where it touches them."""
+        groups = self.shard.table.read(metric, rows)
+        if self._change is None:
+            return groups
+        _, here, there = np.intersect1d(
+            rows, self._change.rows, assume_unique=True, return_indices=True
+        )
+        for name, column in self._change.statistics[metric].columns().items():
+            groups.columns()[name][here] = column[there]
+        return groups
+
+    def seen(self, metric: str, chain: str, rows: Rows) -> "Statistic | Described[Statistic]":
+        """Return rows of one chain as the metric's model takes them."""
+        groups = METRICS[metric].seen(self.read(metric, rows))
+        if self._settings.stores is None:
+            return groups
+        return described(groups, chain, metric, self._places[rows], self._settings)
+
+    def retired(self, now_ms: int) -> Rows:
+        """Return the rows of the stores that are retired by now."""
+        stores = self._settings.stores
+        if stores is None:
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero(stores.retired_at(self._places, now_ms))
+
+    def by_chain(self, rows: Rows) -> Iterator[tuple[str, Rows]]:
+        """Yield each chain with its share of the rows; sorted once, as there may be many chains."""
+        codes = self._chain_codes[rows]
+        order = np.argsort(codes, kind="stable")
+        distinct, starts = np.unique(codes[order], return_index=True)
+        for code, some in zip(distinct.tolist(), np.split(rows[order], starts[1:]), strict=False):
+            yield self._chains[code], some
+
+
+def _offsets(positions: Mapping[Source, Position]) -> dict[str, int]:
+    return {f"{topic}-{number}": p.next_offset for (topic, number), p in positions.items()}
