@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from stream_hb.errors import FitError
+from stream_hb.models.checks.nodes import GroupPriors
 from stream_hb.models.checks.pool_check import Check, CovariateCheck, PoolCheck
 from stream_hb.models.checks.predicted import Predicted, predict, sizes
 from stream_hb.statistics.columns import Floats
@@ -36,7 +37,9 @@ def check_pool(
         The family's statistic (for ``normal`` :class:`Moments`, or :class:`Measured`). Of more
         than 1,000 groups with data a sample of 1,000 is looked at.
     hyper
-        The point hyperparameters, or the nodes of an integrated fit.
+        The point hyperparameters, the nodes of an integrated fit, or :class:`GroupPriors` where
+        covariates or regions give every group a prior of its own (``groups`` is then what is
+        described, not the description).
     rng
         The only source of chance: the same generator gives the same answer.
     covariates
@@ -67,7 +70,8 @@ def check_pool(
     covariates = _checked(groups, covariates, names)
     rows = _rows(sizes(family_name, groups), rng)
     draws = min(max(_CELLS_MAX // len(rows) - 1, DRAWS_MIN), DRAWS_MAX)
-    predicted = predict(family_name, groups.take(rows), hyper, draws, rng)
+    priors = hyper.take(rows) if isinstance(hyper, GroupPriors) else hyper
+    predicted = predict(family_name, groups.take(rows), priors, draws, rng)
     deviations = _deviations(predicted)
     return PoolCheck(
         groups_count=len(rows),
@@ -117,9 +121,9 @@ def _variances(predicted: Predicted) -> Floats:
     away = predicted.rates - predicted.centre
     away -= (share * away).sum(axis=1, keepdims=True)
     freedom = 1 - (share**2).sum()
-    total: Floats = (share * away**2).sum(axis=1)
     # One group, or one with all the weight, has no variance.
-    return total / max(freedom, 1e-9)
+    variances: Floats = (share * away**2).sum(axis=1) / max(float(freedom), 1e-9)
+    return variances
 
 
 def _shape_distances(deviations: Floats) -> Floats:

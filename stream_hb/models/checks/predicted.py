@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stream_hb.errors import FitError, nearest
-from stream_hb.models.checks.nodes import HyperNodes
+from stream_hb.models.checks.nodes import GroupPriors, HyperNodes
 from stream_hb.models.normal_observations_fit import as_measured
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.counts import Counts
@@ -25,7 +25,7 @@ class Predicted:
     rates
         Shape (1 + draws, groups): the pool's own first.
     centre
-        The pooled mean, which deviations are from.
+        The prior mean, which deviations are from: a number, or one of each group.
     sd
         Standard deviation of each group's estimate about it, sampling and the groups' differences
         together, at the mean of the hyperparameters; shape (groups,).
@@ -34,7 +34,7 @@ class Predicted:
     """
 
     rates: Floats
-    centre: float
+    centre: Floats
     sd: Floats
     has_zeros: bool
 
@@ -54,8 +54,12 @@ def predict(
     return _model(family_name).predict(groups, hyper, draws, rng)
 
 
+def _priors(hyper: Any) -> HyperNodes | GroupPriors:
+    return hyper if isinstance(hyper, GroupPriors) else HyperNodes.of(hyper)
+
+
 def _rates(groups: Counts, hyper: Any, draws: int, rng: np.random.Generator) -> Predicted:
-    nodes = HyperNodes.of(hyper)
+    nodes = _priors(hyper)
     trials = np.maximum(np.rint(groups.trials), 1.0)
     mean, concentration = nodes.draw(draws, rng)
     shape = (draws, len(groups))
@@ -71,7 +75,7 @@ def _rates(groups: Counts, hyper: Any, draws: int, rng: np.random.Generator) -> 
 
 
 def _events(groups: Exposure, hyper: Any, draws: int, rng: np.random.Generator) -> Predicted:
-    nodes = HyperNodes.of(hyper)
+    nodes = _priors(hyper)
     mean, shape = nodes.draw(draws, rng)
     theta = rng.standard_gamma(shape, (draws, len(groups))) * (mean / shape)
     simulated = rng.poisson(groups.exposure * theta) / groups.exposure
@@ -83,7 +87,7 @@ def _events(groups: Exposure, hyper: Any, draws: int, rng: np.random.Generator) 
 def _means(
     groups: Measured | Moments, hyper: Any, draws: int, rng: np.random.Generator
 ) -> Predicted:
-    nodes = HyperNodes.of(hyper)
+    nodes = _priors(hyper)
     measured = _measured(groups, hyper)
     mu, tau = nodes.draw(draws, rng)
     sd = np.sqrt(measured.variance + tau**2)
@@ -93,7 +97,7 @@ def _means(
 
 
 def _predicted(
-    observed: Floats, simulated: Floats, centre: float, variance: Floats, has_zeros: bool
+    observed: Floats, simulated: Floats, centre: Floats, variance: Floats, has_zeros: bool
 ) -> Predicted:
     rates = np.concatenate((observed[None, :], simulated))
     return Predicted(rates, centre, np.sqrt(variance), has_zeros)

@@ -9,8 +9,11 @@ from scipy.special import betaln
 
 from stream_hb.errors import FitError
 from stream_hb.models.beta_binomial import BetaHyper
+from stream_hb.models.checks.nodes import GroupPriors
 from stream_hb.models.checks.pool import GROUPS_MAX, check_pool
 from stream_hb.models.checks.pool_check import RARE, PoolCheck
+from stream_hb.models.checks.predicted import sizes
+from stream_hb.models.family import Posterior
 from stream_hb.models.gamma_poisson import GammaHyper
 from stream_hb.models.normal import NormalHyper
 from stream_hb.models.registry import FAMILIES
@@ -210,6 +213,54 @@ def test_nodes_of_an_integrated_fit_widen_the_prediction() -> None:
     error = mixed.predicted_sd / math.sqrt(999)
     assert abs(mixed.predicted - sum(means) / 2) < 4 * error
     assert mixed.predicted_sd > (means[0] - means[1]) / 2
+
+
+@pytest.mark.parametrize("family", HYPERS)
+def test_each_groups_own_prior_explains_what_the_pools_cannot(family: str) -> None:
+    rng = np.random.default_rng(27)
+    north = np.repeat([0.0, 1.0], 40)
+    factor = 1 + 2 * north
+    regions: dict[str, Any] = {
+        "beta-binomial": _counts(rng, 80, factor),
+        "gamma-poisson": _exposure(rng, 80, factor),
+        "normal": _measured(rng, 80, factor),
+    }
+    groups = regions[family]
+    model, rows = FITTED[family], (north == 0, north == 1)
+    fits = [
+        model.posterior(part, model.fit(part, "ml").hyper, 0.95)
+        for part in (groups.take(row) for row in rows)
+    ]
+    both = Posterior(
+        *(np.concatenate([getattr(fit, name) for fit in fits]) for name in Posterior.__slots__)
+    )
+    priors = GroupPriors.of(family, sizes(family, groups), both)
+    check = check_pool(family, groups, priors, rng, north[:, None], ["north"])
+    assert check.warnings() == ()
+    assert check.covariates[0].share < 0.05
+    assert not check_pool(
+        family, groups, model.fit(groups, "ml").hyper, rng, north[:, None], ["north"]
+    ).exchangeable
+
+
+@pytest.mark.parametrize("family", HYPERS)
+def test_own_priors_that_are_all_the_pools_are_the_pools(family: str) -> None:
+    groups = MAKES[family](np.random.default_rng(28), 20)
+    posterior = FITTED[family].posterior(groups, HYPERS[family], 0.95)
+    priors = GroupPriors.of(family, sizes(family, groups), posterior)
+    ours, pools = (
+        check_pool(family, groups, hyper, np.random.default_rng(1)).variance
+        for hyper in (priors, HYPERS[family])
+    )
+    assert ours.observed == pytest.approx(pools.observed, rel=1e-9)
+    assert abs(ours.predicted - pools.predicted) < 5 * ours.predicted_sd / math.sqrt(999)
+
+
+def test_own_priors_of_groups_that_do_not_differ_have_no_spread() -> None:
+    groups = Measured(np.array([3.0, 4.0, 0.0]), np.array([1.0, 2.0, np.inf]))
+    posterior = FITTED["normal"].posterior(groups, NormalHyper(3.0, 0.0, 0.1), 0.95)
+    priors = GroupPriors.of("normal", 1 / groups.variance, posterior)
+    np.testing.assert_array_equal(priors.concentration, np.zeros(3))
 
 
 def test_observations_are_checked_as_their_means() -> None:
