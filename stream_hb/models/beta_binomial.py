@@ -13,16 +13,19 @@ import numpy as np
 from scipy.special import betaincc, betainccinv, betaincinv
 
 from stream_hb.models.beta_binomial_fit import (
+    BetaBinomialMarginal,
+    Pool,
     concentration_by_moments,
     log_likelihood,
     maximise,
     pooled_mean,
+    totals_of,
 )
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.given import take_given
 from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.modes import Best
-from stream_hb.models.pool import check_method, ratio, with_data
+from stream_hb.models.pool import check_method, ratio, to_fit
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.counts import Counts
 
@@ -75,27 +78,28 @@ class BetaBinomial:
 
     def fit(
         self,
-        groups: Counts,
+        groups: Pool,
         method: str,
         prior: Prior = DEFAULT,  # noqa: ARG002
     ) -> Fit[BetaHyper]:
-        """Fit mean and concentration."""
+        """Fit mean and concentration to groups, or to a summary of them."""
         check_method(method, self.methods)
-        groups = with_data(groups, groups.trials)
+        pool = to_fit(groups)
+        marginal = BetaBinomialMarginal.of(pool)
         if method == "moments":
-            mean, concentration = pooled_mean(groups), concentration_by_moments(groups)
+            mean, concentration = pooled_mean(pool), concentration_by_moments(pool)
             best = Best(None, bimodal=False, iterations=0)
         else:
-            mean, concentration, best = maximise(groups)
+            mean, concentration, best = maximise(marginal)
         return Fit(
             method,
-            BetaHyper(mean, concentration, float(groups.trials.sum())),
-            log_likelihood(groups, mean, concentration),
+            BetaHyper(mean, concentration, totals_of(pool).trials),
+            marginal.log_likelihood(mean, concentration),
             boundary=math.isinf(concentration),
             bimodal=best.bimodal,
             converged=best.mode is None or best.mode.converged,
             iterations=best.iterations,
-            groups_count=len(groups),
+            groups_count=pool.groups_count,
         )
 
     def condition(self, given: Mapping[str, float]) -> BetaHyper:
@@ -103,7 +107,7 @@ class BetaBinomial:
         alpha, beta = take_given(given, self.given_names)
         return BetaHyper(alpha / (alpha + beta), alpha + beta, math.inf)
 
-    def log_likelihood(self, groups: Counts, hyper: BetaHyper) -> float:
+    def log_likelihood(self, groups: Pool, hyper: BetaHyper) -> float:
         """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
         return log_likelihood(groups, hyper.mean, hyper.concentration)
 

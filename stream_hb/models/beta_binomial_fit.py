@@ -5,72 +5,81 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy.special import expit, gammaln, logit, xlogy
+from scipy.special import expit, logit, xlogy
 
 from stream_hb.models.modes import Best, Surface, best_mode
+from stream_hb.models.pool import groups_of
 from stream_hb.models.special import rising_log, rising_log_derivatives
+from stream_hb.statistics.binned import BinnedSummary
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.counts import Counts
+from stream_hb.statistics.counts_summary import CountsSummary, CountsTotals
 from stream_hb.statistics.measure import Measure
+from stream_hb.statistics.summary import ExactSummary
 
 _LEAST_CONCENTRATION = 1e-3
 
+Pool = Counts | ExactSummary[Counts] | BinnedSummary[Counts]
+"""Groups, or a summary of them."""
 
-def pooled_mean(groups: Counts) -> float:
+
+def totals_of(pool: Pool) -> CountsTotals:
+    """Return the sums over the groups."""
+    if isinstance(pool, CountsSummary):
+        return pool.totals
+    return CountsTotals.of(groups_of(pool))
+
+
+def pooled_mean(pool: Pool) -> float:
     """Return the successes of all groups over their trials."""
-    return float(groups.successes.sum() / groups.trials.sum())
+    totals = totals_of(pool)
+    return totals.successes / totals.trials
 
 
-def concentration_by_moments(groups: Counts) -> float:
+def concentration_by_moments(pool: Pool) -> float:
     """Return the concentration that explains the variance of the groups' successes.
 
     E[Σ(y - nm)²/(m(1-m)) - Σn] = Σn(n-1)/(κ + 1), the left side being twice Tarone's score;
     infinite where the groups vary no more than the binomial does.
     """
-    pairs = (groups.trials * (groups.trials - 1)).sum()
-    excess = 2 * tarone_score(groups)
+    totals = totals_of(pool)
+    pairs = totals.successes2 + 2 * totals.products + totals.failures2 - totals.trials
+    excess = 2 * tarone_score(pool)
     if pairs == 0 or excess <= 0:
         return math.inf
-    return float(max(pairs / excess - 1, _LEAST_CONCENTRATION))
+    return max(pairs / excess - 1, _LEAST_CONCENTRATION)
 
 
-def tarone_score(groups: Counts) -> float:
+def tarone_score(pool: Pool) -> float:
     """Return the score at 1/κ = 0, positive where the groups differ beyond binomial variance.
 
     ½[Σy(y-1)/m + Σf(f-1)/(1-m) - Σn(n-1)] (Tarone 1979, doi:10.1093/biomet/66.3.585), written as
     ½[Σ(y - nm)²/(m(1-m)) - Σn], which does not cancel; 0 where m is 0 or 1.
     """
-    y, n = groups.successes, groups.trials
-    m = pooled_mean(groups)
-    if not 0 < m < 1:
+    totals = totals_of(pool)
+    m, q = totals.successes / totals.trials, totals.failures / totals.trials
+    if not (m > 0 and q > 0):
         return 0.0
-    return float((((y - n * m) ** 2).sum() / (m * (1 - m)) - n.sum()) / 2)
+    # y - nm = y(1-m) - fm
+    squares = q / m * totals.successes2 - 2 * totals.products + m / q * totals.failures2
+    return (squares - totals.trials) / 2
 
 
-def log_likelihood(groups: Counts, mean: float, concentration: float) -> float:
+def log_likelihood(pool: Pool, mean: float, concentration: float) -> float:
     """Return the marginal log-likelihood with its binomial coefficients.
 
     Σ ln C(n, y) + Σy ln m + Σf ln(1-m) + ΣR(y, mκ) + ΣR(f, (1-m)κ) - ΣR(n, κ), f = n - y.
     """
-    y, n = groups.successes, groups.trials
-    f = n - y
-    coefficients = gammaln(n + 1) - gammaln(y + 1) - gammaln(f + 1)
-    binomial = coefficients.sum() + xlogy(y.sum(), mean) + xlogy(f.sum(), 1 - mean)
-    if math.isinf(concentration):
-        return float(binomial)
-    a, b = mean * concentration, (1 - mean) * concentration
-    differing = rising_log(y, a) + rising_log(f, b) - rising_log(n, concentration)
-    return float(binomial + differing.sum())
+    return BetaBinomialMarginal.of(pool).log_likelihood(mean, concentration)
 
 
-def maximise(groups: Counts) -> tuple[float, float, Best]:
+def maximise(marginal: "BetaBinomialMarginal") -> tuple[float, float, Best]:
     """Return mean and concentration at the maximum of the marginal likelihood."""
-    pooled = pooled_mean(groups)
-    if not 0 < pooled < 1:
-        return pooled, math.inf, Best(None, bimodal=False, iterations=0)
-    best = best_mode(BetaBinomialMarginal.of(groups))
+    if not (marginal.total_successes and marginal.total_failures):
+        return marginal.pooled, math.inf, Best(None, bimodal=False, iterations=0)
+    best = best_mode(marginal)
     if best.mode is None:
-        return pooled, math.inf, best
+        return marginal.pooled, math.inf, best
     location, log_concentration = best.mode.point
     return float(expit(location)), math.exp(log_concentration), best
 
@@ -92,6 +101,8 @@ class BetaBinomialMarginal:
         Σy and Σf; a climb needs both positive, :meth:`values` does not.
     score_at_limit
         Tarone's score.
+    log_coefficients
+        Σ ln C(n, y).
     """
 
     successes: Measure
@@ -102,23 +113,55 @@ class BetaBinomialMarginal:
     total_successes: float
     total_failures: float
     score_at_limit: float
+    log_coefficients: float
 
     @classmethod
-    def of(cls, groups: Counts) -> Self:
-        """Measure the groups."""
-        y, n = groups.successes, groups.trials
-        f = n - y
-        successes, failures, trials = (Measure.of(x[x != 1]) for x in (y, f, n))
+    def of(cls, pool: Pool) -> Self:
+        """Measure the groups, or read their summary."""
+        measures = _binned(pool) if isinstance(pool, CountsSummary) else _exact(groups_of(pool))
+        successes, failures, trials, successes_by_trials, groups_by_trials = measures
+        totals = totals_of(pool)
         return cls(
-            successes,
-            failures,
-            trials,
-            Measure.of(n, y),
-            Measure.of(n),
-            float(y.sum()),
-            float(f.sum()),
-            tarone_score(groups),
+            successes.without_ones(),
+            failures.without_ones(),
+            trials.without_ones(),
+            successes_by_trials,
+            groups_by_trials,
+            totals.successes,
+            totals.failures,
+            tarone_score(pool),
+            totals.log_coefficients,
         )
+
+    @property
+    def pooled(self) -> float:
+        """The pooled mean."""
+        return self.total_successes / (self.total_successes + self.total_failures)
+
+    @property
+    def at_pooling(self) -> float:
+        """The log-likelihood, with all constants, that the other values are above.
+
+        That of complete pooling with the pooled mean.
+        """
+        return self._binomial_log_likelihood(self.pooled)
+
+    def log_likelihood(self, mean: float, concentration: float) -> float:
+        """Return the log-likelihood with all its constants; an infinite concentration pools."""
+        binomial = self._binomial_log_likelihood(mean)
+        if math.isinf(concentration):
+            return binomial
+        a, b = mean * concentration, (1 - mean) * concentration
+        differing = (
+            (self.successes.total(rising_log(self.successes.x, a)) if a > 0 else 0.0)
+            + (self.failures.total(rising_log(self.failures.x, b)) if b > 0 else 0.0)
+            - self.trials.total(rising_log(self.trials.x, concentration))
+        )
+        return binomial + float(differing)
+
+    def _binomial_log_likelihood(self, mean: float) -> float:
+        y, f = self.total_successes, self.total_failures
+        return float(self.log_coefficients + xlogy(y, mean) + xlogy(f, 1 - mean))
 
     @property
     def is_flat(self) -> bool:
@@ -188,6 +231,26 @@ class BetaBinomialMarginal:
         """Return Σy ln m + Σf ln(1-m), less its value at the pooled mean."""
         y, f = self.total_successes, self.total_failures
         return _times_log(y, location, y / (y + f)) + _times_log(f, -location, f / (y + f))
+
+
+_Measures = tuple[Measure, Measure, Measure, Measure, Measure]
+
+
+def _exact(groups: Counts) -> _Measures:
+    y, n = groups.successes, groups.trials
+    return Measure.of(y), Measure.of(n - y), Measure.of(n), Measure.of(n, y), Measure.of(n)
+
+
+def _binned(summary: CountsSummary) -> _Measures:
+    nodes, (_, by_successes) = summary.trials.weighing()
+    trials = summary.trials.counting()
+    return (
+        summary.successes.counting(),
+        summary.failures.counting(),
+        trials,
+        Measure(nodes, by_successes),
+        trials,
+    )
 
 
 def _times_log(count: float, location: Floats, share: float) -> Floats:

@@ -14,15 +14,18 @@ from scipy.special import gammaincc, gammainccinv, gammaincinv
 
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.gamma_poisson_fit import (
+    GammaPoissonMarginal,
+    Pool,
     log_likelihood,
     maximise,
     pooled_rate,
     shape_by_moments,
+    totals_of,
 )
 from stream_hb.models.given import take_given
 from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.modes import Best
-from stream_hb.models.pool import check_method, ratio, with_data
+from stream_hb.models.pool import check_method, ratio, to_fit
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.exposure import Exposure
 
@@ -75,27 +78,28 @@ class GammaPoisson:
 
     def fit(
         self,
-        groups: Exposure,
+        groups: Pool,
         method: str,
         prior: Prior = DEFAULT,  # noqa: ARG002
     ) -> Fit[GammaHyper]:
-        """Fit mean and shape."""
+        """Fit mean and shape to groups, or to a summary of them."""
         check_method(method, self.methods)
-        groups = with_data(groups, groups.exposure)
+        pool = to_fit(groups)
+        marginal = GammaPoissonMarginal.of(pool)
         if method == "moments":
-            mean, shape = pooled_rate(groups), shape_by_moments(groups)
+            mean, shape = pooled_rate(pool), shape_by_moments(pool)
             best = Best(None, bimodal=False, iterations=0)
         else:
-            mean, shape, best = maximise(groups)
+            mean, shape, best = maximise(marginal)
         return Fit(
             method,
-            GammaHyper(mean, shape, float(groups.exposure.sum())),
-            log_likelihood(groups, mean, shape),
+            GammaHyper(mean, shape, totals_of(pool).exposure),
+            marginal.log_likelihood(mean, shape),
             boundary=math.isinf(shape),
             bimodal=best.bimodal,
             converged=best.mode is None or best.mode.converged,
             iterations=best.iterations,
-            groups_count=len(groups),
+            groups_count=pool.groups_count,
         )
 
     def condition(self, given: Mapping[str, float]) -> GammaHyper:
@@ -103,7 +107,7 @@ class GammaPoisson:
         shape, rate = take_given(given, self.given_names)
         return GammaHyper(shape / rate, shape, math.inf)
 
-    def log_likelihood(self, groups: Exposure, hyper: GammaHyper) -> float:
+    def log_likelihood(self, groups: Pool, hyper: GammaHyper) -> float:
         """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
         return log_likelihood(groups, hyper.mean, hyper.shape)
 

@@ -5,57 +5,68 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy.special import gammaln, xlogy
+from scipy.special import xlogy
 
 from stream_hb.models.modes import Best, Surface, best_mode
+from stream_hb.models.pool import groups_of
 from stream_hb.models.special import log1p_minus, rising_log, rising_log_derivatives
+from stream_hb.statistics.binned import BinnedSummary
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.exposure import Exposure
+from stream_hb.statistics.exposure_summary import ExposureSummary, ExposureTotals
 from stream_hb.statistics.measure import Measure
+from stream_hb.statistics.summary import ExactSummary
+
+Pool = Exposure | ExactSummary[Exposure] | BinnedSummary[Exposure]
+"""Groups, or a summary of them."""
 
 
-def pooled_rate(groups: Exposure) -> float:
+def totals_of(pool: Pool) -> ExposureTotals:
+    """Return the sums over the groups."""
+    if isinstance(pool, ExposureSummary):
+        return pool.totals
+    return ExposureTotals.of(groups_of(pool))
+
+
+def pooled_rate(pool: Pool) -> float:
     """Return the events of all groups over their exposure."""
-    return float(groups.events.sum() / groups.exposure.sum())
+    totals = totals_of(pool)
+    return totals.events / totals.exposure
 
 
-def shape_by_moments(groups: Exposure) -> float:
+def shape_by_moments(pool: Pool) -> float:
     """Return the shape that explains the variance of the groups' events.
 
     E[Σ(y - tμ)² - Σy] = μ²Σt²/a; infinite where the counts vary no more than Poisson's.
     """
-    excess = 2 * dispersion_score(groups)
-    expected = pooled_rate(groups) ** 2 * (groups.exposure**2).sum()
-    return float(expected / excess) if excess > 0 else math.inf
+    excess = 2 * dispersion_score(pool)
+    expected = pooled_rate(pool) ** 2 * totals_of(pool).exposure2
+    return expected / excess if excess > 0 else math.inf
 
 
-def dispersion_score(groups: Exposure) -> float:
+def dispersion_score(pool: Pool) -> float:
     """Return the score at 1/a = 0, ½[Σ(y - tμ)² - Σy]: positive where the rates differ."""
-    y, t = groups.events, groups.exposure
-    return float((((y - pooled_rate(groups) * t) ** 2).sum() - y.sum()) / 2)
+    totals = totals_of(pool)
+    mean = totals.events / totals.exposure
+    squares = totals.events2 - mean * (2 * totals.products - mean * totals.exposure2)
+    return (squares - totals.events) / 2
 
 
-def log_likelihood(groups: Exposure, mean: float, shape: float) -> float:
+def log_likelihood(pool: Pool, mean: float, shape: float) -> float:
     """Return the marginal log-likelihood with all its constants.
 
     Σ[y ln(tμ) - ln y!] + ΣR(y, a) - Σ(a + y) ln(1 + t/b), b = a/μ.
     """
-    y, t = groups.events, groups.exposure
-    poisson = (xlogy(y, t) - gammaln(y + 1)).sum() + xlogy(y.sum(), mean)
-    if math.isinf(shape):
-        return float(poisson - mean * t.sum())
-    differing = rising_log(y, shape) - (shape + y) * np.log1p(t * (mean / shape))
-    return float(poisson + differing.sum())
+    return GammaPoissonMarginal.of(pool).log_likelihood(mean, shape)
 
 
-def maximise(groups: Exposure) -> tuple[float, float, Best]:
+def maximise(marginal: "GammaPoissonMarginal") -> tuple[float, float, Best]:
     """Return mean and shape at the maximum of the marginal likelihood."""
-    pooled = pooled_rate(groups)
-    if pooled == 0:
-        return pooled, math.inf, Best(None, bimodal=False, iterations=0)
-    best = best_mode(GammaPoissonMarginal.of(groups))
+    if marginal.total_events == 0:
+        return 0.0, math.inf, Best(None, bimodal=False, iterations=0)
+    best = best_mode(marginal)
     if best.mode is None:
-        return pooled, math.inf, best
+        return marginal.pooled, math.inf, best
     log_mean, log_shape = best.mode.point
     return math.exp(log_mean), math.exp(log_shape), best
 
@@ -74,6 +85,8 @@ class GammaPoissonMarginal:
         Σy and Σt; a climb needs both positive, :meth:`values` does not need events.
     score_at_limit
         The score where the shape is infinite.
+    log_coefficients
+        Σ(y ln t - ln y!).
     """
 
     events: Measure
@@ -82,19 +95,50 @@ class GammaPoissonMarginal:
     total_events: float
     total_exposure: float
     score_at_limit: float
+    log_coefficients: float
 
     @classmethod
-    def of(cls, groups: Exposure) -> Self:
-        """Measure the groups."""
-        y, t = groups.events, groups.exposure
+    def of(cls, pool: Pool) -> Self:
+        """Measure the groups, or read their summary."""
+        measures = _binned(pool) if isinstance(pool, ExposureSummary) else _exact(groups_of(pool))
+        events, exposure, events_by_exposure = measures
+        totals = totals_of(pool)
         return cls(
-            Measure.of(y[y != 1]),
-            Measure.of(t),
-            Measure.of(t, y),
-            float(y.sum()),
-            float(t.sum()),
-            dispersion_score(groups),
+            events.without_ones(),
+            exposure,
+            events_by_exposure,
+            totals.events,
+            totals.exposure,
+            dispersion_score(pool),
+            totals.log_coefficients,
         )
+
+    @property
+    def pooled(self) -> float:
+        """The pooled rate."""
+        return self.total_events / self.total_exposure
+
+    @property
+    def at_pooling(self) -> float:
+        """The log-likelihood, with all constants, that the other values are above.
+
+        That of complete pooling with the pooled rate.
+        """
+        return self.log_likelihood(self.pooled, math.inf)
+
+    def log_likelihood(self, mean: float, shape: float) -> float:
+        """Return the log-likelihood with all its constants; an infinite shape pools."""
+        poisson = self.log_coefficients + float(xlogy(self.total_events, mean))
+        poisson -= mean * self.total_exposure
+        if math.isinf(shape):
+            return poisson
+        r, s = self.exposure.x * (mean / shape), self.events_by_exposure.x * (mean / shape)
+        differing = (
+            self.events.total(rising_log(self.events.x, shape))
+            - shape * self.exposure.total(log1p_minus(r))
+            - self.events_by_exposure.total(np.log1p(s))
+        )
+        return poisson + float(differing)
 
     @property
     def is_flat(self) -> bool:
@@ -178,6 +222,16 @@ class GammaPoissonMarginal:
             return -self.total_exposure * np.exp(log_mean)
         away = log_mean - math.log(self.total_events / self.total_exposure)
         return self.total_events * (away - np.expm1(away))
+
+
+def _exact(groups: Exposure) -> tuple[Measure, Measure, Measure]:
+    y, t = groups.events, groups.exposure
+    return Measure.of(y), Measure.of(t), Measure.of(t, y)
+
+
+def _binned(summary: ExposureSummary) -> tuple[Measure, Measure, Measure]:
+    nodes, (_, by_events) = summary.exposure.weighing()
+    return summary.events.counting(), summary.exposure.counting(), Measure(nodes, by_events)
 
 
 def _log1p_minus_product(x: Floats, scale: Floats) -> Floats:

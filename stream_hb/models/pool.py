@@ -6,7 +6,9 @@ from typing import TypeVar
 import numpy as np
 
 from stream_hb.errors import FitError, nearest
+from stream_hb.statistics.binned import BinnedSummary
 from stream_hb.statistics.columns import Floats, Statistic
+from stream_hb.statistics.summary import ExactSummary, as_summary
 
 S = TypeVar("S", bound=Statistic)
 
@@ -15,6 +17,21 @@ def check_method(method: str, methods: Collection[str]) -> None:
     """Refuse a method that the family does not have."""
     if method not in methods:
         raise FitError(f"unknown method {method!r}: {nearest(method, methods)}")
+
+
+def to_fit(pool: S | ExactSummary[S] | BinnedSummary[S]) -> ExactSummary[S] | BinnedSummary[S]:
+    """Return the summary to be fitted; a pool without data cannot be."""
+    summary = as_summary(pool)
+    if not summary.groups_count:
+        raise FitError("no group has data yet: there is nothing to fit")
+    return summary
+
+
+def groups_of(pool: S | ExactSummary[S] | BinnedSummary[S]) -> S:
+    """Return the groups of a pool that has kept them."""
+    if isinstance(pool, BinnedSummary):
+        raise FitError(f"expected a pool that has kept its groups, got a {type(pool).__name__}")
+    return pool.groups if isinstance(pool, ExactSummary) else pool
 
 
 def with_data(groups: S, size: Floats) -> S:

@@ -107,6 +107,13 @@ def summary_of(groups: S) -> ExactSummary[S] | BinnedSummary[S]:
     return ExactSummary(groups if seen.all() else groups.take(seen))
 
 
-def as_summary(pool: Any) -> Any:
-    """Return a pool's summary, given the summary itself or the groups' statistic."""
-    return summary_of(pool) if isinstance(pool, Statistic) else pool
+def as_summary(
+    pool: "S | ExactSummary[S] | BinnedSummary[S]",
+) -> ExactSummary[S] | BinnedSummary[S]:
+    """Return the summary of what is a summary or the groups' statistic; groups have data."""
+    if isinstance(pool, BinnedSummary):
+        return pool
+    if isinstance(pool, ExactSummary):
+        seen = _BINNED[type(pool.groups)].have_data(pool.groups)
+        return pool if seen.all() else ExactSummary(pool.groups.take(seen))
+    return summary_of(pool)
