@@ -38,8 +38,15 @@ class Slopes(NamedTuple):
 class LinkLikelihood(Protocol):
     """A pool of counts with its design."""
 
-    rows: Floats
-    constant: float
+    @property
+    def rows(self) -> Floats:
+        """Columns of the design, shape (groups, d)."""
+        ...
+
+    @property
+    def constant(self) -> float:
+        """What the log-likelihood has besides, whatever the parameters."""
+        ...
 
     @property
     def pooled_link(self) -> float:
