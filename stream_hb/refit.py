@@ -13,15 +13,20 @@ from stream_hb.description import described
 from stream_hb.errors import FitError
 from stream_hb.feeds.estimates import HyperReference
 from stream_hb.metrics import METRICS
+from stream_hb.models.described import Described
 from stream_hb.models.family import Family, Fit
 from stream_hb.models.hyperprior import BDA, Hyperprior, Prior, location_named, spread_named
 from stream_hb.models.registry import FAMILIES
+from stream_hb.pool_summaries import Summarised
 from stream_hb.settings import EngineSettings, ModelSettings
 from stream_hb.shard import Shard
 from stream_hb.statistics.columns import Statistic
 
 Pool = tuple[str, str]
 """(chain id, metric): the groups that share hyperparameters."""
+
+FROM_SUMMARY = frozenset({"beta-binomial", "gamma-poisson"})
+"""The models whose fits read a summary, and so cost the same for any number of groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +114,38 @@ def refit(
     shards = list(shards)
     chains = sorted({chain for shard in shards for chain in shard.table.chains})
     pools = {}
-    for metric in settings.methods:
-        for chain in chains:
-            groups = pool_groups(shards, chain, metric, now_ms)
-            data_count = METRICS[metric].data_count(groups)
-            if _is_due(data_count, current.get((chain, metric)), settings):
-                fit = _fit(shards, chain, metric, settings, now_ms)
-                if fit is not None:
-                    name = METRICS[metric].model_name(settings.model(metric))
-                    pools[chain, metric] = PoolFit(version, now_ms, name, fit, data_count)
+    for pool in [(chain, metric) for metric in settings.methods for chain in chains]:
+        data = pool_data(shards, *pool, settings, now_ms)
+        if _is_due(data.data_count, current.get(pool), settings):
+            fit = _fit(data.summary, pool[1], settings)
+            if fit is not None:
+                name = METRICS[pool[1]].model_name(settings.model(pool[1]))
+                pools[pool] = PoolFit(version, now_ms, name, fit, data.data_count)
     return Refit(version, now_ms, pools)
 
 
-def pool_groups(shards: Iterable[Shard], chain: str, metric: str, now_ms: int) -> Statistic:
-    """Return the groups of one pool over the shards, without the retired."""
-    parts = (shard.pool_groups(chain, metric, now_ms) for shard in shards)
-    return reduce(lambda a, b: a.concatenate(b), parts)
+def pool_data(
+    shards: Iterable[Shard], chain: str, metric: str, settings: EngineSettings, now_ms: int
+) -> Summarised:
+    """Merge what the shards know of one pool, without the retired stores.
+
+    A model that asks more of its groups than their numbers, or that no summary serves, is given
+    the groups themselves.
+    """
+    if METRICS[metric].model_name(settings.model(metric)) in FROM_SUMMARY:
+        return reduce(Summarised.merge, (s.summaries.of(chain, metric, now_ms) for s in shards))
+    parts = [_described(shard, chain, metric, settings, now_ms) for shard in shards]
+    groups = reduce(lambda a, b: a.concatenate(b), parts)
+    count = METRICS[metric].data_count(getattr(groups, "groups", groups))
+    return Summarised(groups, count)
+
+
+def _described(
+    shard: Shard, chain: str, metric: str, settings: EngineSettings, now_ms: int
+) -> Statistic | Described[Any]:
+    rows = shard.summaries.rows(chain, now_ms)
+    groups = METRICS[metric].seen(shard.table.read(metric, rows))
+    return described(groups, chain, metric, shard.membership.places(rows), settings)
 
 
 def _is_due(data_count: float, last: PoolFit | None, settings: EngineSettings) -> bool:
@@ -132,25 +153,12 @@ def _is_due(data_count: float, last: PoolFit | None, settings: EngineSettings) -
     return abs(data_count - before) > settings.refit_min_change * before
 
 
-def _fit(
-    shards: Iterable[Shard], chain: str, metric: str, settings: EngineSettings, now_ms: int
-) -> Fit[Any] | None:
+def _fit(data: Any, metric: str, settings: EngineSettings) -> Fit[Any] | None:
     """Fit one pool; None where its data do not tell anything yet."""
-    parts = (
-        described(
-            shard.pool_groups(chain, metric, now_ms),
-            chain,
-            metric,
-            shard.places_at(shard.pool_rows(chain, now_ms)),
-            settings,
-        )
-        for shard in shards
-    )
-    groups = reduce(lambda a, b: a.concatenate(b), parts)
     model = settings.model(metric)
     family = FAMILIES[METRICS[metric].model_name(model)]
     try:
-        return family.fit(groups, settings.methods[metric], prior_of(model))
+        return family.fit(data, settings.methods[metric], prior_of(model))
     except FitError:
         return None
 

@@ -14,11 +14,12 @@ from stream_hb.contributions import CONTRIBUTIONS, Happened
 from stream_hb.events.batch import Decoded, Int64s, RawBatch, Reject
 from stream_hb.events.join import Additions, Conversions
 from stream_hb.feeds.emission import Emitted
+from stream_hb.membership import Membership
 from stream_hb.metrics import METRICS
+from stream_hb.pool_summaries import PoolSummaries
 from stream_hb.settings import EngineSettings
-from stream_hb.statistics.columns import Rows, Statistic
-from stream_hb.statistics.table import GroupKey, GroupTable, NewGroups, TableChange, spelt_out
-from stream_hb.stores import UNKNOWN
+from stream_hb.statistics.columns import Rows
+from stream_hb.statistics.table import GroupTable, NewGroups, TableChange, spelt_out
 
 Source = tuple[str, int]
 """(topic, partition)."""
@@ -83,8 +84,10 @@ class Shard:
     ----------
     unscreened
         A batch or a refit was applied that no emission has looked at yet.
-    places
-        Each group's row in the stores table, -1 where it has none; empty without such a table.
+    membership
+        What the stores table says of the groups.
+    summaries
+        What a refit reads of the pools.
     """
 
     def __init__(self, number: int, epoch: int, settings: EngineSettings) -> None:
@@ -95,7 +98,8 @@ class Shard:
         self.positions: dict[Source, Position] = {}
         self.emitted = {name: Emitted.zeros(0) for name in settings.emitted_metrics}
         self.unscreened = False
-        self.places = np.empty(0, dtype=np.intp)
+        self.membership = Membership(settings.stores)
+        self.summaries = PoolSummaries(self.table, self.membership)
         self._settings = settings
         self._rows = RowsByCode(self.table)
 
@@ -165,29 +169,9 @@ class Shard:
         self.unscreened |= bool(keys)
 
     def _apply_change(self, change: TableChange) -> None:
+        self.membership.append(change.new_groups.keys)
+        self.summaries.exchange(change)
         self.table.apply(change)
-        self.places = self.places_with(change.new_groups.keys)
-
-    def places_with(self, new: Sequence[GroupKey]) -> Rows:
-        """Return each group's row in the stores table as if ``new`` were appended."""
-        if self._settings.stores is None or not new:
-            return self.places
-        return np.concatenate([self.places, self._settings.stores.places(new)])
-
-    def places_at(self, rows: Rows) -> Rows:
-        """Return the rows' places in the stores table, -1 for all where there is none."""
-        known = self._settings.stores is not None
-        return self.places[rows] if known else np.full(len(rows), UNKNOWN, dtype=np.intp)
-
-    def pool_rows(self, chain: str, now_ms: int) -> Rows:
-        """Return the rows of a chain's groups, ascending, without the retired."""
-        rows = self.table.rows_of_chain(chain)
-        stores = self._settings.stores
-        return rows if stores is None else rows[~stores.retired_at(self.places[rows], now_ms)]
-
-    def pool_groups(self, chain: str, metric: str, now_ms: int) -> Statistic:
-        """Return the groups of a pool as its model may see them."""
-        return METRICS[metric].seen(self.table.read(metric, self.pool_rows(chain, now_ms)))
 
     def apply(self, candidate: ShardCandidate) -> None:
         """Make a candidate the state."""
@@ -198,6 +182,8 @@ class Shard:
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain values and arrays."""
+        # The one that is restored makes its summaries anew: so must this one, to go on alike.
+        self.summaries.forget()
         return {
             "number": self.number,
             "epoch": self.epoch,
@@ -214,7 +200,7 @@ class Shard:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become the shard of a :meth:`snapshot`; this one must be new."""
         self.table.restore(state["table"], self._settings.default_chain)
-        self.places = self.places_with(self.table.keys)
+        self.membership.append(self.table.keys)
         self.unscreened = state["unscreened"]
         self.conversions.restore(state["conversions"])
         self.positions = {

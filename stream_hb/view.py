@@ -38,7 +38,7 @@ class View:
         self.touched: Rows = self._change.rows if self._change else np.empty(0, dtype=np.intp)
         self._new_keys = self._change.new_groups.keys if self._change else []
         self._chains, self._chain_codes = shard.table.chain_codes_with(self._new_keys)
-        self._places = shard.places_with(self._new_keys)
+        self._places = shard.membership.places_with(self._new_keys)
 
     def __len__(self) -> int:
         return len(self._chain_codes)

@@ -9,7 +9,7 @@ import pytest
 from stream_hb.metrics import METRICS
 from stream_hb.models.beta_binomial import BetaHyper
 from stream_hb.models.family import Fit
-from stream_hb.refit import PoolFit, pool_groups, refit
+from stream_hb.refit import PoolFit, pool_data, refit
 from stream_hb.settings import EngineSettings
 from tests.support import logs
 from tests.support.logs import START_MS, feed, open_engine, shop_log, visit
@@ -64,8 +64,9 @@ def test_a_pool_is_summarised_over_all_shards() -> None:
     engine = open_engine(shards=(0, 1))
     feed(engine, [visit("s0", "v1"), visit("s1", "v1"), visit("x", "v1", chain="d")], 0)
     feed(engine, [visit("s2", "v1"), visit("s2", "v2")], 1)
-    groups = pool_groups(engine.shards.values(), "c", "conversion", START_MS)
-    assert sorted(groups.columns()["trials"].tolist()) == [1, 1, 2]
+    data = pool_data(engine.shards.values(), "c", "conversion", engine.settings, START_MS)
+    assert sorted(data.summary.groups.columns()["trials"].tolist()) == [1, 1, 2]
+    assert data.data_count == 4
 
 
 def test_a_chain_that_one_shard_does_not_know_is_a_pool() -> None:

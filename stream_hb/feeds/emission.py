@@ -95,7 +95,7 @@ def worth_a_record(
 ) -> NDArray[np.bool_]:
     """Decide for each key whether its estimate has changed enough for a record.
 
-    >>> last = Emitted(np.array([1, 1, 0]), np.zeros(3), np.ones(3), *np.zeros((2, 3), dtype=int))
+    >>> last = Emitted(np.array([1, 1, 0]), np.zeros(3), np.ones(3), np.zeros(3), np.zeros(3) > 0)
     >>> worth_a_record(EmissionRule(), last, np.array([0.05, 0.11, 0.0]), np.ones(3))
     array([False,  True,  True])
     """
