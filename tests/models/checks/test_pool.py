@@ -198,6 +198,18 @@ def test_predicted_variance_is_the_marginal_one() -> None:
         assert check.observed == pytest.approx(0, abs=1e-20)
 
 
+def test_the_largest_deviation_is_in_sds_of_the_prediction() -> None:
+    n = np.array([50.0, 400.0])
+    y = np.array([10.0, 12.0])
+    for family, groups, away in (
+        ("beta-binomial", Counts(y, n), 0.15 / math.sqrt(0.05 * 0.95 / 121 * (1 + 120 / 50))),
+        ("gamma-poisson", Exposure(y, n), 0.47 / math.sqrt(0.5 / 400 + 0.25 / 8)),
+        ("normal", Measured(y, 1 / n), 4 / math.sqrt(0.04 + 1 / 400)),
+    ):
+        check = check_pool(family, groups, HYPERS[family], np.random.default_rng(1)).largest
+        assert check.observed == pytest.approx(away, rel=1e-12), family
+
+
 @dataclass(frozen=True)
 class _Nodes:
     location: Floats
