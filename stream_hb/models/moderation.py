@@ -31,10 +31,14 @@ class VariancePrior(NamedTuple):
         variances differ no more than their own degrees of freedom explain.
     variance
         s0².
+    pooled_degrees
+        Σd_j: no variance is known better than all groups together know it, however alike they are
+        (limma's ``eBayes`` caps its degrees of freedom so).
     """
 
     degrees: float
     variance: float
+    pooled_degrees: float = math.inf
 
 
 def fit_variance_prior(variance: Floats, degrees: Floats) -> VariancePrior:
@@ -52,20 +56,20 @@ def fit_variance_prior(variance: Floats, degrees: Floats) -> VariancePrior:
     Equal variances are believed whole, however few observations each has:
 
     >>> fit_variance_prior(np.array([4.0, 4.0, 4.0]), np.array([2.0, 2.0, 2.0]))
-    VariancePrior(degrees=inf, variance=4.0)
+    VariancePrior(degrees=inf, variance=4.0, pooled_degrees=6.0)
     """
     seen = degrees > _DEGREES_LEAST
     variance, degrees = _offset(variance[seen]), degrees[seen]
     if len(variance) == 1:
-        return VariancePrior(0.0, float(variance[0]))
+        return VariancePrior(0.0, float(variance[0]), float(degrees[0]))
     half = degrees / 2
     away = np.log(variance) - digamma(half) + np.log(half)
     extra = float(away.var(ddof=1) - polygamma(1, half).mean())
     if extra <= 0:
-        return VariancePrior(math.inf, float(variance.mean()))
+        return VariancePrior(math.inf, float(variance.mean()), float(degrees.sum()))
     half_prior = trigamma_inverse(extra)
     location = float(away.mean() + digamma(half_prior) - math.log(half_prior))
-    return VariancePrior(2 * half_prior, math.exp(location))
+    return VariancePrior(2 * half_prior, math.exp(location), float(degrees.sum()))
 
 
 def squeeze(variance: Floats, degrees: Floats, prior: VariancePrior) -> Floats:

@@ -94,18 +94,30 @@ def _under_any(pool: Sums, height: Floats, tau: Floats, prior: JointPrior) -> Lo
         mean = np.where(mass > 0, found, mean)
         narrow = np.sqrt((density * (mu - mean[..., None]) ** 2).sum(axis=-1))
         sd = np.where(mass > 0, np.maximum(narrow, 1e-3 * sd), sd)
-    return _windowed(log_marginal, mu, density, mean, sd)
+    return Located(log_marginal, *windows(mu, density, mean, sd))
 
 
-def _windowed(
-    log_marginal: Floats, mu: Floats, density: Floats, mean: Floats, sd: Floats
-) -> Located:
-    """Cut a density into overlapping windows, and put a normal of its moments for each piece."""
-    z = (mu - mean[..., None]) / sd[..., None]
+def windows(mu: Floats, density: Floats, mean: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:
+    """Cut densities into overlapping windows, and put a normal of its moments for each piece.
+
+    Parameters
+    ----------
+    mu, density
+        Points and what of the mass lies there, summing to 1 over the last axis.
+    mean, sd
+        Of each density: the shape without the last axis.
+
+    Returns
+    -------
+    tuple
+        Mean, sd and share of each piece, along a last axis of pieces.
+    """
+    # What lies beyond the outermost windows belongs to them.
+    z = np.clip((mu - mean[..., None]) / sd[..., None], _WINDOWS[0], _WINDOWS[-1])
     window = np.exp(-0.5 * (z[..., None] - _WINDOWS) ** 2)
     piece = density[..., None] * window / window.sum(axis=-1, keepdims=True)
     share = piece.sum(axis=-2)
     safe = np.where(share > 0, share, 1.0)
     centre = np.where(share > 0, (piece * mu[..., None]).sum(axis=-2) / safe, mean[..., None])
     spread = (piece * (mu[..., None] - centre[..., None, :]) ** 2).sum(axis=-2) / safe
-    return Located(log_marginal, centre, np.sqrt(spread), share)
+    return centre, np.sqrt(spread), share

@@ -1,7 +1,7 @@
 """Integrated hyperparameters of a pool of means: nodes with weights, in place of one (μ, τ²)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -53,8 +53,8 @@ class NormalNodes:
     few
         Fewer kernels that give the same interval ends, shape (5, kernels): rows as
         :class:`Kernels`.
-    prior_degrees, prior_variance
-        (d0, s0²) of the groups' own variances, where each has its own; else NaN.
+    prior_degrees, prior_variance, pooled_degrees
+        d0, s0² and Σd_j of the groups' own variances, where each has its own; else NaN.
     """
 
     location: Floats
@@ -66,6 +66,7 @@ class NormalNodes:
     few: Floats
     prior_degrees: float = math.nan
     prior_variance: float = math.nan
+    pooled_degrees: float = math.nan
 
     def kernels(self) -> Kernels:
         """Return all nodes in one row."""
@@ -90,7 +91,7 @@ class NormalNodes:
         means = {"mu": kernels.mu, "tau": kernels.tau, "sigma2": kernels.sigma2}
         if self.sigma2 is None:
             del means["sigma2"]
-        own = {"d0": self.prior_degrees, "s02": self.prior_variance}
+        own = {"d0": self.prior_degrees, "sigma2": self.prior_variance}
         return {
             **{name: _mean(values, kernels.weight) for name, values in means.items()},
             **{name: value for name, value in own.items() if not math.isnan(value)},
@@ -136,11 +137,14 @@ class NormalNodes:
     def _tau(self, t: float) -> float:
         return math.exp(t) if math.isinf(self.bound) else self.bound / (1 + math.exp(-t))
 
-    def with_variances(self, degrees: float, variance: float) -> Self:
+    def with_variances(self, degrees: float, variance: float, pooled_degrees: float) -> Self:
         """Return these nodes with the prior of the groups' own variances."""
-        from dataclasses import replace
-
-        return replace(self, prior_degrees=degrees, prior_variance=variance)
+        return replace(
+            self,
+            prior_degrees=degrees,
+            prior_variance=variance,
+            pooled_degrees=pooled_degrees,
+        )
 
 
 def _mean(values: Floats, weight: Floats) -> float:

@@ -24,9 +24,12 @@ from stream_hb.models.hyperprior import (
 from stream_hb.models.normal_sums import NodeSums, NormalSums
 from stream_hb.statistics.columns import Floats
 
+Density = Callable[[Floats], Floats]
+
 _NODES = 31
 _NODES_MAX = 241
 _SCAN_NODES = 161
+_ZOOMS_MAX = 20
 _NATS = 14.0
 """How far below its maximum the posterior of ln τ is cut: what is cut off is below 1e-6."""
 
@@ -154,15 +157,24 @@ class Nodes(NamedTuple):
         return top + math.log(step * float(np.exp(self.log_density - top).sum()))
 
 
-def spread_nodes(log_density: Callable[[Floats], Floats], line: Line) -> Nodes:
+def spread_nodes(log_density: Density, line: Line, rough: Density | None = None) -> Nodes:
     """Place nodes over the range within 14 nats of the maximum.
+
+    Parameters
+    ----------
+    log_density
+        Of t.
+    line
+        Where to look for its maximum.
+    rough
+        About the same, but cheaper, to look where it falls off; None: the same.
 
     Raises
     ------
     FitError
         The density does not fall off within the line: the posterior is improper.
     """
-    low, high = _range(log_density, line)
+    low, high = _range(rough or log_density, line)
     count = _NODES
     while True:
         t = np.linspace(low, high, count)
@@ -172,24 +184,25 @@ def spread_nodes(log_density: Callable[[Floats], Floats], line: Line) -> Nodes:
         count = 2 * count - 1
 
 
-def _range(log_density: Callable[[Floats], Floats], line: Line) -> tuple[float, float]:
+def _range(log_density: Density, line: Line) -> tuple[float, float]:
     t = np.linspace(line.low, line.high, _SCAN_NODES)
     value = log_density(t)
     if not max(value[0], value[-1]) < value.max() - _ENDS_BELOW:
         raise FitError(
             "the posterior of the spread does not fall off: it needs a proper prior, or more groups"
         )
-    while True:
+    for _ in range(_ZOOMS_MAX):
         first, last = _inside(value)
         if last - first >= _NODES // 3:
-            return _crossings(t, value, first, last)
+            break
         t = np.linspace(t[first - 1], t[last + 1], _NODES)
         value = log_density(t)
+    return _crossings(t, value, *_inside(value))
 
 
 def _inside(value: Floats) -> tuple[int, int]:
     """Return the first and the last node near the maximum, neither of them at an end."""
-    inside = np.flatnonzero(value > value.max() - _NATS)
+    inside = np.flatnonzero(value >= value.max() - _NATS)
     return max(int(inside[0]), 1), min(int(inside[-1]), len(value) - 2)
 
 

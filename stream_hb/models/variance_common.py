@@ -6,6 +6,7 @@ node of the spread, over as many nodes as its degrees of freedom ask for.
 """
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -184,8 +185,6 @@ def _integrate(pool: Pool, within: Within, prior: Prior) -> Integrated:
 
 
 def _with_known(found: Integrated, sigma2: float) -> Integrated:
-    from dataclasses import replace
-
     nodes = found.nodes
     few = nodes.few.copy()
     few[3] = sigma2
