@@ -10,6 +10,7 @@ from stream_hb.models.beta_binomial import BetaHyper
 from stream_hb.models.family import Posterior
 from stream_hb.models.gamma_poisson import GammaHyper
 from stream_hb.models.normal import NormalHyper
+from stream_hb.models.normal_own import OwnVarianceHyper
 from stream_hb.statistics.columns import Floats
 
 _NEVER_INFINITE = 1e12
@@ -43,7 +44,7 @@ class HyperNodes:
                 return cls._point(mean, 0.0, min(concentration, _NEVER_INFINITE))
             case GammaHyper(mean, shape):
                 return cls._point(mean, 0.0, min(shape, _NEVER_INFINITE))
-            case NormalHyper(mu, tau2, se_mu):
+            case NormalHyper(mu, tau2, se_mu) | OwnVarianceHyper(mu, tau2, se_mu):
                 return cls._point(mu, se_mu, tau2**0.5)
         try:
             location = np.ravel(hyper.location)

@@ -1,5 +1,6 @@
 """Pools as the fitted model predicts them: simulated with the same group sizes."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,7 +9,9 @@ import numpy as np
 
 from stream_hb.errors import FitError, nearest
 from stream_hb.models.checks.nodes import GroupPriors, HyperNodes
+from stream_hb.models.moderation import VariancePrior
 from stream_hb.models.normal_observations_fit import as_measured
+from stream_hb.models.variance_nodes import own_variances
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
@@ -88,12 +91,17 @@ def _means(
     groups: Measured | Moments, hyper: Any, draws: int, rng: np.random.Generator
 ) -> Predicted:
     nodes = _priors(hyper)
-    measured = _measured(groups, hyper)
+    variance, degrees = _sampling(groups, hyper)
     mu, tau = nodes.draw(draws, rng)
-    sd = np.sqrt(measured.variance + tau**2)
-    simulated = mu + sd * rng.standard_normal((draws, len(groups)))
-    variance = measured.variance + nodes.mean_of(nodes.concentration**2)
-    return _predicted(measured.mean, simulated, nodes.mean_of(nodes.location), variance, False)
+    shape = (draws, len(groups))
+    drawn = variance
+    if np.isfinite(degrees).any():
+        # Of few observations the variance is a guess: their mean's deviation is a t, not a normal.
+        chi2 = 2 * rng.standard_gamma(np.where(np.isinf(degrees), 1.0, degrees) / 2, shape)
+        drawn = variance * np.where(np.isinf(degrees), 1.0, degrees / np.maximum(chi2, 1e-300))
+    simulated = mu + np.sqrt(drawn + tau**2) * rng.standard_normal(shape)
+    predicted = variance + nodes.mean_of(nodes.concentration**2)
+    return _predicted(groups.mean, simulated, nodes.mean_of(nodes.location), predicted, False)
 
 
 def _predicted(
@@ -103,17 +111,22 @@ def _predicted(
     return Predicted(rates, centre, np.sqrt(variance), has_zeros)
 
 
-def _measured(groups: Measured | Moments, hyper: Any) -> Measured:
+def _sampling(groups: Measured | Moments, hyper: Any) -> tuple[Floats, Floats]:
+    """Return the variance of each group's mean, and the degrees of freedom it is known with."""
+    known = np.full(len(groups), np.inf)
     if isinstance(groups, Measured):
-        return groups
+        return groups.variance, known
+    own = getattr(hyper, "prior_variance", math.nan)
+    if not math.isnan(own):
+        prior = VariancePrior(hyper.prior_degrees, own, hyper.pooled_degrees)
+        variance, degrees = own_variances(groups, prior)
+        return variance / groups.weight, degrees
     sigma2 = getattr(hyper, "sigma2", None)
     if sigma2 is None:
-        raise FitError(
-            "means of observations need sigma2 in the hyperparameters, or their variances"
-        )
+        raise FitError("expected Measured, or sigma2 in the hyperparameters; means have neither")
     if isinstance(sigma2, np.ndarray):
-        sigma2 = (hyper.weight * sigma2).sum()
-    return as_measured(groups, float(sigma2))
+        sigma2 = float((hyper.weight * sigma2).sum())
+    return as_measured(groups, sigma2).variance, known
 
 
 def _size_of_means(groups: Measured | Moments) -> Floats:

@@ -286,6 +286,24 @@ def test_observations_are_checked_as_their_means() -> None:
         check_pool("normal", moments, NORMAL, rng)
 
 
+@pytest.mark.parametrize("name", ["normal", "normal-moderated", "normal-separate"])
+@pytest.mark.parametrize("method", ["reml", "bayes"])
+def test_means_of_few_observations_raise_no_alarm_under_any_variance_model(
+    name: str, method: str
+) -> None:
+    rng = np.random.default_rng(29)
+    theta = 8 + 0.3 * rng.standard_normal(40)
+    rows = np.repeat(np.arange(40), 4)
+    groups = Moments.of(rows, theta[rows] + 0.7 * rng.standard_normal(160), 40)
+    hyper = FAMILIES[name].fit(groups, method).hyper
+    assert check_pool("normal", groups, hyper, rng).warnings() == ()
+    groups.mean[:20] += 3.0
+    hyper = FAMILIES[name].fit(groups, method).hyper
+    known = (np.arange(40) < 20).astype(np.float64)[:, None]
+    lines = check_pool("normal", groups, hyper, rng, known, ["north"]).warnings()
+    assert any("north explains" in line for line in lines)
+
+
 def test_a_large_pool_is_sampled_and_the_generator_is_the_only_chance() -> None:
     groups = _counts(np.random.default_rng(22), 5_000)
     known = np.arange(5_000.0)[:, None]
