@@ -1,0 +1,54 @@
+"""Beta distributions as the kernels of mixtures, on the logit scale."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln, expit, logit
+
+from stream_hb.statistics.columns import Floats
+
+_FARTHEST = 700.0
+"""Logits beyond are not told from it: rates below 1e-304, or that round to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class BetaKernels:
+    """Beta(a, b), shape (kernels, groups).
+
+    Attributes
+    ----------
+    a, b
+        Parameters, positive.
+    """
+
+    a: Floats
+    b: Floats
+
+    @classmethod
+    def matched(cls, mean: Floats, variance: Floats) -> Self:
+        """Return the Betas with these means and variances."""
+        total = np.maximum(mean * (1 - mean) / np.maximum(variance, 1e-300) - 1, 1e-300)
+        return cls(np.maximum(mean * total, 1e-300), np.maximum((1 - mean) * total, 1e-300))
+
+    def take(self, columns: Any) -> Self:
+        """Return the given groups."""
+        return type(self)(self.a[:, columns], self.b[:, columns])
+
+    def tail(self, t: Floats, upper: bool) -> Floats:
+        """Return the probability below (or above) a logit."""
+        tail: Floats = (betaincc if upper else betainc)(self.a, self.b, expit(t))
+        return tail
+
+    def slope(self, t: Floats) -> Floats:
+        """Return the density of the logit."""
+        log_density = -self.a * np.logaddexp(0, -t) - self.b * np.logaddexp(0, t)
+        slope: Floats = np.exp(log_density - betaln(self.a, self.b))
+        return slope
+
+    def quantile(self, probability: float, upper: bool) -> Floats:
+        """Return the logit with this probability below (or above) it."""
+        x = (betainccinv if upper else betaincinv)(self.a, self.b, probability)
+        with np.errstate(divide="ignore"):
+            inside: Floats = np.clip(logit(x), -_FARTHEST, _FARTHEST)
+        return inside

@@ -1,0 +1,55 @@
+"""Gamma distributions as the kernels of mixtures, on the log scale."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from scipy.special import gammainc, gammaincc, gammainccinv, gammaincinv, gammaln
+
+from stream_hb.statistics.columns import Floats
+
+_FARTHEST = 700.0
+"""Logs beyond are not told from it: rates below 1e-304."""
+
+
+@dataclass(frozen=True, slots=True)
+class GammaKernels:
+    """Gamma(shape, rate), shape (kernels, groups).
+
+    Attributes
+    ----------
+    shape, rate
+        Parameters, positive.
+    """
+
+    shape: Floats
+    rate: Floats
+
+    @classmethod
+    def matched(cls, mean: Floats, variance: Floats) -> Self:
+        """Return the Gammas with these means and variances."""
+        rate = mean / np.maximum(variance, 1e-300)
+        return cls(np.maximum(mean * rate, 1e-300), np.maximum(rate, 1e-300))
+
+    def take(self, columns: Any) -> Self:
+        """Return the given groups."""
+        return type(self)(self.shape[:, columns], self.rate[:, columns])
+
+    def tail(self, t: Floats, upper: bool) -> Floats:
+        """Return the probability below (or above) a log rate."""
+        tail: Floats = (gammaincc if upper else gammainc)(self.shape, self.rate * np.exp(t))
+        return tail
+
+    def slope(self, t: Floats) -> Floats:
+        """Return the density of the log rate."""
+        product = self.rate * np.exp(t)
+        log_density = self.shape * (np.log(self.rate) + t) - product - gammaln(self.shape)
+        slope: Floats = np.exp(log_density)
+        return slope
+
+    def quantile(self, probability: float, upper: bool) -> Floats:
+        """Return the log rate with this probability below (or above) it."""
+        x = (gammainccinv if upper else gammaincinv)(self.shape, probability)
+        with np.errstate(divide="ignore"):
+            inside: Floats = np.clip(np.log(x) - np.log(self.rate), -_FARTHEST, _FARTHEST)
+        return inside

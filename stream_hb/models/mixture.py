@@ -1,0 +1,96 @@
+"""Quantiles of many mixtures at once: each a few kernels with weights that all groups share."""
+
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from stream_hb.statistics.columns import Floats
+
+CELLS_MAX = 2**16
+"""Kernels × groups held at once."""
+
+_STEPS_MAX = 60
+_STEP_ENOUGH = 1e-3
+"""Newton's last step, in units of the tail's own scale; the error left is about its square."""
+
+
+class Kernels(Protocol):
+    """Distributions of one kind, shape (kernels, groups), on a scale t where they have tails."""
+
+    def take(self, columns: Any) -> Self:
+        """Return the given groups."""
+        ...
+
+    def tail(self, t: Floats, upper: bool) -> Floats:
+        """Return each kernel's probability below (or above) t, one t per group."""
+        ...
+
+    def slope(self, t: Floats) -> Floats:
+        """Return each kernel's density in t."""
+        ...
+
+    def quantile(self, probability: float, upper: bool) -> Floats:
+        """Return the t with this probability below (or above) it."""
+        ...
+
+
+def mixture_quantile(
+    kernels: Kernels, weight: Floats, matched: Kernels, probability: float, upper: bool
+) -> Floats:
+    """Return each group's t with the given probability below (or above) it.
+
+    Newton's method on the logarithm of the tail, which is nearly concave in t, between brackets
+    that close; it starts at the quantile of one kernel with the mixture's mean and variance.
+
+    Parameters
+    ----------
+    kernels
+        Shape (kernels, groups).
+    weight
+        Of the kernels, sum 1.
+    matched
+        One kernel per group, shape (1, groups).
+    probability
+        Of the tail, in (0, 1).
+    upper
+        Whether the tail lies above.
+    """
+    out = matched.quantile(probability, upper)[0]
+    below, above = np.full(len(out), -np.inf), np.full(len(out), np.inf)
+    active = np.arange(len(out))
+    column = weight[:, np.newaxis]
+    for _ in range(_STEPS_MAX):
+        t = out[active]
+        tail = (column * kernels.tail(t, upper)).sum(axis=0)
+        slope = (column * kernels.slope(t)).sum(axis=0)
+        short = (tail > probability) if upper else (tail < probability)
+        below[active] = np.where(short, t, below[active])
+        above[active] = np.where(short, above[active], t)
+        moved, step = _newton(t, tail, slope, probability, upper, below[active], above[active])
+        out[active] = moved
+        # A step's scale: where the log of the tail changes by one.
+        going = np.abs(step) * slope > _STEP_ENOUGH * np.minimum(tail, 1 - tail)
+        if not going.any():
+            break
+        active, kernels = active[going], kernels.take(going)
+    return out
+
+
+def _newton(
+    t: Floats,
+    tail: Floats,
+    slope: Floats,
+    probability: float,
+    upper: bool,
+    below: Floats,
+    above: Floats,
+) -> tuple[Floats, Floats]:
+    """Return the next points, inside their brackets, and the steps to them."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = tail / slope * (np.log(probability) - np.log(tail))
+    step = np.where(np.isfinite(step), step, np.where(tail < probability, 4.0, -4.0))
+    step = np.clip(-step if upper else step, -4.0, 4.0)
+    moved = t + step
+    middle = (below + above) / 2
+    moved = np.where((moved <= below) | (moved >= above), middle, moved)
+    return moved, moved - t

@@ -1,0 +1,152 @@
+"""Where the posterior of a pool's spread lies: its whole range is scanned, then refined.
+
+A pool may have two modes (one group far larger than the others), one mode at zero spread, or, with
+many groups, one mode a thousandth wide: points are added only where the density is not yet known.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_hb.statistics.columns import Floats
+
+LogDensity = Callable[[Floats, Floats], Floats]
+"""Log posterior density of (location, log spread), arrays of one shape, up to a constant."""
+
+SPREAD_MAX = 50.0
+"""Spreads beyond are left out: on the link scale they say that groups have nothing in common."""
+
+_POINTS = 28
+_NATS = 18.0
+"""Densities this far below the highest weigh nothing."""
+
+_NATS_APART = 1.2
+_LOGS_APART = 0.4
+"""Neighbouring points may differ by this much where the density weighs anything."""
+
+_ROUNDS_MAX = 30
+_FINE = 8
+"""Points per interval of the scan when it is integrated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The posterior of the log spread, with the location's centre and sd at each.
+
+    Attributes
+    ----------
+    log_spread
+        Ascending.
+    centre, sd
+        Mode of the location given the spread, and its sd by the curvature.
+    log_density
+        Log density of the log spread with the location integrated (Laplace), up to a constant.
+    """
+
+    log_spread: Floats
+    centre: Floats
+    sd: Floats
+    log_density: Floats
+
+    def fine(self) -> tuple[Floats, Floats]:
+        """Return points of log spread and their masses (up to a factor) by cubic interpolation."""
+        edges = self.log_spread
+        near = self.log_density > self.log_density.max() - _NATS
+        inside = np.flatnonzero(near[:-1] | near[1:])
+        part = (np.arange(_FINE) + 0.5) / _FINE
+        width = np.diff(edges)[inside]
+        points = (edges[inside, np.newaxis] + width[:, np.newaxis] * part).ravel()
+        density = np.exp(self.at(points, self.log_density) - self.log_density.max())
+        return points, density * np.repeat(width / _FINE, _FINE)
+
+    def at(self, log_spread: Floats, values: Floats) -> Floats:
+        """Interpolate values at the scan's points by cubics with slopes from the neighbours."""
+        x = self.log_spread
+        slopes = np.gradient(values, x)
+        i = np.clip(np.searchsorted(x, log_spread) - 1, 0, len(x) - 2)
+        h = x[i + 1] - x[i]
+        u = (log_spread - x[i]) / h
+        rise = values[i + 1] - values[i]
+        bend = (1 - u) * (h * slopes[i] - rise) - u * (h * slopes[i + 1] - rise)
+        out: Floats = values[i] + u * rise + u * (1 - u) * bend
+        return out
+
+
+def scan_spread(
+    log_density: LogDensity,
+    start: Callable[[Floats], tuple[Floats, Floats]],
+    spread_min: float,
+) -> Scan:
+    """Scan the spread's whole range and refine where the posterior lies.
+
+    Parameters
+    ----------
+    log_density
+        Log posterior density of (location, log spread).
+    start
+        A guess of the location's centre and sd at given log spreads.
+    spread_min
+        The data cannot tell this spread from none.
+    """
+    t = np.linspace(math.log(spread_min), math.log(SPREAD_MAX), _POINTS)
+    centre, sd = start(t)
+    for _ in range(2):
+        centre, sd, value = _newton(log_density, t, centre, sd)
+    scan = Scan(t, centre, sd, value)
+    for _ in range(_ROUNDS_MAX):
+        between = _unknown(scan)
+        if not len(between):
+            break
+        scan = _refined(log_density, scan, between)
+    return scan
+
+
+def _unknown(scan: Scan) -> Floats:
+    """Return the middles of intervals where the density weighs, and is not yet known."""
+    values, t = scan.log_density, scan.log_spread
+    ends = np.maximum(values[:-1], values[1:])
+    steps, widths = np.abs(np.diff(values)), np.diff(t)
+    weighs = ends > values.max() - _NATS
+    coarse = ((steps > _NATS_APART) | (widths > _LOGS_APART)) & (widths > 1e-9)
+    here = np.flatnonzero(weighs & coarse)
+    middles: Floats = (t[here] + t[here + 1]) / 2
+    return middles
+
+
+def _refined(log_density: LogDensity, scan: Scan, t: Floats) -> Scan:
+    x = scan.log_spread
+    guess = np.interp(t, x, scan.centre), np.exp(np.interp(t, x, np.log(scan.sd)))
+    centre, sd, value = _newton(log_density, t, *guess)
+    order = np.argsort(np.concatenate((x, t)))
+    return Scan(
+        *(
+            np.concatenate((old, new))[order]
+            for old, new in (
+                (x, t),
+                (scan.centre, centre),
+                (scan.sd, sd),
+                (scan.log_density, value),
+            )
+        )
+    )
+
+
+def _newton(
+    log_density: LogDensity, t: Floats, centre: Floats, sd: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Take one step to the location's mode by a parabola through three points, one sd apart.
+
+    Returns the mode, its sd, and the log of the location's integral by Laplace.
+    """
+    offsets = np.array([-1.0, 0.0, 1.0])[:, np.newaxis] * sd
+    below, here, above = log_density(centre + offsets, np.broadcast_to(t, offsets.shape))
+    slope, drop = (above - below) / 2, 2 * here - above - below
+    # Not concave, or flatter than the guess by far: trust the slope, not the curve.
+    drop = np.where(drop > 0.05, drop, 0.05)
+    step = np.clip(slope / drop, -3.0, 3.0)
+    new_sd = sd / np.sqrt(np.clip(drop, 0.05, 50.0))
+    gain = step * slope - step**2 * drop / 2
+    value = here + gain + np.log(new_sd) + 0.5 * math.log(2 * math.pi)
+    return centre + step * sd, new_sd, value
