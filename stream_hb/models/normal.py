@@ -21,11 +21,11 @@ from stream_hb.models.given import take_given
 from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.normal_bayes import Integrated, integrate
 from stream_hb.models.normal_nodes import NormalNodes
-from stream_hb.models.normal_observations_fit import as_measured
+from stream_hb.models.normal_observations_fit import Observed, as_measured
 from stream_hb.models.normal_quadrature import Pool
 from stream_hb.models.normal_shrinkage import Variances
-from stream_hb.models.normal_sums import sums_of
-from stream_hb.models.pool import check_method, with_data
+from stream_hb.models.normal_sums import MeasuredPool, ObservedPool, sums_of
+from stream_hb.models.pool import check_method, groups_of, to_fit, with_data
 from stream_hb.models.variance_common import integrate_common
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measured import Measured
@@ -81,34 +81,35 @@ class NormalKnownVariance:
 
     def fit(
         self,
-        groups: Measured,
+        groups: MeasuredPool,
         method: str,
         prior: Prior = DEFAULT,
     ) -> Fit[Any]:
         """Fit μ and τ²."""
         check_method(method, self.methods)
-        groups = with_data(groups, 1 / groups.variance)
+        pool = to_fit(groups)
+        sums = sums_of(pool)
         if method == "bayes":
-            return bayes_fit(integrate(Pool(sums_of(groups)), prior), len(groups))
-        tau2, bimodal, iterations = normal_fit.fit_tau2(groups, method)
-        at = normal_fit.weighted(groups, tau2)
+            return bayes_fit(integrate(Pool(sums), prior), pool.groups_count)
+        tau2, bimodal, iterations = normal_fit.fit_tau2(sums, method)
+        at = sums.at(tau2)
         value = (
-            normal_fit.restricted_log_likelihood(groups, tau2)
+            normal_fit.restricted_log_likelihood(sums, tau2)
             if method == "reml"
-            else normal_fit.log_likelihood(groups, at.mu, tau2)
+            else normal_fit.log_likelihood(sums, float(at.mu), tau2)
         )
-        hyper = NormalHyper(at.mu, tau2, 1 / math.sqrt(at.total))
-        return _fit(method, hyper, value, bimodal, iterations, len(groups))
+        hyper = NormalHyper(float(at.mu), tau2, 1 / math.sqrt(at.total))
+        return _fit(method, hyper, value, bimodal, iterations, pool.groups_count)
 
     def condition(self, given: Mapping[str, float]) -> NormalHyper:
         """Take ``mu`` and ``tau2`` as given."""
         mu, tau2 = take_given(given, self.given_names, may_be_zero=("tau2",), real=("mu",))
         return NormalHyper(mu, tau2, 0.0)
 
-    def log_likelihood(self, groups: Measured, hyper: AnyHyper) -> float:
+    def log_likelihood(self, groups: MeasuredPool, hyper: AnyHyper) -> float:
         """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
-        hyper, measured = _at_a_point(hyper), groups.take(np.isfinite(groups.variance))
-        return normal_fit.log_likelihood(measured, hyper.mu, hyper.tau2)
+        hyper = _at_a_point(hyper)
+        return normal_fit.log_likelihood(sums_of(groups), hyper.mu, hyper.tau2)
 
     def screen(self, groups: Measured, hyper: AnyHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""
@@ -185,34 +186,37 @@ class NormalFromObservations:
 
     def fit(
         self,
-        groups: Moments,
+        groups: ObservedPool,
         method: str,
         prior: Prior = DEFAULT,
     ) -> Fit[Any]:
         """Fit μ, τ² and σ²."""
         check_method(method, self.methods)
-        groups = with_data(groups, groups.weight)
         if method == "bayes":
+            groups = with_data(groups_of(groups), groups_of(groups).weight)
             return bayes_fit(integrate_common(groups, prior), len(groups))
-        tau2, sigma2, bimodal, iterations = normal_observations_fit.fit_components(groups, method)
-        at = normal_fit.weighted(as_measured(groups, sigma2), tau2)
+        pool = to_fit(groups)
+        observed = Observed.of(pool)
+        tau2, sigma2, bimodal, iterations = normal_observations_fit.fit_components(observed, method)
+        at = observed.sums.at(tau2, sigma2)
         value = (
-            normal_observations_fit.restricted_log_likelihood(groups, tau2, sigma2)
+            normal_observations_fit.restricted_log_likelihood(observed, tau2, sigma2)
             if method == "reml"
-            else normal_observations_fit.log_likelihood(groups, at.mu, tau2, sigma2)
+            else normal_observations_fit.log_likelihood(observed, float(at.mu), tau2, sigma2)
         )
-        hyper = NormalHyper(at.mu, tau2, 1 / math.sqrt(at.total), sigma2)
-        return _fit(method, hyper, value, bimodal, iterations, len(groups))
+        hyper = NormalHyper(float(at.mu), tau2, 1 / math.sqrt(at.total), sigma2)
+        return _fit(method, hyper, value, bimodal, iterations, pool.groups_count)
 
     def condition(self, given: Mapping[str, float]) -> NormalHyper:
         """Take ``mu``, ``tau2`` and ``sigma2`` as given."""
         mu, tau2, sigma2 = take_given(given, self.given_names, may_be_zero=("tau2",), real=("mu",))
         return NormalHyper(mu, tau2, 0.0, sigma2)
 
-    def log_likelihood(self, groups: Moments, hyper: AnyHyper) -> float:
+    def log_likelihood(self, groups: ObservedPool, hyper: AnyHyper) -> float:
         """Return the marginal log-likelihood at any hyperparameters, with all its constants."""
         hyper, sigma2 = _at_a_point(hyper), _sigma2(hyper)
-        return normal_observations_fit.log_likelihood(groups, hyper.mu, hyper.tau2, sigma2)
+        observed = Observed.of(groups)
+        return normal_observations_fit.log_likelihood(observed, hyper.mu, hyper.tau2, sigma2)
 
     def screen(self, groups: Moments, hyper: AnyHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""

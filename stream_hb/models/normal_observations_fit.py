@@ -6,16 +6,19 @@ take the pooled within-group variance as known.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from stream_hb.errors import FitError
-from stream_hb.models.normal_fit import fit_tau2, weighted
-from stream_hb.models.profile import highest_peak, spread
+from stream_hb.models.normal_fit import fit_tau2
+from stream_hb.models.normal_sums import NormalSums, ObservedPool, sums_of
+from stream_hb.models.pool import groups_of
+from stream_hb.models.profile import highest_peak
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
+from stream_hb.statistics.moments_summary import MomentsSummary
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -29,27 +32,49 @@ class Components(NamedTuple):
     iterations: int = 0
 
 
-def pooled_variance(groups: Moments) -> float:
+class Observed(NamedTuple):
+    """A pool as the likelihood of its observations reads it.
+
+    Attributes
+    ----------
+    sums
+        Sums over the groups' means, in units of σ².
+    groups_count, weight, m2
+        Groups, observations, and squared deviations within groups.
+    """
+
+    sums: NormalSums
+    groups_count: float
+    weight: float
+    m2: float
+
+    @classmethod
+    def of(cls, pool: ObservedPool) -> Self:
+        """Read groups, or their summary."""
+        sums = sums_of(pool)
+        if isinstance(pool, MomentsSummary):
+            return cls(sums, sums.groups_count, pool.totals.weight, pool.totals.m2)
+        groups = groups_of(pool)
+        return cls(sums, sums.groups_count, float(groups.weight.sum()), float(groups.m2.sum()))
+
+
+def pooled_variance(pool: ObservedPool) -> float:
     """Return the within-group variance σ², common to all groups.
 
     Where no group has two observations it cannot be told from τ²: the groups are then taken to be
     equal, and it is the variance of all observations.
     """
-    degrees = groups.weight.sum() - len(groups)
-    if degrees > 0:
-        return _at_least_rounding(groups, float(groups.m2.sum() / degrees))
-    return _total_variance(groups)
+    return _pooled_variance(Observed.of(pool))
 
 
-def fit_components(groups: Moments, method: str) -> Components:
+def fit_components(pool: Observed, method: str) -> Components:
     """Return τ² and σ² by any method of the family."""
-    total = float(groups.weight.sum())
-    if len(groups) == 1 or total <= len(groups):
-        return Components(0.0, _total_variance(groups))
+    if pool.groups_count == 1 or pool.weight <= pool.groups_count:
+        return Components(0.0, _total_variance(pool))
     if method in ("ml", "reml"):
-        return _jointly(groups, restricted=method == "reml")
-    sigma2 = pooled_variance(groups)
-    tau2, bimodal, iterations = fit_tau2(as_measured(groups, sigma2), method)
+        return _jointly(pool, restricted=method == "reml")
+    sigma2 = _pooled_variance(pool)
+    tau2, bimodal, iterations = fit_tau2(pool.sums, method, sigma2)
     return Components(tau2, sigma2, bimodal, iterations)
 
 
@@ -60,71 +85,68 @@ def as_measured(groups: Moments, sigma2: float) -> Measured:
     return Measured(groups.mean, variance)
 
 
-def log_likelihood(groups: Moments, mu: float, tau2: float, sigma2: float) -> float:
+def log_likelihood(pool: Observed, mu: float, tau2: float, sigma2: float) -> float:
     """Return the marginal log-likelihood of the observations, with all its constants."""
-    return -_deviance(groups, mu, tau2, sigma2, float(groups.weight.sum())) / 2
+    return -_deviance(pool, mu, tau2, sigma2, pool.weight) / 2
 
 
-def restricted_log_likelihood(groups: Moments, tau2: float, sigma2: float) -> float:
+def restricted_log_likelihood(pool: Observed, tau2: float, sigma2: float) -> float:
     """Return the restricted log-likelihood: -½ of lme4's REML criterion."""
-    at = weighted(as_measured(groups, sigma2), tau2)
-    degrees = float(groups.weight.sum()) - 1
-    deviance = _deviance(groups, at.mu, tau2, sigma2, degrees)
+    at = pool.sums.at(tau2, sigma2)
+    deviance = _deviance(pool, float(at.mu), tau2, sigma2, pool.weight - 1)
     return -(deviance + math.log(at.total * sigma2)) / 2
 
 
-def _deviance(groups: Moments, mu: float, tau2: float, sigma2: float, degrees: float) -> float:
+def _deviance(pool: Observed, mu: float, tau2: float, sigma2: float, degrees: float) -> float:
     """Return degrees · ln 2πσ² + Σ ln(1 + nτ²/σ²) + the weighted sum of squares."""
-    n = groups.weight
-    between = (n * (groups.mean - mu) ** 2 / (sigma2 + n * tau2)).sum()
-    squares = groups.m2.sum() / sigma2 + between
-    return float(
-        degrees * (_LOG_2PI + math.log(sigma2)) + np.log1p(n * (tau2 / sigma2)).sum() + squares
-    )
+    at = pool.sums.at(tau2, sigma2)
+    squares = pool.m2 / sigma2 + at.q + at.total * (mu - at.mu) ** 2
+    inflation = pool.sums.log_inflation(tau2 / sigma2)
+    return float(degrees * (_LOG_2PI + math.log(sigma2)) + inflation + squares)
 
 
-def _jointly(groups: Moments, *, restricted: bool) -> Components:
+def _jointly(pool: Observed, *, restricted: bool) -> Components:
     """Maximise the likelihood profiled over μ and σ² in ρ = τ²/σ²."""
-    degrees = float(groups.weight.sum()) - restricted
-    within = max(float(groups.m2.sum()), degrees * _rounding(groups))
-    unit = as_measured(groups, 1.0)
+    sums, degrees = pool.sums, pool.weight - restricted
+    within = max(pool.m2, degrees * _rounding(pool))
 
     def sigma2_at(ratio: float) -> float:
-        return (within + weighted(unit, ratio).q) / degrees
+        return (within + float(sums.at(ratio).q)) / degrees
 
-    def score(ratio: float) -> float:
-        at = weighted(unit, ratio)
+    def scores(ratio: Floats) -> Floats:
+        at = sums.at(ratio)
         expected = at.contrast if restricted else at.total
         return (at.q_slope * degrees / (within + at.q) - expected) / 2
 
     def value(ratio: float) -> float:
-        at = weighted(unit, ratio)
-        log_det = float(np.log1p(groups.weight * ratio).sum())
-        log_det += math.log(at.total) if restricted else 0.0
+        log_det = float(sums.log_inflation(ratio))
+        log_det += math.log(sums.at(ratio).total) if restricted else 0.0
         return -(degrees * math.log(sigma2_at(ratio)) + log_det) / 2
 
-    smallest = 1 / float(groups.weight.max())
-    largest = 10 * spread(groups.mean) ** 2 * degrees / within + smallest
-    peak = highest_peak(score, value, 1e-3 * smallest, largest)
+    smallest = 1 / float(sums.precision.max())
+    largest = 10 * sums.farthest2 * degrees / within + smallest
+    peak = highest_peak(
+        lambda ratio: float(scores(np.array(ratio))), value, 1e-3 * smallest, largest, scores
+    )
     sigma2 = sigma2_at(peak.at)
     return Components(peak.at * sigma2, sigma2, peak.bimodal, peak.iterations)
 
 
-def _total_variance(groups: Moments) -> float:
+def _pooled_variance(pool: Observed) -> float:
+    degrees = pool.weight - pool.groups_count
+    if degrees > 0:
+        return max(pool.m2 / degrees, _rounding(pool))
+    return _total_variance(pool)
+
+
+def _total_variance(pool: Observed) -> float:
     """Return the unbiased variance of all observations about their common mean."""
-    n: Floats = groups.weight
-    if n.sum() < 2:
+    if pool.weight < 2:
         raise FitError("one observation has no variance: the pool needs at least two")
-    origin = groups.mean[0]
-    mean = origin + (n * (groups.mean - origin)).sum() / n.sum()
-    squares = groups.m2.sum() + (n * (groups.mean - mean) ** 2).sum()
-    return _at_least_rounding(groups, float(squares / (n.sum() - 1)))
+    squares = pool.m2 + float(pool.sums.at(0.0).q)
+    return max(squares / (pool.weight - 1), _rounding(pool))
 
 
-def _at_least_rounding(groups: Moments, sigma2: float) -> float:
-    return max(sigma2, _rounding(groups))
-
-
-def _rounding(groups: Moments) -> float:
+def _rounding(pool: Observed) -> float:
     """Return the least variance to believe in: equal prices are only equal to the last digit."""
-    return (2.0**-52 * (float(np.abs(groups.mean).max()) or 1.0)) ** 2
+    return (2.0**-52 * (pool.sums.largest or 1.0)) ** 2

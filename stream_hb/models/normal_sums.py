@@ -5,16 +5,27 @@ v = σ²/p for any σ². The weights are w = 1/(v + τ²) = p/(σ² + pτ²), wh
 (p = 0) passes through.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from scipy.special import log1p
 
+from stream_hb.models.pool import groups_of
+from stream_hb.statistics.binned import BinnedSummary
+from stream_hb.statistics.centred import CentredMeans
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measured import Measured
+from stream_hb.statistics.measured_summary import MeasuredSummary
 from stream_hb.statistics.moments import Moments
+from stream_hb.statistics.moments_summary import MomentsSummary
+from stream_hb.statistics.summary import ExactSummary
+
+MeasuredPool = Measured | ExactSummary[Measured] | BinnedSummary[Measured]
+ObservedPool = Moments | ExactSummary[Moments] | BinnedSummary[Moments]
+"""Groups, or a summary of them."""
 
 _CELLS_MAX = 2**17
 """Weights held at once: more than these leave the processor's cache."""
@@ -63,6 +74,26 @@ class NormalSums(Protocol):
         """Precisions p of the groups, or of the nodes that stand for them."""
         ...
 
+    @property
+    def reciprocal(self) -> float:
+        """Σ1/p: times σ², the sum of the sampling variances."""
+        ...
+
+    @property
+    def squares(self) -> float:
+        """Σ(y - ȳ)² about the plain mean of the means."""
+        ...
+
+    @property
+    def farthest2(self) -> float:
+        """A bound on τ²: no score of a likelihood is positive above 10 times this."""
+        ...
+
+    @property
+    def largest(self) -> float:
+        """About how far from zero the means reach."""
+        ...
+
     def at(self, tau2: Any, sigma2: Any = 1.0) -> Sums:
         """Return the sums at arrays of τ² and σ², broadcast; v = σ²/p."""
         ...
@@ -99,6 +130,26 @@ class GroupSums:
     def groups_count(self) -> float:
         """Number of groups."""
         return float(len(self.precision))
+
+    @property
+    def reciprocal(self) -> float:
+        """Σ1/p."""
+        return float((1 / self.precision).sum())
+
+    @property
+    def squares(self) -> float:
+        """Σ(y - ȳ)² about the plain mean of the means."""
+        return float(((self.mean - self.mean.mean()) ** 2).sum())
+
+    @property
+    def farthest2(self) -> float:
+        """The squared range of the means."""
+        return float(self.mean.max() - self.mean.min()) ** 2
+
+    @property
+    def largest(self) -> float:
+        """The largest mean, its sign aside."""
+        return float(np.abs(self.mean).max())
 
     def at(self, tau2: Any, sigma2: Any = 1.0) -> Sums:
         """Return the sums at arrays of τ² and σ², broadcast."""
@@ -152,7 +203,11 @@ class NodeSums:
     groups_count
         Number of groups.
     log_precision
-        Σ ln p over the groups, kept apart as it cannot be interpolated at σ² = 0.
+        Σ ln p over the groups: no polynomial, as the rest of ln(σ²/p + τ²) nearly is.
+    reciprocal
+        Σ1/p over the groups.
+    farthest2
+        See :class:`NormalSums`.
     """
 
     precision: Floats
@@ -162,6 +217,39 @@ class NodeSums:
     origin: float
     groups_count: float
     log_precision: float
+    reciprocal: float
+    farthest2: float
+
+    @classmethod
+    def of(cls, means: CentredMeans, log_precision: float, reciprocal: float) -> Self:
+        """Put binned means on nodes."""
+        # The plain mean's own distance from the centre is taken out: it cancels nowhere below.
+        count, away, _ = means.histogram.totals()
+        centred = means.about(means.origin + away / count)
+        precision, weights = centred.histogram.weighing()
+        mass, first, second = weights
+        return cls(
+            precision,
+            mass,
+            first,
+            second,
+            centred.origin,
+            count,
+            log_precision,
+            reciprocal,
+            # Where a score is positive, the squares about mu of some bin exceed τ² on average.
+            4 * centred.histogram.largest_mean(2),
+        )
+
+    @property
+    def squares(self) -> float:
+        """Σ(y - ȳ)² about the plain mean of the means."""
+        return max(0.0, float(self.second.sum() - self.first.sum() ** 2 / self.groups_count))
+
+    @property
+    def largest(self) -> float:
+        """The centre, and how far the means reach from it."""
+        return abs(self.origin) + math.sqrt(self.farthest2)
 
     def at(self, tau2: Any, sigma2: Any = 1.0) -> Sums:
         """Return the sums at arrays of τ² and σ², broadcast."""
@@ -196,11 +284,17 @@ class NodeSums:
         )
 
 
-def sums_of(pool: Measured | Moments) -> NormalSums:
+def sums_of(pool: MeasuredPool | ObservedPool) -> NormalSums:
     """Return the sums of a pool; of observations they are to be asked with their σ²."""
-    precision = 1 / pool.variance if isinstance(pool, Measured) else pool.weight
+    if isinstance(pool, MeasuredSummary):
+        return NodeSums.of(pool.means, pool.totals.log_precision, pool.totals.variance)
+    if isinstance(pool, MomentsSummary):
+        return NodeSums.of(pool.means, pool.totals.log_weight, pool.totals.reciprocal_weight)
+    kept: Any = pool
+    groups: Any = groups_of(kept)
+    precision = 1 / groups.variance if isinstance(groups, Measured) else groups.weight
     known = precision > 0
-    return GroupSums(precision[known], pool.mean[known])
+    return GroupSums(precision[known], groups.mean[known])
 
 
 def in_blocks(kernel: Callable[[Floats, Floats], Sums], width: int, tau2: Any, sigma2: Any) -> Sums:

@@ -127,6 +127,12 @@ class Histogram:
         totals: Floats = self.moments[:, 0, self._filled()].sum(axis=-1)
         return totals
 
+    def largest_mean(self, measure: int) -> float:
+        """Return the largest of the bins' means of a weight, 0 without values."""
+        bins = self._filled()
+        means = self.moments[measure, 0, bins] / self.moments[0, 0, bins]
+        return float(means.max(initial=0.0))
+
     def mixed(self, matrix: Floats) -> Self:
         """Return the histogram whose measures are linear combinations of this one's."""
         return type(self)(self.first, np.tensordot(matrix, self.moments, axes=1))

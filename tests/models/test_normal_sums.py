@@ -9,7 +9,17 @@ from stream_hb.statistics.moments import Moments
 
 N = np.array([3.0, 1.0, 40.0, 7.5])
 Y = np.array([10.0, 11.5, 9.0, 12.0])
-AS_NODES = NodeSums(N, np.ones(4), Y - 10, (Y - 10) ** 2, 10.0, 4.0, float(np.log(N).sum()))
+AS_NODES = NodeSums(
+    N,
+    np.ones(4),
+    Y - 10,
+    (Y - 10) ** 2,
+    10.0,
+    4.0,
+    log_precision=float(np.log(N).sum()),
+    reciprocal=float((1 / N).sum()),
+    farthest2=9.0,
+)
 
 
 @pytest.mark.parametrize("sums", [GroupSums(N, Y), AS_NODES], ids=["groups", "nodes"])
