@@ -12,10 +12,12 @@ from stream_hb.models.normal_nodes import Kernels
 from stream_hb.models.normal_shrinkage import Variances, interval, shrink
 from stream_hb.statistics.columns import Floats
 
-_COUNTS = (1, 2, 3, 4, 6, 8, 11, 15)
+_COUNTS = (1, 2, 3, 5, 8, 12, 16)
 _ERROR_MAX = 5e-4
 """Of an interval end, in widths of the interval."""
 
+_WEIGHT_LEAST = 1e-8
+_NO_WEIGHT = 1e-12
 _LEVEL = 0.95
 _PRECISIONS = np.array([1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, np.inf])
 _DISTANCES = np.array([-3.0, -1.5, 0.0, 1.5, 3.0])
@@ -34,12 +36,11 @@ def few_kernels(mu: Floats, mu_sd: Floats, tau: Floats, sigma2: Floats, weight: 
     origin = mu[0, 0]
     nodes = mu - origin, mu_sd, tau, sigma2, weight
     whole = Kernels(*(column.ravel() for column in nodes))
+    columns = Kernels(*(column.T for column in nodes))
     mean, variance = _probes(whole)
     lo, hi = _ends(mean, variance, whole, whole)
     for count in _COUNTS:
-        few = np.hstack(
-            [_gauss(count, *columns) for columns in zip(*(n.T for n in nodes), strict=True)]
-        )
+        few = _gauss(count, columns)
         ends = _ends(mean, variance, whole, Kernels(*few))
         error = max(
             float((np.abs(a - b) / (hi - lo)).max()) for a, b in zip(ends, (lo, hi), strict=True)
@@ -49,7 +50,7 @@ def few_kernels(mu: Floats, mu_sd: Floats, tau: Floats, sigma2: Floats, weight: 
     else:
         few = np.stack(whole)
     few[0] += origin
-    return few
+    return few[:, few[-1] > _WEIGHT_LEAST]
 
 
 def _probes(kernels: Kernels) -> tuple[Floats, Variances]:
@@ -68,57 +69,56 @@ def _ends(mean: Floats, variance: Variances, whole: Kernels, few: Kernels) -> tu
     return interval(shrink(mean, variance, few).mixture, centre, sd, _LEVEL)
 
 
-def _gauss(
-    count: int, mu: Floats, mu_sd: Floats, tau: Floats, sigma2: Floats, weight: Floats
-) -> Floats:
-    """Return one column's Gauss rule; what goes with the spread is a polynomial fitted to it."""
-    mass = float(weight.sum())
-    if mass <= 0:
-        return np.empty((5, 0))
-    share = weight / mass
-    middle = float(np.exp((share * np.log(tau)).sum()))
-    x = tau / (tau + middle)
-    diagonal, side, basis = _lanczos(count, x, share)
-    if len(side):
-        matrix = np.diag(diagonal) + np.diag(side, 1) + np.diag(side, -1)
-        node, vectors = np.linalg.eigh(matrix)
-    else:
-        node, vectors = diagonal, np.ones((1, 1))
-    first = vectors[0]
-    node = np.clip(node, x.min(), x.max())
+def _gauss(count: int, nodes: Kernels) -> Floats:
+    """Return the Gauss rule of each row of nodes (I, O); what goes with the spread is fitted to it.
+
+    The fit is the projection on the polynomials whose Jacobi matrix gives the rule.
+    """
+    mass = nodes.weight.sum(axis=-1, keepdims=True)
+    share = nodes.weight / np.where(mass > 0, mass, 1.0)
+    middle = np.exp((share * np.log(nodes.tau)).sum(axis=-1, keepdims=True))
+    x = nodes.tau / (nodes.tau + middle)
+    matrix, basis = _lanczos(count, x, np.sqrt(share))
+    node, vectors = np.linalg.eigh(matrix)
+    node = np.clip(node, x.min(axis=-1, keepdims=True), x.max(axis=-1, keepdims=True))
+    first = vectors[:, 0, :]
+    there = np.abs(first) > _NO_WEIGHT
 
     def at_nodes(values: Floats) -> Floats:
-        fitted: Floats = (vectors.T @ (basis @ (np.sqrt(share) * values))) / first
-        inside: Floats = np.clip(fitted, values.min(), values.max())
+        projected = np.einsum("iko,io->ik", basis, np.sqrt(share) * values)
+        fitted = np.einsum("ikg,ik->ig", vectors, projected) / np.where(there, first, 1.0)
+        low, high = values.min(axis=-1, keepdims=True), values.max(axis=-1, keepdims=True)
+        inside: Floats = np.clip(fitted, low, high)
         return inside
 
-    return np.stack(
-        [
-            at_nodes(mu - mu[0]) + mu[0],
-            np.sqrt(at_nodes(mu_sd**2)),
-            middle * node / (1 - node),
-            at_nodes(sigma2),
-            mass * first**2,
-        ]
+    rule = (
+        at_nodes(nodes.mu),
+        np.sqrt(at_nodes(nodes.mu_sd**2)),
+        middle * node / (1 - node),
+        at_nodes(nodes.sigma2),
+        mass * first**2,
     )
+    kept = (rule[-1] > 0).ravel()
+    return np.stack([column.ravel()[kept] for column in rule])
 
 
-def _lanczos(count: int, x: Floats, share: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the Jacobi matrix (diagonal, side) of a discrete measure, and its orthonormal basis.
+def _lanczos(count: int, x: Floats, start: Floats) -> tuple[Floats, Floats]:
+    """Return the Jacobi matrices of discrete measures (I, n, n), and their bases (I, n, O).
 
-    Row k of the basis is the polynomial of degree k at the points, times √share.
+    Row k of a basis is the orthonormal polynomial of degree k at the points, times √share.
     """
-    rows = [np.sqrt(share)]
-    diagonal, side = [], []
+    rows = [start]
+    matrix = np.zeros((len(x), count, count))
     for k in range(count):
-        diagonal.append(float((rows[k] ** 2 * x).sum()))
         rest = x * rows[k]
+        matrix[:, k, k] = (rows[k] * rest).sum(axis=-1)
+        if k == count - 1:
+            break
         for _ in range(2):  # twice: once leaves rounding errors that grow with k
             for row in rows:
-                rest = rest - (rest * row).sum() * row
-        size = float(np.sqrt((rest**2).sum()))
-        if k == count - 1 or size < 1e-12:
-            break
-        side.append(size)
-        rows.append(rest / size)
-    return np.array(diagonal), np.array(side), np.stack(rows)
+                rest = rest - (rest * row).sum(axis=-1, keepdims=True) * row
+        size = np.sqrt((rest**2).sum(axis=-1, keepdims=True))
+        there = size > _NO_WEIGHT
+        rows.append(np.where(there, rest / np.where(there, size, 1.0), 0.0))
+        matrix[:, k, k + 1] = matrix[:, k + 1, k] = np.where(there, size, 0.0)[:, 0]
+    return matrix, np.stack(rows, axis=1)
