@@ -101,21 +101,24 @@ def revenue(
     _check(conversion, log_value, sigma2_df)
     half_sigma2 = np.asarray(sigma2) / 2
     variance = log_value.sd**2 + 2 * np.divide(half_sigma2**2, sigma2_df)
-    value = np.exp(log_value.mean + half_sigma2 + variance / 2)
-    mean, sd = _mean_and_sd(conversion, value, value * np.sqrt(np.expm1(variance)))
+    # A pool that knows next to nothing of its values has infinite revenue: not an error here.
+    with np.errstate(over="ignore"):
+        value = np.exp(log_value.mean + half_sigma2 + variance / 2)
+        mean, sd = _mean_and_sd(conversion, value, value * np.sqrt(np.expm1(variance)))
     lo, hi = _interval_of_sum(
         _log_rate(conversion),
         _Term(log_value.mean, log_value.lo, log_value.hi),
         _variance_term(half_sigma2, np.asarray(sigma2_df), level),
     )
-    return Product(
-        raw=conversion.raw * np.exp(log_value.raw + half_sigma2),
-        pooled=conversion.pooled * np.exp(log_value.pooled + half_sigma2),
-        mean=mean,
-        sd=sd,
-        lo=np.exp(lo),
-        hi=np.exp(hi),
-    )
+    with np.errstate(over="ignore"):
+        return Product(
+            raw=conversion.raw * np.exp(log_value.raw + half_sigma2),
+            pooled=conversion.pooled * np.exp(log_value.pooled + half_sigma2),
+            mean=mean,
+            sd=sd,
+            lo=np.exp(lo),
+            hi=np.exp(hi),
+        )
 
 
 def _check(conversion: Posterior, log_value: Posterior, sigma2_df: float | Floats) -> None:

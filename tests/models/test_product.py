@@ -80,6 +80,11 @@ def test_a_rate_that_may_be_zero_gives_revenue_that_may_be_zero() -> None:
     assert math.isfinite(product.hi[0])
 
 
+def test_a_value_that_nothing_is_known_of_is_not_an_error() -> None:
+    product = revenue(_beta(7, 113), _normal(8, 500.0), 0.6, 100, 0.95)
+    assert (product.mean[0], product.lo[0], product.hi[0]) == (math.inf, 0.0, math.inf)
+
+
 def test_a_group_without_an_order_takes_the_pools_value() -> None:
     rates, logs = FAMILIES["beta-binomial"], FAMILIES["normal"]
     counts = Counts(np.array([0.0, 3.0, 0.0]), np.array([40.0, 60.0, 0.0]))
