@@ -9,32 +9,37 @@ from stream_hb.models.normal_mixture import Mixture
 from stream_hb.statistics.columns import Floats
 
 JOINT_MAX = 4
-"""Coefficients up to which they are integrated jointly, by a rule of 2d² + 1 points."""
+"""Coefficients up to which they are integrated jointly, by :func:`cubature`."""
+
+_TENSOR = 7
 
 _GAUSS_HERMITE = (np.sqrt(3.0) * np.array([0.0, 1.0, -1.0]), np.array([4.0, 1.0, 1.0]) / 6)
 
 
 def cubature(size: int) -> tuple[Floats, Floats]:
-    """Return points (K, size) and weights (K,) of degree 5 for a standard normal vector.
+    """Return points (K, size) and weights (K,) for a standard normal vector of 1 to 4 components.
 
-    The origin, ±√3 on every axis, and ±√3 on every two axes: the tensor of Gauss-Hermite's three
-    points without its corners (McNamee & Stenger 1967, doi:10.1007/BF02162161). No weight is
-    negative up to 4 dimensions.
+    Up to two: the tensor of Gauss-Hermite's seven points, exact to degree 13. Beyond: the origin,
+    ±√3 on every axis and ±√3 on every two axes, exact to degree 5, no weight negative (McNamee &
+    Stenger 1967, doi:10.1007/BF02162161).
 
-    >>> points, weight = cubature(2)
+    >>> points, weight = cubature(3)
     >>> len(points), round(float(weight @ points[:, 0] ** 4), 12)  # E z^4 = 3
-    (9, 3.0)
+    (19, 3.0)
     """
+    if size <= 2:
+        nodes, share = np.polynomial.hermite_e.hermegauss(_TENSOR)
+        grid = np.meshgrid(*[nodes] * size, indexing="ij")
+        shares = np.meshgrid(*[share / share.sum()] * size, indexing="ij")
+        points = np.column_stack([axis.ravel() for axis in grid])
+        return points, np.prod([axis.ravel() for axis in shares], axis=0)
     axes = np.eye(size)
-    points, weight = [np.zeros(size)], [1 + size * (size - 7) / 18]
-    for i in range(size):
-        for sign in (1, -1):
-            points.append(sign * axes[i])
-            weight.append((4 - size) / 18)
-            for j in range(i):
-                points += [sign * axes[i] + axes[j], sign * axes[i] - axes[j]]
-                weight += [1 / 36, 1 / 36]
-    return np.sqrt(3.0) * np.array(points), np.array(weight)
+    pairs = [(axes[i], axes[j]) for i in range(size) for j in range(i)]
+    single = [sign * axis for axis in axes for sign in (1, -1)]
+    double = [s * a + t * b for a, b in pairs for s in (1, -1) for t in (1, -1)]
+    points = np.sqrt(3.0) * np.array([np.zeros(size), *single, *double])
+    counts = (1, len(single), len(double))
+    return points, np.repeat([1 + size * (size - 7) / 18, (4 - size) / 18, 1 / 36], counts)
 
 
 @dataclass(frozen=True, slots=True)
