@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
-.PHONY: help install run test lint unit bench lock clean
+.PHONY: help install run test lint unit bench study-coverage lock clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -34,6 +34,9 @@ unit: install ## all tests, with coverage
 
 bench: install ## speeds as ratios against an anchor in the same run, on a real broker
 	$(BIN)/python -m tests.benchmarks
+
+study-coverage: install ## do intervals cover what they say? every family, spread and number of groups
+	$(BIN)/python -m tests.study
 
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
