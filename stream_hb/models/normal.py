@@ -25,7 +25,7 @@ from stream_hb.models.normal_observations_fit import Observed, as_measured
 from stream_hb.models.normal_quadrature import Pool
 from stream_hb.models.normal_shrinkage import Variances
 from stream_hb.models.normal_sums import MeasuredPool, ObservedPool, sums_of
-from stream_hb.models.pool import check_method, groups_of, to_fit, with_data
+from stream_hb.models.pool import check_method, to_fit
 from stream_hb.models.variance_common import integrate_common
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measured import Measured
@@ -192,10 +192,9 @@ class NormalFromObservations:
     ) -> Fit[Any]:
         """Fit μ, τ² and σ²."""
         check_method(method, self.methods)
-        if method == "bayes":
-            groups = with_data(groups_of(groups), groups_of(groups).weight)
-            return bayes_fit(integrate_common(groups, prior), len(groups))
         pool = to_fit(groups)
+        if method == "bayes":
+            return bayes_fit(integrate_common(pool, prior), pool.groups_count)
         observed = Observed.of(pool)
         tau2, sigma2, bimodal, iterations = normal_observations_fit.fit_components(observed, method)
         at = observed.sums.at(tau2, sigma2)

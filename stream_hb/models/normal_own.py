@@ -29,13 +29,14 @@ from stream_hb.models.moderation import VariancePrior, degrees_of, fit_variance_
 from stream_hb.models.normal import METHODS, NormalHyper, NormalKnownVariance, bayes_fit
 from stream_hb.models.normal_nodes import NormalNodes
 from stream_hb.models.normal_observations_fit import pooled_variance
-from stream_hb.models.pool import check_method, with_data
+from stream_hb.models.pool import check_method, groups_of, with_data
 from stream_hb.models.variance_common import least_variance
 from stream_hb.models.variance_nodes import sampling_variance, variance_nodes
 from stream_hb.models.variance_own import integrate_own
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
+from stream_hb.statistics.summary import ExactSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +113,12 @@ class NormalOwnVariances:
         found = fit_variance_prior(variance, degrees)
         return found._replace(variance=max(found.variance, least_variance(groups)))
 
-    def fit(self, groups: Moments, method: str, prior: Prior = DEFAULT) -> Fit[Any]:
+    def fit(
+        self, groups: Moments | ExactSummary[Moments], method: str, prior: Prior = DEFAULT
+    ) -> Fit[Any]:
         """Fit μ and τ², and what the groups' variances have in common."""
         check_method(method, self.methods)
+        groups = groups_of(groups)
         groups = with_data(groups, groups.weight)
         variances = self.variance_prior(groups)
         if method == "bayes":

@@ -18,10 +18,12 @@ from stream_hb.models.moderation import degrees_of
 from stream_hb.models.normal_bayes import Integrated, integrate, log_prior_at
 from stream_hb.models.normal_location import Located, locate
 from stream_hb.models.normal_nodes import NormalNodes
-from stream_hb.models.normal_observations_fit import pooled_variance
+from stream_hb.models.normal_observations_fit import Observed, pooled_variance
 from stream_hb.models.normal_quadrature import Pool, Resolved, line_of, resolve, spread_nodes
-from stream_hb.models.normal_sums import NormalSums, sums_of
+from stream_hb.models.normal_sums import NormalSums, ObservedPool, sums_of
+from stream_hb.models.pool import groups_of
 from stream_hb.models.sensitivity import Sensitivity
+from stream_hb.statistics.binned import BinnedSummary
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.moments import Moments
 
@@ -53,16 +55,20 @@ class Within(NamedTuple):
     log_sizes: float
 
     @classmethod
-    def of(cls, groups: Moments) -> "Within":
-        """Sum over the groups; squares are never below what rounding leaves of equal values."""
-        own = degrees_of(groups)
-        degrees = float(own.sum())
-        squares = float(groups.m2[own > 0].sum())
-        return cls(
-            max(squares, degrees * least_variance(groups)),
-            degrees,
-            float(np.log(groups.weight).sum()),
-        )
+    def of(cls, pool: ObservedPool) -> "Within":
+        """Sum over the groups; squares are never below what rounding leaves of equal values.
+
+        Of a binned summary Σ(n - 1) is Σn less the groups, also where some n is below 1.
+        """
+        observed = Observed.of(pool)
+        at = observed.sums.at(0.0, 1.0)
+        squares, degrees = observed.m2, max(observed.weight - observed.groups_count, 0.0)
+        if not isinstance(pool, BinnedSummary):
+            groups = groups_of(pool)
+            own = degrees_of(groups)
+            squares, degrees = float(groups.m2[own > 0].sum()), float(own.sum())
+        least = degrees * _rounding(float(at.mu))
+        return cls(max(squares, least), degrees, -float(at.log_variance))
 
     def log_likelihood(self, log_sigma2: Floats) -> Floats:
         """Return the log density of the observations about their groups' means."""
@@ -128,22 +134,26 @@ def _rule(degrees: float) -> tuple[Floats, Floats]:
     return np.sinh(stretch * _TRAPEZOID) / stretch, step + np.log(np.cosh(stretch * _TRAPEZOID))
 
 
-def integrate_common(groups: Moments, prior: Prior) -> Integrated:
+def integrate_common(pool: ObservedPool, prior: Prior) -> Integrated:
     """Integrate (μ, τ, σ²) over their posterior.
 
     Where no group has two observations σ² cannot be told from τ²; it is then taken to be the
     variance of all observations, and the answer is the prior's.
     """
-    within = Within.of(groups)
-    pool = Pool(sums_of(groups), pooled_variance(groups))
+    within = Within.of(pool)
+    rough = Pool(sums_of(pool), pooled_variance(pool))
     if within.degrees <= 0:
-        return _with_known(integrate(pool, prior), pool.sigma2)
-    return _integrate(pool, within, prior)
+        return _with_known(integrate(rough, prior), rough.sigma2)
+    return _integrate(rough, within, prior)
 
 
 def least_variance(groups: Moments) -> float:
     """Return the least variance to believe in: equal prices are only equal to the last digit."""
-    return (2.0**-52 * (float(np.abs(groups.mean).max()) or 1.0)) ** 2
+    return _rounding(float(np.abs(groups.mean).max()))
+
+
+def _rounding(mean: float) -> float:
+    return (2.0**-52 * (abs(mean) or 1.0)) ** 2
 
 
 def _integrate(pool: Pool, within: Within, prior: Prior) -> Integrated:

@@ -17,6 +17,7 @@ from stream_hb.models.normal_nodes import NormalNodes
 from stream_hb.models.normal_quadrature import Pool, Resolved, line_of, resolve, spread_nodes
 from stream_hb.models.normal_shrinkage import Variances
 from stream_hb.models.normal_sums import sums_of
+from stream_hb.models.pool import to_fit
 from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.models.variance_nodes import sampling_variance, variance_nodes
 from stream_hb.statistics.columns import Floats
@@ -109,7 +110,7 @@ def integrate_own(groups: Moments, variances: VariancePrior, prior: Prior) -> In
     Above 2,000 groups the squeezed variances count as known here: the posterior of the pool's
     hyperparameters is narrow then, while that of a group integrates its variance all the same.
     """
-    rough = Pool(sums_of(Measured(groups.mean, sampling_variance(groups, variances))))
+    rough = Pool(sums_of(to_fit(Measured(groups.mean, sampling_variance(groups, variances)))))
     nodes = variance_nodes(groups, variances)
     is_known = nodes.variance.shape[1] == 1
     if is_known or len(groups) > EXACT_GROUPS_MAX:

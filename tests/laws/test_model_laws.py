@@ -55,6 +55,8 @@ STATISTICS: dict[str, tuple[type[Statistic], st.SearchStrategy[Any]]] = {
     "gamma-poisson": (Exposure, events()),
     "normal": (Moments, moments()),
     "normal-known-variance": (Measured, measured),
+    "normal-moderated": (Moments, moments()),
+    "normal-separate": (Moments, moments()),
 }
 
 
@@ -92,6 +94,7 @@ SANE: dict[str, Any] = {
     ),
     "normal-known-variance": Measured(np.array([3.0, 4.0, 2.5]), np.array([0.4, 0.1, 0.2])),
 }
+SANE["normal-moderated"] = SANE["normal-separate"] = SANE["normal"]
 
 
 def _columns(posterior: Posterior) -> dict[str, Any]:
