@@ -1,9 +1,10 @@
 """One pass of emission over a shard: who may have changed, who is worth a record, the records."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_hb.estimator import Estimator, estimator_of
 from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
@@ -14,7 +15,8 @@ from stream_hb.feeds.estimates import (
     estimate_records,
     record_key,
 )
-from stream_hb.refit import Pool, PoolFit
+from stream_hb.models.family import Posterior
+from stream_hb.pool_fit import Pool, PoolFit
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statistics.columns import Rows
@@ -117,20 +119,26 @@ def _emit_pool(
     if settings.emission.everything_touched:
         chosen |= np.isin(rows, view.touched)
     chosen |= moment.everything
+    posterior = estimator.posterior(estimator.take(groups, chosen), settings.level)
+    known = estimator.is_known(posterior)
+    chosen[chosen] = known
     size = int(chosen.sum())
     alive = np.zeros(size, dtype=bool)
     at_ms = np.full(size, moment.now_ms)
     emitted = Emitted(last.seq[chosen] + 1, mean[chosen], sd[chosen], at_ms, alive)
-    written = estimator.take(groups, chosen)
     records = estimate_records(
         _provenance(view, estimator, moment, settings),
         [view.key(row) for row in rows[chosen].tolist()],
         emitted.seq.tolist(),
-        estimator.posterior(written, settings.level),
-        estimator.sizes(written),
+        _taken(posterior, known),
+        estimator.sizes(estimator.take(groups, chosen)),
     )
     update = MemoryUpdate(view.shard.number, estimator.metric, rows[chosen], emitted)
     return list(records), update
+
+
+def _taken(posterior: Posterior, chosen: NDArray[np.bool_]) -> Posterior:
+    return Posterior(*(getattr(posterior, field.name)[chosen] for field in fields(posterior)))
 
 
 def _bury(

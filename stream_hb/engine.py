@@ -15,7 +15,8 @@ from stream_hb.emitter import Emission, Moment, emit_shard
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.events.decode import Decoder
-from stream_hb.refit import Pool, PoolFit, Refit, refit
+from stream_hb.pool_fit import Pool, PoolFit
+from stream_hb.refit import Refit, refit
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Position, Shard, ShardCandidate, Source
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_hb.feeds.estimates import HyperReference
 from stream_hb.metrics import METRICS
 from stream_hb.models.family import Posterior
 from stream_hb.models.product import revenue
-from stream_hb.refit import Pool, PoolFit
+from stream_hb.order_variance import order_variance
+from stream_hb.pool_fit import Pool, PoolFit
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.columns import Floats, Rows
 from stream_hb.view import View
@@ -43,6 +45,10 @@ class Estimator(Protocol):
 
     def posterior(self, groups: Any, level: float) -> Posterior:
         """Return the posterior; its weight is NaN where the metric is made of others."""
+        ...
+
+    def is_known(self, posterior: Posterior) -> NDArray[np.bool_]:
+        """Tell of which groups enough is known for a record."""
         ...
 
     def sizes(self, groups: Any) -> Floats:
@@ -106,6 +112,10 @@ class PoolEstimator:
         """Return the posterior."""
         return self.pool_fit.family.posterior(groups, self.pool_fit.fit.hyper, level)
 
+    def is_known(self, posterior: Posterior) -> NDArray[np.bool_]:
+        """Return that all groups have a record: a model that cannot tell has not been fitted."""
+        return np.ones(len(posterior.mean), dtype=bool)
+
     def sizes(self, groups: Any) -> Floats:
         """Return visits, or orders with a value."""
         return METRICS[self.metric].sizes(getattr(groups, "groups", groups))
@@ -166,7 +176,9 @@ class RevenueEstimator:
     def posterior(self, groups: Any, level: float) -> Posterior:
         """Return the posterior of the product; it has no weight on its pooled value."""
         conversion, log_value = (factor.posterior(own, level) for factor, own in self._with(groups))
-        product = revenue(conversion, log_value, *self._sigma2(), level)
+        orders = getattr(groups[1], "groups", groups[1])
+        sigma2, degrees = order_variance(self.value.pool_fit, orders)
+        product = revenue(conversion, log_value, sigma2, degrees, level)
         return replace(
             conversion,
             raw=product.raw,
@@ -181,11 +193,11 @@ class RevenueEstimator:
     def _with(self, groups: Any) -> Iterator[tuple[PoolEstimator, Any]]:
         return zip((self.conversion, self.value), groups, strict=True)
 
-    def _sigma2(self) -> tuple[float, float]:
-        """Return the variance of an order's log value, and its degrees of freedom."""
-        pool_fit = self.value.pool_fit
-        sigma2 = pool_fit.family.parameters(pool_fit.fit.hyper)["sigma2"]
-        return sigma2, max(pool_fit.data_count - pool_fit.fit.groups_count, 1.0)
+    def is_known(self, posterior: Posterior) -> NDArray[np.bool_]:
+        """Leave out the groups whose mean order is infinite: too little is known of it."""
+        ends = posterior.mean, posterior.sd, posterior.lo, posterior.hi, posterior.pooled
+        known: NDArray[np.bool_] = np.isfinite(ends).all(axis=0) & ~np.isinf(posterior.raw)
+        return known
 
     def sizes(self, groups: Any) -> Floats:
         """Return visits."""

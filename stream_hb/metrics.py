@@ -1,9 +1,15 @@
 """The metrics: which statistic each one keeps, and which family of models reads it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from stream_hb.models.covariates.registry import COVARIATE_FAMILIES
+from stream_hb.models.family import Family
+from stream_hb.models.nested.registry import NESTED_FAMILIES
+from stream_hb.models.registry import FAMILIES
 from stream_hb.settings import ModelSettings
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.counts import Counts
@@ -22,7 +28,7 @@ class Metric:
     statistic
         What is kept per group.
     family_name
-        Name of its plain family in :data:`stream_hb.models.registry.FAMILIES`.
+        Name of its plain family.
     record_model
         The family's name in estimate records.
     size_column
@@ -39,7 +45,7 @@ class Metric:
     count_columns: tuple[str, ...]
 
     def model_name(self, model: ModelSettings) -> str:
-        """Return the family's name in the registry, given what its model is told.
+        """Return the name in ``MODELS`` of the family that its model is, if there is one.
 
         >>> METRICS["log_order_value"].model_name(ModelSettings(variance="moderated"))
         'normal-moderated'
@@ -97,3 +103,10 @@ METRICS: dict[str, Metric] = {
         count_columns=("weight",),
     ),
 }
+
+MODELS: Mapping[str, Family[Any, Any]] = {
+    **FAMILIES,
+    **{f"{name}-covariates": family for name, family in COVARIATE_FAMILIES.items()},
+    **{f"{name}-nested": family for name, family in NESTED_FAMILIES.items()},
+}
+"""The families that a metric's model can be."""

@@ -3,85 +3,28 @@
 A refit is a function of the summary: warm starts change its time, never its answer.
 """
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 from stream_hb.description import described
 from stream_hb.errors import FitError
-from stream_hb.feeds.estimates import HyperReference
-from stream_hb.metrics import METRICS
+from stream_hb.feeds import refits
+from stream_hb.feeds.estimates import OutRecord
+from stream_hb.findings import affected, check, sample
+from stream_hb.metrics import METRICS, MODELS
 from stream_hb.models.described import Described
-from stream_hb.models.family import Family, Fit
+from stream_hb.models.family import Fit
 from stream_hb.models.hyperprior import BDA, Hyperprior, Prior, location_named, spread_named
-from stream_hb.models.registry import FAMILIES
+from stream_hb.pool_fit import Pool, PoolFit
 from stream_hb.pool_summaries import Summarised
 from stream_hb.settings import EngineSettings, ModelSettings
 from stream_hb.shard import Shard
 from stream_hb.statistics.columns import Statistic
 
-Pool = tuple[str, str]
-"""(chain id, metric): the groups that share hyperparameters."""
-
 FROM_SUMMARY = frozenset({"beta-binomial", "gamma-poisson"})
 """The models whose fits read a summary, and so cost the same for any number of groups."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolFit:
-    """A pool's hyperparameters and where they come from.
-
-    Attributes
-    ----------
-    version
-        Number of the refit that made them.
-    fitted_at_ms
-        Clock reading of that refit.
-    model
-        Name of the family in :data:`stream_hb.models.registry.FAMILIES`.
-    fit
-        The fit with its diagnostics.
-    data_count
-        Observations in the pool at that refit.
-    """
-
-    version: int
-    fitted_at_ms: int
-    model: str
-    fit: Fit[Any]
-    data_count: float
-
-    @property
-    def family(self) -> Family[Any, Any]:
-        """The family that the fit belongs to."""
-        return FAMILIES[self.model]
-
-    def parameters(self) -> dict[str, float | str]:
-        """Return the hyperparameters as JSON can hold them: what is infinite is a text."""
-        values = self.family.parameters(self.fit.hyper)
-        return {k: v if math.isfinite(v) else str(v) for k, v in values.items()}
-
-    def reference(self) -> HyperReference:
-        """Return what the records made with this fit say of it."""
-        return HyperReference(
-            self.version,
-            self.fitted_at_ms,
-            self.parameters(),
-            self.fit.groups_count,
-            self.fit.converged,
-        )
-
-    def flags(self) -> tuple[str, ...]:
-        """Return the flags of the records made with this fit."""
-        raised = {
-            "plug_in": self.fit.plug_in,
-            "boundary_tau0": self.fit.boundary,
-            "bimodal": self.fit.bimodal,
-            "not_converged": not self.fit.converged,
-        }
-        return tuple(flag for flag, on in raised.items() if on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +45,12 @@ class Refit:
     at_ms: int
     pools: dict[Pool, PoolFit]
 
+    def records(self, level: float) -> Iterator[OutRecord]:
+        """Yield a record per pool; ``level`` is that of the hyperparameters' intervals."""
+        for (chain, metric), pool_fit in self.pools.items():
+            value = refits.encode(pool_fit.record((chain, metric), level))
+            yield OutRecord(f"{chain}|{metric}".encode(), value)
+
 
 def refit(
     shards: Iterable[Shard],
@@ -120,8 +69,14 @@ def refit(
             fit = _fit(data.summary, pool[1], settings)
             if fit is not None:
                 name = METRICS[pool[1]].model_name(settings.model(pool[1]))
-                pools[pool] = PoolFit(version, now_ms, name, fit, data.data_count)
+                made = PoolFit(version, now_ms, name, fit, data.data_count)
+                pools[pool] = _examined(made, shards, pool, settings)
     return Refit(version, now_ms, pools)
+
+
+def _examined(made: PoolFit, shards: list[Shard], pool: Pool, settings: EngineSettings) -> PoolFit:
+    some = sample(shards, pool, settings, made.fitted_at_ms)
+    return replace(made, affected=affected(made, some), check=check(pool, made, some, settings))
 
 
 def pool_data(
@@ -156,7 +111,7 @@ def _is_due(data_count: float, last: PoolFit | None, settings: EngineSettings) -
 def _fit(data: Any, metric: str, settings: EngineSettings) -> Fit[Any] | None:
     """Fit one pool; None where its data do not tell anything yet."""
     model = settings.model(metric)
-    family = FAMILIES[METRICS[metric].model_name(model)]
+    family = MODELS[METRICS[metric].model_name(model)]
     try:
         return family.fit(data, settings.methods[metric], prior_of(model))
     except FitError:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from stream_hb.errors import SnapshotError
-from stream_hb.refit import PoolFit
+from stream_hb.pool_fit import PoolFit
 
 VERSION = 2
 

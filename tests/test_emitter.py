@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from stream_hb.engine import Engine
-from stream_hb.refit import PoolFit, Refit
+from stream_hb.pool_fit import PoolFit
+from stream_hb.refit import Refit
 from stream_hb.settings import EmissionRule, EngineSettings
 from tests.support.logs import START_MS, batch, feed, open_engine, purchase, refit, shop_log, visit
 from tests.support.records import Record, assert_without_gaps, emit, name_of

@@ -9,7 +9,8 @@ import pytest
 from stream_hb.metrics import METRICS
 from stream_hb.models.beta_binomial import BetaHyper
 from stream_hb.models.family import Fit
-from stream_hb.refit import PoolFit, pool_data, refit
+from stream_hb.pool_fit import PoolFit
+from stream_hb.refit import pool_data, refit
 from stream_hb.settings import EngineSettings
 from tests.support import logs
 from tests.support.logs import START_MS, feed, open_engine, shop_log, visit

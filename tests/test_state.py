@@ -9,7 +9,7 @@ from stream_hb.models.covariates.regression_hyper import RegressionHyper
 from stream_hb.models.family import Fit
 from stream_hb.models.normal import NormalHyper
 from stream_hb.models.sensitivity import Sensitivity
-from stream_hb.refit import PoolFit
+from stream_hb.pool_fit import PoolFit
 
 
 def test_values_and_arrays_come_back() -> None:

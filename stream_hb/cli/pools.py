@@ -8,7 +8,7 @@ from stream_hb.cli.output import new_table, short
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from stream_hb.refit import Pool, PoolFit
+    from stream_hb.pool_fit import Pool, PoolFit
 
 
 def pools_table(pools: "Mapping[Pool, PoolFit]") -> "Table":

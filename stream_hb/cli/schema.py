@@ -16,7 +16,7 @@ def schema(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="event, estimate, reject or config.", show_default=False
+            metavar="NAME", help="event, estimate, refit, reject or config.", show_default=False
         ),
     ],
 ) -> None:

@@ -194,9 +194,9 @@ def record_key(chain: str, store: str, metric: str) -> bytes:
 
 
 def _check_finite(provenance: Provenance, keys: Sequence[GroupKey], posterior: Posterior) -> None:
-    for name in ("mean", "sd", "lo", "hi", "pooled"):
+    for name in ("mean", "sd", "lo", "hi", "pooled", "raw"):
         column: Floats = getattr(posterior, name)
-        wrong = np.flatnonzero(~np.isfinite(column))
+        wrong = np.flatnonzero(np.isinf(column) | (np.isnan(column) & (name != "raw")))
         if len(wrong):
             where = f"{provenance.metric} of store {keys[wrong[0]][1]!r}"
             hyper = bytes(provenance.hyper).decode()

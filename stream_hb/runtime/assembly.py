@@ -104,7 +104,7 @@ def output_client(config: Config) -> KafkaOutput:
 def route(config: Config) -> Route:
     """Return where the worker's records go."""
     topics = config.topics
-    return Route(topics.estimates, topics.rejects, config.limits.batch_events)
+    return Route(topics.estimates, topics.rejects, config.limits.batch_events, refits=topics.refits)
 
 
 def last_epoch(config: Config) -> int:

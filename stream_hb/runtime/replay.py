@@ -53,7 +53,7 @@ class Feeds:
 
     Attributes
     ----------
-    estimates, rejects
+    estimates, rejects, refits
         As on the topics.
     tombstones
         Keys that a topic of estimates would delete: those of retired stores. None where no table
@@ -62,6 +62,7 @@ class Feeds:
 
     estimates: BinaryIO
     rejects: BinaryIO
+    refits: BinaryIO
     tombstones: BinaryIO | None
 
 
@@ -145,6 +146,8 @@ class Replay:
         refit = self.engine.refit(now_ms, force=last)
         if refit:
             self.engine.apply(refit)
+            for record in refit.records(self.engine.settings.level):
+                self._feeds.refits.write((record.value or b"") + b"\n")
         emission = self.engine.emit(now_ms, everything=last)
         for record in emission.records:
             self._write(record, now_ms)
@@ -174,6 +177,7 @@ def replay_files(engine: Engine, paths: Sequence[str], output: Path) -> ReplaySu
             feeds = Feeds(
                 estimates=stack.enter_context((output / "estimates.ndjson").open("wb")),
                 rejects=stack.enter_context((output / "rejects.ndjson").open("wb")),
+                refits=stack.enter_context((output / "refits.ndjson").open("wb")),
                 tombstones=stack.enter_context((output / "tombstones.ndjson").open("wb"))
                 if engine.settings.stores
                 else None,

@@ -20,6 +20,8 @@ from stream_hb.engine import Candidate, Engine
 from stream_hb.errors import BrokerError, StreamHBError, TopicError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.events.rejects import reject_record
+from stream_hb.feeds.estimates import OutRecord
+from stream_hb.refit import Refit
 from stream_hb.runtime.catch_up import CatchUp
 from stream_hb.runtime.client import (
     Committed,
@@ -68,12 +70,15 @@ class Route:
         Events taken in one batch.
     behind_emit_ms
         Time between two emissions while the worker is behind; 0: with every batch.
+    refits
+        Name of the topic of refits; None: they are logged only.
     """
 
     estimates: str
     rejects: str
     batch_events: int = 40_000
     behind_emit_ms: int = 5_000
+    refits: str | None = None
 
 
 @dataclass(slots=True)
@@ -141,6 +146,7 @@ class Worker:
         self._unopened: list[TopicPartition] = []
         self._catch_up = CatchUp()
         self._uncommitted: dict[TopicPartition, Committed] = {}
+        self._refits: list[OutRecord] = []
         self._emitted_at_ms = 0
         self._reported_at_ms = clock_ms()
         self._brokers_down = False
@@ -268,10 +274,27 @@ class Worker:
         refit = self.engine.refit(now_ms)
         if refit:
             self.engine.apply(refit)
+            self._tell(refit)
         if not self._emission_is_due(candidate, now_ms):
             return None
         self._emitted_at_ms = now_ms
         return self.engine.emit(now_ms, candidate)
+
+    def _tell(self, refit: Refit) -> None:
+        """Log what the refit found; keep its records until they are written."""
+        for (chain, metric), pool in refit.pools.items():
+            log.info(
+                "refit",
+                chain=chain,
+                metric=metric,
+                version=pool.version,
+                method=pool.fit.method,
+                groups=pool.fit.groups_count,
+                hyperparameters=pool.parameters(),
+                warnings=list(pool.warnings()),
+            )
+        if self._route.refits:
+            self._refits.extend(refit.records(self.engine.settings.level))
 
     def _emission_is_due(self, candidate: Candidate, now_ms: int) -> bool:
         """Emit with every batch when live, seldom when behind or idle.
@@ -306,6 +329,8 @@ class Worker:
         for reject in rejects:
             key = f"{reject.topic}-{reject.partition}-{reject.offset}".encode()
             yield self._route.rejects, key, reject_record(reject)
+        for record in self._refits:
+            yield str(self._route.refits), record.key, record.value
         for record in emission.records if emission else []:
             yield self._route.estimates, record.key, record.value
 
@@ -325,6 +350,7 @@ class Worker:
         rejects: list[Reject],
     ) -> None:
         self.engine.apply(candidate)
+        self._refits = []
         if emission:
             self.engine.apply(emission)
             self.status.records += len(emission.records)

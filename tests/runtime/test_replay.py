@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stream_hb.engine import Engine
@@ -17,6 +18,7 @@ from stream_hb.runtime import replay as replay_module
 from stream_hb.runtime.replay import ReplaySummary, replay_files
 from stream_hb.runtime.worker import Route, Worker
 from stream_hb.settings import EmissionRule, EngineSettings
+from stream_hb.stores import NEVER_MS, Stores
 from tests.support.fake_client import FakeBroker, FakeInput, FakeOutput
 from tests.support.logs import SECOND_MS, START_MS, purchase, shop_log, visit
 from tests.support.records import (
@@ -24,6 +26,7 @@ from tests.support.records import (
     assert_same_estimates,
     assert_without_gaps,
     checked_record,
+    checked_refit,
     checked_reject,
     name_of,
     newest,
@@ -54,14 +57,23 @@ class Folder:
         return replay_files(engine, paths, self.output)
 
     @property
-    def bytes_written(self) -> tuple[bytes, bytes]:
-        names = ("estimates.ndjson", "rejects.ndjson")
-        estimates, rejects = ((self.output / name).read_bytes() for name in names)
-        return estimates, rejects
+    def bytes_written(self) -> tuple[bytes, bytes, bytes]:
+        names = ("estimates.ndjson", "rejects.ndjson", "refits.ndjson")
+        estimates, rejects, refits = ((self.output / name).read_bytes() for name in names)
+        return estimates, rejects, refits
 
     @property
     def records(self) -> list[Record]:
         return [checked_record(line) for line in self.bytes_written[0].splitlines()]
+
+    @property
+    def refits(self) -> list[Record]:
+        return [checked_refit(line) for line in self.bytes_written[2].splitlines()]
+
+    @property
+    def tombstones(self) -> list[Record]:
+        lines = (self.output / "tombstones.ndjson").read_bytes().splitlines()
+        return [json.loads(line) for line in lines]
 
     @property
     def rejects(self) -> list[Record]:
@@ -122,6 +134,37 @@ def test_refits_stand_at_whole_hours_of_event_time(folder: Folder) -> None:
     hours = {at for at in range(START_MS, end_ms) if at % HOUR_MS == 0}
     assert len(hours) == 4
     assert fitted_at == hours | {end_ms}
+
+
+def test_every_refit_of_a_pool_has_its_record(folder: Folder) -> None:
+    summary = folder.replay(folder.file("a.ndjson", shop_log(visits=2000)))
+    refits = folder.refits
+    metrics = Counter(record["pool"]["metric"] for record in refits)
+    assert metrics.keys() == {"conversion", "order_rate", "log_order_value"}
+    assert set(metrics.values()) == {summary.refits}
+        ("conversion", "order_rate", "log_order_value"), summary.refits
+    )
+    used = {(r["metric"], r["hyper"]["version"]): r["hyper"] for r in folder.records}
+    for record in refits:
+        hyper = used[record["pool"]["metric"], record["version"]]
+        values = {name: found["value"] for name, found in record["hyperparameters"].items()}
+        assert (hyper["fitted_at_ms"], hyper["params"]) == (record["as_of_ms"], values)
+        assert (record["groups"], record["checks"]["groups"]) == (8, 8)
+
+
+def test_a_retired_store_is_deleted_when_event_time_gets_there(folder: Folder) -> None:
+    retired_ms = np.array([START_MS + HOUR_MS, NEVER_MS])
+    stores = Stores.of([("c", "c-0"), ("c", "silent")], retired_ms=retired_ms)
+    path = folder.file("a.ndjson", shop_log(visits=2000))
+    folder.replay(
+        path, stores=stores, registers=lambda _store, _shard: True, refit_every_ms=HOUR_MS
+    )
+    last = newest(folder.records)
+    assert last["c", "c-0", "conversion"]["as_of_ms"] < START_MS + HOUR_MS
+    assert last["c", "silent", "conversion"]["raw"] is None
+    assert [tombstone["key"] for tombstone in folder.tombstones] == [
+        f"c|c-0||{metric}" for metric in ("conversion", "order_rate", "log_order_value")
+    ]
 
 
 def test_an_hour_refits_from_the_events_before_it_only(folder: Folder) -> None:
@@ -208,7 +251,7 @@ def test_a_reject_names_the_line_of_its_file(folder: Folder) -> None:
 
 def test_an_empty_file_gives_empty_feeds(folder: Folder) -> None:
     assert folder.replay(folder.file("a.ndjson", [])) == ReplaySummary()
-    assert folder.bytes_written == (b"", b"")
+    assert folder.bytes_written == (b"", b"", b"")
 
 
 def test_a_file_of_nothing_but_rejects_gives_no_record(folder: Folder) -> None:

@@ -24,6 +24,7 @@ def _validator(name: str) -> Draft202012Validator:
 
 _ESTIMATE = _validator("estimate_v1.json")
 _REJECT = _validator("reject_v1.json")
+_REFIT = _validator("refit_v1.json")
 _NUMBERS = ("estimate", "sd", "pooled", "n_eff", "n_kish", "shrinkage_weight", "staleness_ms")
 
 
@@ -72,6 +73,12 @@ def checked(records: Iterable[OutRecord]) -> list[Record]:
 def checked_reject(value: bytes) -> Record:
     record: Record = json.loads(value, parse_constant=_no_constant)
     _REJECT.validate(record)
+    return record
+
+
+def checked_refit(value: bytes | None) -> Record:
+    record: Record = json.loads(value or b"", parse_constant=_no_constant)
+    _REFIT.validate(record)
     return record
 
 
