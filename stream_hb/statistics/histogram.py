@@ -1,12 +1,13 @@
 """A histogram that keeps moments: sums of smooth functions of many values, without the values.
 
 The bins are spaced evenly in the logarithm, 64 a decade, at edges 10^(k/64) that are the same for
-all, so histograms merge by addition; each keeps the moments 0 to 3 of (x - c)/c about its centre c.
-Counts alone would err by 3 %, counts and sums by nearly as much: with four moments a sum of
-likelihood terms errs by about 1e-9 a term.
+all, so histograms merge by addition; each keeps the moments 0 to 4 of (x - c)/c about its centre c.
+Counts alone would err by 3 %, counts and sums by nearly as much: with five moments a sum of
+likelihood terms errs by about 1e-11 a term. (Moments 0 to 3 leave 1e-9: where groups hardly
+differ the terms cancel, and the spread of a Gamma-Poisson then erred by up to 3e-5.)
 
 There is no lowest and no highest bin: the array reaches from the lowest to the highest bin that was
-ever met (4 kB a decade for each measure), so no unit of time or money falls off its ends.
+ever met (2.5 kB a decade for each measure), so no unit of time or money falls off its ends.
 """
 
 from dataclasses import dataclass
@@ -18,15 +19,16 @@ from numpy.typing import NDArray
 from stream_hb.errors import FitError
 from stream_hb.statistics.columns import Floats, Rows
 from stream_hb.statistics.measure import Measure
-from stream_hb.statistics.quadrature import CHEBYSHEV, interpolated, two_nodes
+from stream_hb.statistics.quadrature import CHEBYSHEV, MOMENTS, interpolated, three_nodes
 
 BINS_PER_DECADE = 64
 
 _LARGEST = 1e300
+_NO_WEIGHT = 1e-12
 _HALF_WIDTH = 10 ** (0.5 / BINS_PER_DECADE) - 1
 """The farthest that a value of a bin lies from its centre, relative to the centre."""
 
-_HALF_WIDTHS: Floats = _HALF_WIDTH ** -np.arange(4.0)
+_HALF_WIDTHS: Floats = _HALF_WIDTH ** -np.arange(float(MOMENTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Histogram:
     first
         k of the first bin.
     moments
-        Shape (measures, 4, bins). Measure 0 is the number of values.
+        Shape (measures, 5, bins). Measure 0 is the number of values.
 
     Examples
     --------
@@ -55,7 +57,7 @@ class Histogram:
     @classmethod
     def empty(cls, measures: int = 1) -> Self:
         """Return the histogram of nothing."""
-        return cls(0, np.zeros((measures, 4, 0)))
+        return cls(0, np.zeros((measures, MOMENTS, 0)))
 
     @classmethod
     def of(cls, x: Floats, *weights: Floats) -> Self:
@@ -99,19 +101,20 @@ class Histogram:
         return type(self)(first, moments)
 
     def counting(self) -> Measure:
-        """Return the number of values as a measure on at most two nodes a bin."""
+        """Return the number of values as a measure on at most three nodes a bin."""
         bins = self._filled()
-        m0, m1, m2, m3 = self.moments[0][:, bins]
-        mean = m1 / m0
-        variance = m2 / m0 - mean**2
-        third = m3 / m0 - mean * (3 * variance + mean**2)
-        away, weight = two_nodes(m0, mean, variance, third)
+        m0, *raw = self.moments[0][:, bins]
+        mean, second, cube, quartic = (m / m0 for m in raw)
+        variance = second - mean**2
+        third = cube - mean * (3 * variance + mean**2)
+        fourth = quartic - mean * (4 * third + mean * (6 * variance + mean**2))
+        away, weight = three_nodes(m0, mean, variance, third, fourth)
         centres = _centres(self.first, self.first + len(self))[bins]
-        used = weight > 0
+        used = weight > _NO_WEIGHT * m0[:, np.newaxis]
         return Measure((centres[:, np.newaxis] * (1 + away))[used], weight[used])
 
     def weighing(self) -> tuple[Floats, Floats]:
-        """Return four nodes a bin, shape (nodes,), and every measure's weights, (measures, nodes).
+        """Return five nodes a bin, shape (nodes,), and every measure's weights, (measures, nodes).
 
         The weights are linear in the moments; single ones may be negative.
         """
@@ -165,10 +168,9 @@ def _centres(first: int, stop: int) -> Floats:
 
 def _add_moments(moments: Floats, bins: Rows, away: Floats, weight: Floats) -> None:
     term = weight
-    for power in range(4):
+    for power in range(MOMENTS):
         moments[power] += np.bincount(bins, term, moments.shape[-1])
-        if power < 3:
-            term = term * away
+        term = term * away
 
 
 def _check(x: Floats, weights: list[Floats]) -> None:

@@ -75,6 +75,8 @@ class ExactSummary(Generic[S]):
 
     def exchange(self, old: S, new: S) -> PoolSummary:
         """Take out groups as they were and put them in as they are; equal groups are alike."""
+        have_data = _BINNED[type(new)].have_data
+        old, new = old.take(have_data(old)), new.take(have_data(new))
         everything = self.groups.concatenate(old).concatenate(new)
         rows = np.stack(list(everything.columns().values()), axis=1)
         _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)

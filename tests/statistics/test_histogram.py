@@ -19,29 +19,30 @@ def test_sums_of_smooth_functions_are_those_of_the_values() -> None:
     for c in (0.01, 3.0, 700.0, 1e5):
         log_term, share = gammaln(X + c) - gammaln(c), X / (X + c)
         np.testing.assert_allclose(
-            counted.total(gammaln(counted.x + c) - gammaln(c)), log_term.sum(), rtol=2e-9
+            counted.total(gammaln(counted.x + c) - gammaln(c)), log_term.sum(), rtol=1e-10
         )
         terms = nodes / (nodes + c)
-        np.testing.assert_allclose((weights[0] * terms).sum(), share.sum(), rtol=2e-9)
+        np.testing.assert_allclose((weights[0] * terms).sum(), share.sum(), rtol=1e-10)
         scale = np.abs(W * share).sum()
-        assert abs((weights[1] * terms).sum() - (W * share).sum()) < 2e-9 * scale
+        assert abs((weights[1] * terms).sum() - (W * share).sum()) < 1e-10 * scale
 
 
-def test_cubics_are_exact_and_fourth_powers_are_not() -> None:
-    """Would fail if a moment were dropped: then the cubic is off by 1e-6."""
+def test_fourth_powers_are_exact_and_fifth_ones_are_not() -> None:
+    """Would fail if a moment were dropped: then the fourth power is off by 1e-9."""
     x = 10 ** (np.array([0.1, 0.15, 0.6, 0.9]) / 64)
     counted, (nodes, weights) = Histogram.of(x).counting(), Histogram.of(x).weighing()
-    for power in range(4):
-        assert counted.total(counted.x**power) == pytest.approx((x**power).sum(), rel=1e-14)
-        assert (weights[0] * nodes**power).sum() == pytest.approx((x**power).sum(), rel=1e-14)
-    assert counted.total(counted.x**4) != pytest.approx((x**4).sum(), rel=1e-10)
+    for power in range(5):
+        assert counted.total(counted.x**power) == pytest.approx((x**power).sum(), rel=1e-13)
+        assert (weights[0] * nodes**power).sum() == pytest.approx((x**power).sum(), rel=1e-13)
+    assert (weights[0] * nodes**5).sum() != pytest.approx((x**5).sum(), rel=1e-12)
 
 
 def test_one_or_two_values_in_a_bin_are_kept_as_they_are() -> None:
     x = np.array([3.0, 3.0, 500.0, 501.0, 501.0])
     counted = Histogram.of(x).counting()
-    np.testing.assert_allclose(counted.x, [3, 500, 501], rtol=1e-9)
-    np.testing.assert_allclose(counted.weight, [2, 1, 2], rtol=1e-8)
+    used = counted.weight > 1e-6
+    np.testing.assert_allclose(counted.x[used], [3, 500, 501], rtol=1e-9)
+    np.testing.assert_allclose(counted.weight[used], [2, 1, 2], rtol=1e-6)
 
 
 def test_nodes_ascend() -> None:
