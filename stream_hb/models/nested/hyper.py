@@ -38,9 +38,8 @@ class NestedHyper:
         Posterior mean and variance of each region's mean at each node, shape (O, R).
     region_own
         The part of that variance that is left if the chain's location were known, shape (O, R).
-    pool_size
-        Trials or exposure of the whole pool, what a count's rate is known from where nothing
-        differs; NaN for ``normal``.
+    region_stores
+        Stores that each region's mean was learnt from, shape (R,).
     """
 
     weight: Floats
@@ -53,6 +52,7 @@ class NestedHyper:
     region_mean: Floats
     region_variance: Floats
     region_own: Floats
+    region_stores: Floats
     pool_size: float = float("nan")
 
     @classmethod
@@ -81,7 +81,14 @@ class NestedHyper:
         """Return nodes that have learnt no region yet."""
         nothing = np.zeros((len(weight), 0))
         nodes = weight, location, location_sd, spread_region, spread_store, sigma2
-        return cls(*nodes, _NO_CODES, nothing, nothing, nothing)
+        return cls(*nodes, _NO_CODES, nothing, nothing, nothing, np.zeros(0))
+
+    def alone(self, regions: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Mark the stores whose region knows no other store."""
+        at, known = self.columns(regions)
+        stores = np.append(self.region_stores, 0.0)[at]
+        alone: NDArray[np.bool_] = ~known | (stores <= 1)
+        return alone
 
     def columns(self, regions: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Return each store's column among ``regions`` (0 if none) and whether it has one."""

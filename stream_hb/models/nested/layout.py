@@ -41,6 +41,11 @@ class Layout:
         return np.diff(self.starts, append=self.stores_count)
 
     @property
+    def known_sizes(self) -> Floats:
+        """Stores in each region of ``codes``."""
+        return self.sizes[: len(self.codes)].astype(np.float64)
+
+    @property
     def tells_apart(self) -> bool:
         """Whether the data can tell differences between regions from those between stores.
 

@@ -79,8 +79,8 @@ def integrate(means: Means, prior: Prior) -> tuple[Nodes, Location]:
     kept = mass > _NEGLIGIBLE * mass.sum()
     weight = mass / mass[kept].sum()
     evidence = top + math.log(float(mass.sum()))
-    columns = (column[kept] for column in (store, region, variance))
-    return Nodes(*columns, weight[kept], priors[kept], evidence), location
+    spreads = store[kept], region[kept], variance[kept]
+    return Nodes(*spreads, weight[kept], priors[kept], evidence), location
 
 
 def _spread_prior(means: Means, prior: Prior) -> SpreadPrior:

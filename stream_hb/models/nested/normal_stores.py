@@ -58,6 +58,7 @@ def with_regions(hyper: NestedHyper, at: Chain, layout: Layout) -> NestedHyper:
         mu + (1 - share) * (at.mean[:, known] - mu),
         own + (share * sd) ** 2,
         own,
+        layout.known_sizes,
     )
 
 
