@@ -8,9 +8,9 @@ from scipy.special import expit, logit
 
 from stream_hb.models.beta_binomial_fit import BetaBinomialMarginal
 from stream_hb.models.beta_kernels import BetaKernels
-from stream_hb.models.count_bayes import Integrated, integrate
+from stream_hb.models.count_bayes import Integrated
 from stream_hb.models.count_mixture import CountMixture
-from stream_hb.models.hyperprior import JointPrior, Prior
+from stream_hb.models.hyperprior import JointPrior
 from stream_hb.models.spread_table import concentration_table, location_table
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measure import Measure
@@ -100,6 +100,10 @@ class BetaPool:
         concentration = np.exp(log_concentration(location, log_spread))
         return beta_mixture(expit(location), concentration, weight)
 
+    def coordinates(self, location: Floats, size: Floats) -> tuple[Floats, Floats]:
+        """Return (logit mean, log spread) of prior means and concentrations."""
+        return logit(location), -0.5 * np.log(size * location * (1 - location))
+
     def sd_given(self, mean: Floats, size: Floats, spread: float) -> Floats:
         """Return the sd of a group's raw rate about the prior mean."""
         variance = mean * (1 - mean)
@@ -138,19 +142,14 @@ def _variance(mean: Floats, size: Floats) -> Floats:
     return mean * (1 - mean) / (size + 1)
 
 
-def integrate_beta(marginal: BetaBinomialMarginal, prior: Prior, audit: bool) -> Integrated:
-    """Integrate a pool's hyperparameters."""
-    return integrate(BetaPool(marginal), prior, audit)
-
-
 def beta_nodes(integrated: Integrated) -> BetaNodes:
     """Return the nodes as hyperparameters."""
-    nodes, mixture = integrated.nodes, integrated.mixture
+    scan, mixture = integrated.nodes.scan, integrated.mixture
     return BetaNodes(
         mixture.location,
         mixture.size,
         mixture.weight,
-        expit(location_table(nodes.scan)),
-        concentration_table(nodes.scan, log_concentration),
+        expit(location_table(integrated.nodes)),
+        concentration_table(scan, log_concentration),
         integrated.error,
     )

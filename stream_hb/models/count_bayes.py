@@ -20,6 +20,7 @@ from stream_hb.models.count_quadrature import (
 )
 from stream_hb.models.few_rows import fewest_rows
 from stream_hb.models.hyperprior import Prior
+from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measure import Measure
 
@@ -51,6 +52,10 @@ class MixedPool(CountPool, Protocol):
         """Return the mixture that nodes are."""
         ...
 
+    def coordinates(self, location: Floats, size: Floats) -> tuple[Floats, Floats]:
+        """Return (location, log spread) of prior means and sizes."""
+        ...
+
     def sd_given(self, mean: Floats, size: Floats, spread: float) -> Floats:
         """Return the sd of a group's raw rate about the prior mean."""
         ...
@@ -67,11 +72,14 @@ class Integrated(NamedTuple):
         Of as few kernels as do.
     error
         Of an interval end by that choice, in widths of the interval.
+    sensitivity
+        What scaling the hyperprior does, on the mixture's nodes.
     """
 
     nodes: Nodes
     mixture: CountMixture[Any]
     error: float
+    sensitivity: Sensitivity
 
 
 def integrate(pool: MixedPool, prior: Prior, audit: bool = False) -> Integrated:
@@ -80,11 +88,17 @@ def integrate(pool: MixedPool, prior: Prior, audit: bool = False) -> Integrated:
     posterior = Posterior(pool, LogPrior.of(prior, pool))
     nodes = nodes_of(posterior, scan, rule_for(scan))
     whole = pool.mixture(*nodes.rows(_AUDIT))
-    if audit:
-        return Integrated(nodes, whole, 0.0)
-    total, size = _probes(pool, nodes)
-    candidates = _candidates(pool, posterior, nodes)
-    return Integrated(nodes, *fewest_rows(whole, candidates, total, size, pool.natural))
+    mixture, error = whole, 0.0
+    if not audit:
+        candidates = _candidates(pool, posterior, nodes)
+        mixture, error = fewest_rows(whole, candidates, *_probes(pool, nodes), pool.natural)
+    return Integrated(nodes, mixture, error, _sensitivity(pool, posterior, mixture))
+
+
+def _sensitivity(pool: MixedPool, posterior: Posterior, mixture: CountMixture[Any]) -> Sensitivity:
+    location, log_spread = pool.coordinates(mixture.location, mixture.size)
+    log_prior = posterior.prior.log_density(location, log_spread)
+    return Sensitivity.of(np.exp(log_spread), mixture.weight, log_prior)
 
 
 def _candidates(

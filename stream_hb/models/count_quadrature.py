@@ -16,7 +16,6 @@ import numpy as np
 from stream_hb.errors import FitError
 from stream_hb.models.gauss_rule import gauss_rule
 from stream_hb.models.hyperprior import Flat, HalfNormal, Hyperprior, JointPrior, NormalLocation
-from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.models.spread_scan import Scan, scan_spread
 from stream_hb.statistics.columns import Floats
 
@@ -116,8 +115,6 @@ class Nodes:
     ----------
     location, log_spread, weight
         Shape (outer, inner); the weights sum to 1.
-    log_prior
-        Log of the hyperprior at the nodes, up to a constant.
     log_evidence
         Log of the integral of likelihood (above complete pooling) × prior.
     scan
@@ -127,7 +124,6 @@ class Nodes:
     location: Floats
     log_spread: Floats
     weight: Floats
-    log_prior: Floats
     log_evidence: float
     scan: Scan
 
@@ -149,10 +145,6 @@ class Nodes:
         there = weight.sum(axis=1) > _WEIGHT_MIN
         location, weight = gauss_rule(_KEPT, location[there], weight[there])
         return location, log_spread[there, :_KEPT], weight / weight.sum()
-
-    def sensitivity(self) -> Sensitivity:
-        """Return what scaling the hyperprior does to the spread."""
-        return Sensitivity.of(np.exp(self.log_spread), self.weight, self.log_prior)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +261,6 @@ def nodes_of(posterior: Posterior, scan: Scan, rule: Rule) -> Nodes:
         location,
         spreads.copy(),
         weight,
-        posterior.prior.log_density(location, spreads),
         log_evidence,
         scan,
     )

@@ -74,7 +74,8 @@ def _largest_error(
         excess = (share * reference.tail(end, upper)).sum(axis=0) - tail
         slope = (share * reference.slope(end)).sum(axis=0)
         ends.append(natural(end))
-        errors.append(np.abs(natural(end + excess / np.maximum(slope, 1e-300)) - ends[-1]))
+        moved = end + np.clip(excess / np.maximum(slope, 1e-300), -1.0, 1.0)
+        errors.append(np.abs(natural(moved) - ends[-1]))
     width = ends[1] - ends[0]
     worst = np.maximum(*errors) / np.maximum(width, 1e-300)
     return float(worst.max())

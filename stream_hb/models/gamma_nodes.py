@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_hb.models.count_bayes import Integrated, integrate
+from stream_hb.models.count_bayes import Integrated
 from stream_hb.models.count_mixture import CountMixture
 from stream_hb.models.gamma_kernels import GammaKernels
 from stream_hb.models.gamma_poisson_fit import GammaPoissonMarginal
-from stream_hb.models.hyperprior import JointPrior, Prior
+from stream_hb.models.hyperprior import JointPrior
 from stream_hb.models.spread_table import concentration_table, location_table
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measure import Measure
@@ -95,6 +95,10 @@ class GammaPool:
         """Return the mixture that nodes are."""
         return gamma_mixture(np.exp(location), np.exp(log_shape(location, log_spread)), weight)
 
+    def coordinates(self, location: Floats, size: Floats) -> tuple[Floats, Floats]:
+        """Return (log mean, log spread) of prior means and exposures."""
+        return np.log(location), -0.5 * np.log(size * location)
+
     def sd_given(self, mean: Floats, size: Floats, spread: float) -> Floats:
         """Return the sd of a group's raw rate about the prior mean."""
         return np.sqrt(mean * (mean * spread**2 + 1 / size))
@@ -128,19 +132,14 @@ def _variance(mean: Floats, size: Floats) -> Floats:
     return mean / size
 
 
-def integrate_gamma(marginal: GammaPoissonMarginal, prior: Prior, audit: bool) -> Integrated:
-    """Integrate a pool's hyperparameters."""
-    return integrate(GammaPool(marginal), prior, audit)
-
-
 def gamma_nodes(integrated: Integrated) -> GammaNodes:
     """Return the nodes as hyperparameters."""
-    nodes, mixture = integrated.nodes, integrated.mixture
+    scan, mixture = integrated.nodes.scan, integrated.mixture
     return GammaNodes(
         mixture.location,
         mixture.size * mixture.location,
         mixture.weight,
-        np.exp(location_table(nodes.scan)),
-        concentration_table(nodes.scan, log_shape),
+        np.exp(location_table(integrated.nodes)),
+        concentration_table(scan, log_shape),
         integrated.error,
     )

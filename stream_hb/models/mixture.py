@@ -55,7 +55,7 @@ def mixture_quantile(
     upper
         Whether the tail lies above.
     """
-    out = matched.quantile(probability, upper)[0]
+    out: Floats = matched.quantile(probability, upper)[0]
     below, above = np.full(len(out), -np.inf), np.full(len(out), np.inf)
     active = np.arange(len(out))
     column = weight[:, np.newaxis]
@@ -86,7 +86,7 @@ def _newton(
     above: Floats,
 ) -> tuple[Floats, Floats]:
     """Return the next points, inside their brackets, and the steps to them."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         step = tail / slope * (np.log(probability) - np.log(tail))
     step = np.where(np.isfinite(step), step, np.where(tail < probability, 4.0, -4.0))
     step = np.clip(-step if upper else step, -4.0, 4.0)

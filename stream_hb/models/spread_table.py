@@ -1,10 +1,12 @@
 """Marginal posteriors of the hyperparameters themselves, as tables of quantiles."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from stream_hb.models.count_quadrature import Nodes
 from stream_hb.models.spread_scan import Scan
 from stream_hb.statistics.columns import Floats
 
@@ -14,10 +16,12 @@ SCORES = np.linspace(-3.5, 3.5, 29)
 _POINTS = 300
 
 
-def location_table(scan: Scan) -> Floats:
-    """Return the location's quantiles at the scores: normal given the spread, which is mixed."""
-    t, mass = scan.fine()
-    return _quantiles(scan.at(t, scan.centre), np.exp(scan.at(t, np.log(scan.sd))), mass)
+def location_table(nodes: Nodes) -> Floats:
+    """Return the location's quantiles at the scores: each node stands for its neighbourhood."""
+    step = np.diff(nodes.location, axis=1)[:, :1]
+    sd = np.broadcast_to(step / math.sqrt(12), nodes.location.shape)
+    there = nodes.weight > 1e-9
+    return _quantiles(nodes.location[there], sd[there], nodes.weight[there])
 
 
 def concentration_table(
@@ -38,6 +42,12 @@ def interval_of(table: Floats, level: float) -> tuple[float, float]:
     score = float(ndtri((1 + level) / 2))
     lo, hi = np.interp([-score, score], SCORES, table)
     return float(lo), float(hi)
+
+
+def mean_and_sd(values: Floats, weight: Floats) -> tuple[float, float]:
+    """Return mean and sd of weighted nodes."""
+    mean = float((weight * values).sum())
+    return mean, float(np.sqrt((weight * (values - mean) ** 2).sum()))
 
 
 def _quantiles(mean: Floats, sd: Floats, mass: Floats) -> Floats:

@@ -69,7 +69,7 @@ def test_groups_alike_are_pooled_completely_with_an_honest_interval() -> None:
     np.testing.assert_allclose(betainc(6, 14, posterior.hi), 0.95, rtol=1e-9)
 
 
-@pytest.mark.parametrize("method", FAMILY.methods)
+@pytest.mark.parametrize("method", ["moments", "ml"])
 @pytest.mark.parametrize(("successes", "mean"), [(0.0, 0.0), (1.0, 1.0)])
 def test_a_pool_without_any_success_or_failure_is_a_boundary(
     method: str, successes: float, mean: float
