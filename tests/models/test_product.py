@@ -10,6 +10,7 @@ from stream_hb.models.product import revenue
 from stream_hb.models.registry import FAMILIES
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.moments import Moments
+from tests.benchmarks.product_coverage import CELLS, coverage
 from tests.reference import product as reference
 
 
@@ -117,3 +118,9 @@ def test_factors_of_different_groups_are_refused() -> None:
         revenue(_beta(7, 113), two, 0.5, 10, 0.95)
     with pytest.raises(FitError, match="degrees of freedom above 0"):
         revenue(_beta(7, 113), one, 0.5, 0.0, 0.95)
+
+
+def test_intervals_cover_at_twenty_stores() -> None:
+    # Without the rates' uncertainty .77 would cover, far below the bound.
+    share, error = coverage(CELLS[1], replicates=40, method="bayes", seed=5).share["ours"]
+    assert share > 0.92 - 3 * error, f"{share:.4f} ± {error:.4f}"
