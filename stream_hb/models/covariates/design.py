@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_hb.errors import FitError
 from stream_hb.models.described import Described
@@ -50,14 +51,11 @@ class Design:
         _check_names(covariates, names)
         check_finite(covariates, names)
         groups, columns = covariates.shape
-        if groups < columns + 1:
-            raise FitError(
-                f"{columns} covariates and an intercept need at least {columns + 1} groups with "
-                f"data; there are {groups}"
-            )
+        _check_enough(groups, columns)
         centre = covariates.mean(axis=0)
         scale = np.sqrt(((covariates - centre) ** 2).mean(axis=0))
-        _check_varying(covariates, scale, names)
+        least = 1e-12 * np.abs(covariates).max(axis=0, initial=0.0)
+        _check_same(scale <= least, covariates[0], names)
         _check_independent((covariates - centre) / scale, names)
         default = tuple(f"beta_{i + 1}" for i in range(columns))
         return cls(tuple(names) or default, centre, scale)
@@ -98,6 +96,20 @@ def with_data(described: Described[Any], size: Floats) -> Described[Any]:
     return described if seen.all() else described.take(seen)
 
 
+def check_matrix(covariance: Floats, centre: Floats, groups: int, names: Sequence[str]) -> None:
+    """Refuse, by covariates' covariance alone, what :meth:`Design.of` refuses by their values."""
+    _check_enough(groups, len(centre))
+    variance = np.diag(covariance)
+    _check_same(variance <= 1e-14 * np.maximum(centre**2, 1e-300), centre, names)
+    scale = np.sqrt(variance)
+    correlation = covariance / np.outer(scale, scale)
+    for column in range(1, len(centre)):
+        before = correlation[:column, :column]
+        explained = correlation[column, :column]
+        if 1 - explained @ np.linalg.solve(before, explained) <= 1e-10:
+            _refuse_combination(column, names)
+
+
 def check_finite(covariates: Floats, names: Sequence[str]) -> None:
     """Refuse a covariate that is missing or infinite for any group."""
     wrong = ~np.isfinite(covariates)
@@ -118,12 +130,19 @@ def _check_names(covariates: Floats, names: Sequence[str]) -> None:
         raise FitError(f"two covariates have one name: {', '.join(names)}")
 
 
-def _check_varying(covariates: Floats, scale: Floats, names: Sequence[str]) -> None:
-    same = scale <= 1e-12 * np.abs(covariates).max(axis=0, initial=0.0)
+def _check_enough(groups: int, columns: int) -> None:
+    if groups < columns + 1:
+        raise FitError(
+            f"{columns} covariates and an intercept need at least {columns + 1} groups with "
+            f"data; there are {groups}"
+        )
+
+
+def _check_same(same: NDArray[np.bool_], values: Floats, names: Sequence[str]) -> None:
     if same.any():
         column = int(same.argmax())
         raise FitError(
-            f"{_name(column, names)} is {covariates[0, column]:g} for every group: "
+            f"{_name(column, names)} is {values[column]:g} for every group: "
             "a constant cannot be told from the intercept"
         )
 
@@ -132,10 +151,13 @@ def _check_independent(columns: Floats, names: Sequence[str]) -> None:
     left_over = np.abs(np.diag(np.linalg.qr(columns, mode="r")))
     same = left_over <= _COLLINEAR * np.sqrt(len(columns))
     if same.any():
-        raise FitError(
-            f"{_name(int(same.argmax()), names)} is a linear combination of those before it: "
-            "leave one of them out"
-        )
+        _refuse_combination(int(same.argmax()), names)
+
+
+def _refuse_combination(column: int, names: Sequence[str]) -> NoReturn:
+    raise FitError(
+        f"{_name(column, names)} is a linear combination of those before it: leave one of them out"
+    )
 
 
 def _name(column: int, names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ Each group is drawn to the prior mean of groups like it. The weight on it is sti
 τ² is only what the covariates leave unexplained.
 """
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -17,6 +18,11 @@ from stream_hb.models.covariates.normal_bayes import Believed, Integrated, integ
 from stream_hb.models.covariates.normal_fit import Within
 from stream_hb.models.covariates.regression import ExactRegressionPool, RegressionPool
 from stream_hb.models.covariates.regression_hyper import RegressionHyper, shrink
+from stream_hb.models.covariates.regression_summary import (
+    BinnedRegressionPool,
+    design_of,
+    within_of,
+)
 from stream_hb.models.described import Described
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.hyperprior import DEFAULT, Prior
@@ -24,6 +30,7 @@ from stream_hb.models.normal_mixture import Mixture
 from stream_hb.models.normal_observations_fit import as_measured
 from stream_hb.models.pool import check_method
 from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.covariate_summary import CovariateSummary
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
 
@@ -54,23 +61,24 @@ class CovariateNormalKnownVariance:
     given_names: ClassVar[tuple[str, ...]] = ()
 
     def fit(
-        self, groups: Described[Measured], method: str, prior: Prior = DEFAULT
+        self,
+        groups: Described[Measured] | CovariateSummary,
+        method: str,
+        prior: Prior = DEFAULT,
     ) -> Fit[RegressionHyper]:
-        """Fit β and τ²."""
+        """Fit β and τ², from groups or from their summary."""
         check_method(method, self.methods)
-        groups = with_data(groups, 1 / groups.groups.variance)
-        design = Design.of(groups.covariates, groups.names)
-        pool = ExactRegressionPool.of(groups.groups, design.rows(groups.covariates))
+        design, pool, count = _measured_pool(groups)
         if method == "bayes":
-            usual = float(np.sqrt(np.median(groups.groups.variance)))
+            usual = math.sqrt(pool.median_variance)
             believed = Believed.of(prior, pool, usual)
-            return _integrated_fit(integrate(pool, design, believed, usual), len(groups))
+            return _integrated_fit(integrate(pool, design, believed, usual), count)
         tau2, bimodal, iterations = normal_fit.fit_tau2(pool, method)
         value = (
             normal_fit.restricted_log_likelihood if method == "reml" else normal_fit.log_likelihood
         )(pool, tau2)
         hyper = _point(design, pool, tau2)
-        return _fit(method, hyper, value, bimodal, iterations, len(groups))
+        return _fit(method, hyper, value, bimodal, iterations, count)
 
     def condition(self, given: Mapping[str, float]) -> RegressionHyper:
         """Refuse: coefficients are fitted."""
@@ -131,20 +139,20 @@ class CovariateNormalFromObservations:
         self._known = CovariateNormalKnownVariance()
 
     def fit(
-        self, groups: Described[Moments], method: str, prior: Prior = DEFAULT
+        self,
+        groups: Described[Moments] | CovariateSummary,
+        method: str,
+        prior: Prior = DEFAULT,
     ) -> Fit[RegressionHyper]:
-        """Fit β, τ² and σ²."""
+        """Fit β, τ² and σ², from groups or from their summary."""
         check_method(method, self.methods)
-        groups = with_data(groups, groups.groups.weight)
-        design = Design.of(groups.covariates, groups.names)
-        unit = as_measured(groups.groups, 1.0)
-        pool = ExactRegressionPool.of(unit, design.rows(groups.covariates))
-        within = Within.of(groups.groups)
+        design, pool, within = _observed_pool(groups)
+        count = pool.groups_count
         if method == "bayes":
             sigma2 = normal_fit.fit_components(pool, within, "moments").sigma2
-            usual = float(np.sqrt(sigma2 * np.median(unit.variance)))
+            usual = math.sqrt(sigma2 * pool.median_variance)
             believed = Believed.of(prior, pool, usual)
-            return _integrated_fit(integrate(pool, design, believed, usual, within), len(groups))
+            return _integrated_fit(integrate(pool, design, believed, usual, within), count)
         tau2, sigma2, bimodal, iterations = normal_fit.fit_components(pool, within, method)
         if method == "reml":
             value = normal_fit.observations_restricted_log_likelihood(pool, within, tau2, sigma2)
@@ -153,7 +161,7 @@ class CovariateNormalFromObservations:
         else:
             value = normal_fit.observations_log_likelihood(pool, within, tau2, sigma2)
         hyper = _point(design, pool, tau2, sigma2)
-        return _fit(method, hyper, value, bimodal, iterations, len(groups))
+        return _fit(method, hyper, value, bimodal, iterations, count)
 
     def condition(self, given: Mapping[str, float]) -> RegressionHyper:
         """Refuse: coefficients are fitted."""
@@ -201,6 +209,31 @@ class CovariateNormalFromObservations:
     ) -> dict[str, tuple[float, float, float]]:
         """Return sd and interval of each parameter; nothing for a point fit."""
         return regression_hyper.uncertainty(hyper, level)
+
+
+def _measured_pool(
+    groups: Described[Measured] | CovariateSummary,
+) -> tuple[Design, RegressionPool, int]:
+    if isinstance(groups, CovariateSummary):
+        design = design_of(groups)
+        return design, BinnedRegressionPool.of(groups, design), groups.groups_count
+    seen = with_data(groups, 1 / groups.groups.variance)
+    design = Design.of(seen.covariates, seen.names)
+    pool = ExactRegressionPool.of(seen.groups, design.rows(seen.covariates))
+    return design, pool, len(seen)
+
+
+def _observed_pool(
+    groups: Described[Moments] | CovariateSummary,
+) -> tuple[Design, RegressionPool, Within]:
+    """Return the means with the variances 1/n, and what is known of σ²."""
+    if isinstance(groups, CovariateSummary):
+        design = design_of(groups)
+        return design, BinnedRegressionPool.of(groups, design), within_of(groups)
+    seen = with_data(groups, groups.groups.weight)
+    unit = Described.of(as_measured(seen.groups, 1.0), seen.covariates, names=seen.names)
+    design, pool, _ = _measured_pool(unit)
+    return design, pool, Within.of(seen.groups)
 
 
 def _point(

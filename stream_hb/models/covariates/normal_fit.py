@@ -235,6 +235,11 @@ class Scaled:
         """Smallest sampling variance."""
         return self.unit.least_variance
 
+    @property
+    def median_variance(self) -> float:
+        """Median sampling variance."""
+        return self.unit.median_variance
+
     def at(self, tau2: float) -> Regression:
         """Regress with the weights 1/(v + τ²); the coefficients stay in the means' units."""
         at = self.unit.at(tau2)

@@ -70,6 +70,11 @@ class RegressionPool(Protocol):
         """Smallest sampling variance: the likelihood is linear in τ² far below it."""
         ...
 
+    @property
+    def median_variance(self) -> float:
+        """Median sampling variance."""
+        ...
+
     def at(self, tau2: float) -> Regression:
         """Regress with the weights 1/(v + τ²)."""
         ...
@@ -116,6 +121,11 @@ class ExactRegressionPool:
     def least_variance(self) -> float:
         """Smallest sampling variance."""
         return float(self.variance[0])
+
+    @property
+    def median_variance(self) -> float:
+        """Median sampling variance."""
+        return float(np.median(self.variance))
 
     def at(self, tau2: float) -> Regression:
         """Regress with the weights 1/(v + τ²)."""

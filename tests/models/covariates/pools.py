@@ -24,7 +24,7 @@ def pool(name: str, count: int = 12, columns: int = 1, seed: int = 1) -> Describ
     rng = np.random.default_rng(seed)
     x = covariates_of(count, columns, seed)
     link = -1 + 0.5 * (x[:, 0] - 50) + rng.normal(0, 0.4, count)
-    size = np.round(np.exp(rng.uniform(1, 6, count)))
+    size: Floats = np.round(np.exp(rng.uniform(1, 6, count))).astype(np.float64)
     match name:
         case "beta-binomial":
             successes = rng.binomial(size.astype(int), 1 / (1 + np.exp(-link)))
