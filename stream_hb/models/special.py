@@ -32,7 +32,8 @@ def log1p_minus(r: Any) -> Floats:
     '-5e-19'
     """
     r = np.asarray(r, dtype=np.float64)
-    out: Floats = np.where(r < 0.02, r * r * _horner(_LOG1P_MINUS, r), log1p(r) - r)
+    near = np.where(r < 0.02, r, 0.0)  # the series of a huge argument would overflow
+    out: Floats = np.where(r < 0.02, near * near * _horner(_LOG1P_MINUS, near), log1p(r) - r)
     return out
 
 

@@ -45,3 +45,8 @@ def test_log1p_minus_keeps_its_digits_on_both_sides_of_the_branch() -> None:
     r = np.array([0.0, 1e-12, 0.0199999, 0.0200001, 3.0])
     expected = [float(mp.log1p(v) - mp.mpf(v)) for v in r]
     np.testing.assert_allclose(log1p_minus(r), expected, rtol=1e-13)
+
+
+def test_log1p_minus_of_a_huge_argument_does_not_overflow() -> None:
+    assert log1p_minus(1e200) == -1e200
+    assert rising_log(1e60, 20.0) == pytest.approx(float(reference.rising_log(1e60, 20.0)))
