@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln, expit, logit
+from scipy.special import betainc, betainccinv, betaincinv, betaln, expit, logit
 
 from stream_hb.statistics.columns import Floats
 
@@ -37,7 +37,10 @@ class BetaKernels:
 
     def tail(self, t: Floats, upper: bool) -> Floats:
         """Return the probability below (or above) a logit."""
-        tail: Floats = (betaincc if upper else betainc)(self.a, self.b, expit(t))
+        # Not betaincc, which takes ten times as long: the upper tail is the mirrored lower one.
+        tail: Floats = (
+            betainc(self.b, self.a, expit(-t)) if upper else betainc(self.a, self.b, expit(t))
+        )
         return tail
 
     def slope(self, t: Floats) -> Floats:
