@@ -168,12 +168,16 @@ class Posterior:
 
     def __call__(self, location: Floats, log_spread: Floats) -> Floats:
         """Return the log density in (location, log spread)."""
-        density: Floats = (
+        with np.errstate(over="ignore", invalid="ignore"):
+            density: Floats = self._log_density(location, log_spread)
+        return np.where(np.isnan(density), -np.inf, density)
+
+    def _log_density(self, location: Floats, log_spread: Floats) -> Floats:
+        return (
             self.pool.values(location, log_spread)
             + self.prior.log_density(location, log_spread)
             + self.prior.log_jacobian(location, log_spread)
         )
-        return np.where(np.isnan(density), -np.inf, density)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,8 @@ def _largest_error(
         excess = (share * reference.tail(end, upper)).sum(axis=0) - tail
         slope = (share * reference.slope(end)).sum(axis=0)
         ends.append(natural(end))
-        moved = end + np.clip(excess / np.maximum(slope, 1e-300), -1.0, 1.0)
+        moved = end + np.clip(excess, -slope, slope) / np.maximum(slope, 1e-300)
         errors.append(np.abs(natural(moved) - ends[-1]))
-    width = ends[1] - ends[0]
-    worst = np.maximum(*errors) / np.maximum(width, 1e-300)
-    return float(worst.max())
+    # An interval of no width in float64 (all of it rounds to 0 or 1) has no error to speak of.
+    width = np.maximum(ends[1] - ends[0], 1e-200)
+    return float((np.maximum(*errors) / width).max())

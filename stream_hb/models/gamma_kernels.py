@@ -37,14 +37,15 @@ class GammaKernels:
 
     def tail(self, t: Floats, upper: bool) -> Floats:
         """Return the probability below (or above) a log rate."""
-        tail: Floats = (gammaincc if upper else gammainc)(self.shape, self.rate * np.exp(t))
+        tail: Floats = (gammaincc if upper else gammainc)(self.shape, _product(self.rate, t))
         return tail
 
     def slope(self, t: Floats) -> Floats:
         """Return the density of the log rate."""
-        product = self.rate * np.exp(t)
-        log_density = self.shape * (np.log(self.rate) + t) - product - gammaln(self.shape)
-        slope: Floats = np.exp(log_density)
+        log_product = np.log(self.rate) + t
+        product = _product(self.rate, t)
+        log_density = self.shape * log_product - product - gammaln(self.shape)
+        slope: Floats = np.exp(np.minimum(log_density, _FARTHEST))
         return slope
 
     def quantile(self, probability: float, upper: bool) -> Floats:
@@ -53,3 +54,9 @@ class GammaKernels:
         with np.errstate(divide="ignore"):
             inside: Floats = np.clip(np.log(x) - np.log(self.rate), -_FARTHEST, _FARTHEST)
         return inside
+
+
+def _product(rate: Floats, t: Floats) -> Floats:
+    """Return rate·eᵗ, far out of the distribution's reach where it would overflow."""
+    product: Floats = np.exp(np.minimum(np.log(rate) + t, _FARTHEST))
+    return product

@@ -87,7 +87,7 @@ class GammaPool:
 
     def natural(self, t: Floats) -> Floats:
         """Undo the link."""
-        return np.exp(t)
+        return np.exp(np.minimum(t, 700.0))
 
     def mixture(
         self, location: Floats, log_spread: Floats, weight: Floats

@@ -91,6 +91,7 @@ def _newton(
     step = np.where(np.isfinite(step), step, np.where(tail < probability, 4.0, -4.0))
     step = np.clip(-step if upper else step, -4.0, 4.0)
     moved = t + step
-    middle = (below + above) / 2
+    with np.errstate(invalid="ignore"):
+        middle = (below + above) / 2
     moved = np.where((moved <= below) | (moved >= above), middle, moved)
     return moved, moved - t

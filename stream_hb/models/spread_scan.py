@@ -27,6 +27,10 @@ _LOGS_APART = 0.4
 """Neighbouring points may differ by this much where the density weighs anything."""
 
 _ROUNDS_MAX = 30
+_STEPS_MAX = 12
+_STEP_ENOUGH = 0.2
+"""Of the climb to the location's mode, in sds: the nodes' weights make up for the rest."""
+
 _FINE = 8
 """Points per interval of the scan when it is integrated."""
 
@@ -58,7 +62,8 @@ class Scan:
         part = (np.arange(_FINE) + 0.5) / _FINE
         width = np.diff(edges)[inside]
         points = (edges[inside, np.newaxis] + width[:, np.newaxis] * part).ravel()
-        density = np.exp(self.at(points, self.log_density) - self.log_density.max())
+        above = self.at(points, self.log_density) - self.log_density.max()
+        density = np.exp(np.minimum(above, _NATS_APART))
         return points, density * np.repeat(width / _FINE, _FINE)
 
     def at(self, log_spread: Floats, values: Floats) -> Floats:
@@ -92,9 +97,7 @@ def scan_spread(
     """
     t = np.linspace(math.log(spread_min), math.log(SPREAD_MAX), _POINTS)
     centre, sd = start(t)
-    for _ in range(2):
-        centre, sd, value = _newton(log_density, t, centre, sd)
-    scan = Scan(t, centre, sd, value)
+    scan = Scan(t, *_climb(log_density, t, centre, sd))
     for _ in range(_ROUNDS_MAX):
         between = _unknown(scan)
         if not len(between):
@@ -118,7 +121,7 @@ def _unknown(scan: Scan) -> Floats:
 def _refined(log_density: LogDensity, scan: Scan, t: Floats) -> Scan:
     x = scan.log_spread
     guess = np.interp(t, x, scan.centre), np.exp(np.interp(t, x, np.log(scan.sd)))
-    centre, sd, value = _newton(log_density, t, *guess)
+    centre, sd, value = _climb(log_density, t, *guess)
     order = np.argsort(np.concatenate((x, t)))
     return Scan(
         *(
@@ -131,6 +134,19 @@ def _refined(log_density: LogDensity, scan: Scan, t: Floats) -> Scan:
             )
         )
     )
+
+
+def _climb(
+    log_density: LogDensity, t: Floats, centre: Floats, sd: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Step to the location's mode at every spread until no step is long."""
+    for _ in range(_STEPS_MAX):
+        moved, new_sd, value = _newton(log_density, t, centre, sd)
+        far = np.abs(moved - centre) / np.maximum(sd, new_sd), np.abs(np.log(new_sd / sd))
+        centre, sd = moved, new_sd
+        if max(far[0].max(), far[1].max()) < _STEP_ENOUGH:
+            break
+    return centre, sd, value
 
 
 def _newton(
