@@ -19,7 +19,7 @@ from stream_hb.models.nested.region_table import RegionTable
 from stream_hb.statistics.columns import Floats
 
 _SCAN = np.concatenate(([0.0], np.geomspace(1e-3, 10.0, 17)))
-_CLOSE = 1e-7
+_CLOSE = 1e-5
 _FLAT = 1e-9
 """A maximum that is no higher than this above zero spread is the boundary."""
 
