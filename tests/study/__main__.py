@@ -12,7 +12,8 @@ from tests.study.worlds import KINDS, World
 
 GROUPS = (5, 10, 20, 100)
 SEED = 20261123
-POOLS = 2_000
+POOLS = 1_000
+"""Per kind of sizes: 2,000 for every family, J and spread."""
 
 
 def cells(families: Sequence[str]) -> Iterator[World]:
@@ -39,16 +40,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--family", choices=list(KINDS), action="append")
+    parser.add_argument("--only", choices=("prior", "fixed"), help="spreads drawn, or fixed")
     options = parser.parse_args()
     numbered = [
         (number, world)
         for number, world in enumerate(cells(list(KINDS)))
         if world.family in (options.family or KINDS)
+        and options.only in (None, "prior" if world.spread is None else "fixed")
     ]
     work = partial(one, pools=options.pools, seed=options.seed)
     with ProcessPoolExecutor(options.processes) as processes:
         found = list(processes.map(work, numbered))
-    print(f"{options.pools:,} pools per cell, seed {options.seed}.\n")
+    print(f"{options.pools:,} pools per cell (family, sizes, spread, J), seed {options.seed}.\n")
     print(short_table(found), full_table(found), sep="\n\n")
     print(f"\n### Missed\n\n{missed(found)}")
 

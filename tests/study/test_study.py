@@ -8,7 +8,7 @@ from tests.study.study import LEVELS, run
 from tests.study.targets import LOWEST_COVERAGE
 from tests.study.worlds import KINDS, World
 
-POOLS = 50
+POOLS = 30
 ERRORS_ALLOWED = 4.0
 
 FAMILIES = pytest.mark.parametrize("family", list(KINDS))
