@@ -65,7 +65,7 @@ def counts(
     links = centre + np.linspace(-9.0, 7.0, points[3])
     unit = 1.0 if gamma else rate * (1 - rate)
     codes = np.unique(regions)
-    edges = np.linspace(0, 1, 402)[1:-1] * min(4.0 * (y / n).max(), np.inf if gamma else 1.0)
+    edges = np.linspace(0, 1, 402)[1:-1] ** 2 * min(4.0 * (y / n).max(), np.inf if gamma else 1.0)
     parts, cdfs, means = [], [], []
     for s in s_grid:
         c = 1 / (s**2 * unit)
