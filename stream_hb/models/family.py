@@ -127,3 +127,7 @@ class Family(Protocol[S_contra, Hyper]):
     def parameters(self, hyper: Hyper) -> dict[str, float]:
         """Return the hyperparameters under their names in ``fit --json`` and in the records."""
         ...
+
+    def uncertainty(self, hyper: Hyper, level: float) -> Mapping[str, tuple[float, float, float]]:
+        """Return (sd, lo, hi) of each of :meth:`parameters` where it is integrated over; else {}."""
+        ...
