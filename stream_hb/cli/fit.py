@@ -8,7 +8,7 @@ from stream_hb.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from stream_hb.models.family import Family, Fit
-    from stream_hb.statistics.columns import Statistic
+    from stream_hb.models.hyperprior import Prior
 
 EXAMPLES = """\b
 Columns of the table (others are left alone):
@@ -22,6 +22,8 @@ Columns of the table (others are left alone):
 Examples:
   stream-hb fit stores.csv
   stream-hb fit - --sigma2 4 --method all < means.csv
+  stream-hb fit stores.csv --prior half-cauchy:0.5
+  stream-hb fit stores.csv --nested region
   stream-hb fit stores.csv --given alpha=5,beta=95 --above 0.08 --json
 """
 
@@ -37,8 +39,8 @@ def fit(
     method: Annotated[
         str | None,
         typer.Option(
-            help="moments or ml; for normal also dl, pm, reml; all: side by side. "
-            "Default: reml for normal, else ml."
+            help="bayes integrates over the hyperparameters; moments or ml (for normal also dl, "
+            "pm, reml) take them as known; all: side by side. Default: bayes."
         ),
     ] = None,
     given: Annotated[
@@ -48,6 +50,28 @@ def fit(
             help="Take the hyperparameters as given: alpha,beta or shape,rate or mu,tau2.",
         ),
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME:S",
+            help="Prior of the spread between groups, for bayes: half-normal:S, half-cauchy:S or "
+            "uniform:S; bda is (α+β)^(-5/2).",
+        ),
+    ] = None,
+    location: Annotated[
+        str | None,
+        typer.Option(
+            metavar="flat|normal:S", help="Prior of the mean (on its link scale), for bayes."
+        ),
+    ] = None,
+    covariates: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,…", help="Columns of numbers that shift the groups' prior mean."),
+    ] = None,
+    nested: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="A column that groups the groups, such as region."),
+    ] = None,
     above: Annotated[
         float | None, typer.Option(help="Add each group's probability of lying above this.")
     ] = None,
@@ -56,41 +80,36 @@ def fit(
     ] = None,
     variance: Annotated[
         str | None,
-        typer.Option(help="common: one for all groups; separate: each group's own as if known."),
+        typer.Option(
+            help="common: one for all groups; moderated: each group's own, shrunk to what is "
+            "usual; separate: each group's own."
+        ),
     ] = None,
     level: Annotated[float, typer.Option(help="Probability inside the intervals.")] = 0.95,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    prior: Annotated[str | None, typer.Option(hidden=True)] = None,
-    location: Annotated[str | None, typer.Option(hidden=True)] = None,
-    covariates: Annotated[str | None, typer.Option(hidden=True)] = None,
-    nested: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Fit one pool from a table of group statistics."""
-    _refuse_later(prior=prior, location=location, covariates=covariates, nested=nested)
     _check_numbers(level, sigma2)
 
+    from stream_hb.cli.fit_description import Description
     from stream_hb.cli.fit_groups import choose_form
+    from stream_hb.cli.fit_prior import prior_of
     from stream_hb.cli.fit_report import FittedPool, print_pools, print_pools_json
     from stream_hb.cli.tables import open_table
-    from stream_hb.models.registry import FAMILIES
 
+    description = Description.of(covariates, nested)
     with open_table(table) as reader:
         form = choose_form(reader, family, sigma2, variance)
-        model = FAMILIES[form.model]
+        model = description.family(form.model)
         methods = _methods(model, method, given)
-        rows = reader.read(form.columns)
-    groups = form.groups(rows)
+        hyperprior = prior_of(prior, location, form.family, methods if given is None else ())
+        rows = reader.read((*form.columns, *description.covariates), description.texts)
+    groups = description.described(form.groups(rows), rows)
     pools = [
         FittedPool.of(model, rows.names, groups, fitted, level, above)
-        for fitted in _fits(model, groups, methods, given)
+        for fitted in _fits(model, groups, methods, given, hyperprior)
     ]
     (print_pools_json if as_json else print_pools)(pools)
-
-
-def _refuse_later(**options: str | None) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise UsageError(f"--{name} does not exist yet; hyperparameters can be --given")
 
 
 def _check_numbers(level: float, sigma2: float | None) -> None:
@@ -106,18 +125,20 @@ def _methods(model: "Family[Any, Any]", method: str | None, given: str | None) -
         raise UsageError("--given takes the hyperparameters as they are: leave --method out")
     if method is None:
         return model.methods[-1:]  # the family's default
-    if method == "bayes":
-        raise UsageError(f"--method bayes does not exist yet; {model.name} has {', '.join(known)}")
     if method not in known:
         raise UsageError(f"{model.name} has no method {method!r}; {nearest(method, known)}")
     return model.methods if method == "all" else (method,)
 
 
 def _fits(
-    model: "Family[Any, Any]", groups: "Statistic", methods: tuple[str, ...], given: str | None
+    model: "Family[Any, Any]",
+    groups: Any,
+    methods: tuple[str, ...],
+    given: str | None,
+    prior: "Prior",
 ) -> "list[Fit[Any]]":
     if given is None:
-        return [model.fit(groups, method) for method in methods]
+        return [model.fit(groups, method, prior) for method in methods]
     from stream_hb.models.family import Fit
 
     hyper = model.condition(_completed(parse_given(given), groups))
@@ -135,7 +156,7 @@ def _fits(
     ]
 
 
-def _completed(given: dict[str, float], groups: "Statistic") -> dict[str, float]:
+def _completed(given: dict[str, float], groups: Any) -> dict[str, float]:
     """Add the pooled within-variance where the groups' own observations tell it."""
     from stream_hb.models.normal_observations_fit import pooled_variance
     from stream_hb.statistics.moments import Moments

@@ -65,19 +65,18 @@ def measured_with(sigma2: float) -> Callable[[Table], Measured]:
 
 
 def moments(table: Table) -> Moments:
-    """Make moments of ``n,mean,sample_variance``: the groups have one variance in common."""
+    """Make moments of ``n,mean,sample_variance``."""
     n, variance = _not_negative(table, "n"), table.columns["sample_variance"]
     table.require_finite("sample_variance", where=n > 1)
     table.require("sample_variance", (variance >= 0) | (n <= 1), "should not be negative")
     return Moments(n, _mean_where(table, n > 0), np.where(n > 1, (n - 1) * variance, 0.0))
 
 
-def separate(table: Table) -> Measured:
-    """Make means with known variances of ``n,mean,sample_variance``: each group has its own."""
-    table.require_finite("mean")
-    n = _positive(table, "n")
-    table.require("n", n >= 2, "should be 2 or more for a variance of its own")
-    return Measured(table.columns["mean"], _positive(table, "sample_variance") / n)
+def moments_each(table: Table) -> Moments:
+    """Make moments of ``n,mean,sample_variance`` where each group needs a variance of its own."""
+    n = _not_negative(table, "n")
+    table.require("n", (n == 0) | (n >= 2), "should be 2 or more for a variance of its own")
+    return moments(table)
 
 
 def _mean_where(table: Table, seen: NDArray[np.bool_]) -> Floats:
@@ -104,8 +103,9 @@ _COUNTS = Form("beta-binomial", "beta-binomial", ("successes", "trials"), counts
 _EXPOSURE = Form("gamma-poisson", "gamma-poisson", ("events", "exposure"), exposure)
 _MEASURED = Form("normal", "normal-known-variance", ("mean", "variance"), measured)
 _COMMON = Form("normal", "normal", ("n", "mean", "sample_variance"), moments)
-_SEPARATE = Form("normal", "normal-known-variance", ("n", "mean", "sample_variance"), separate)
-_VARIANCES = {"common": _COMMON, "separate": _SEPARATE}
+_SEPARATE = Form("normal", "normal-separate", ("n", "mean", "sample_variance"), moments_each)
+_MODERATED = Form("normal", "normal-moderated", ("n", "mean", "sample_variance"), moments)
+_VARIANCES = {"common": _COMMON, "moderated": _MODERATED, "separate": _SEPARATE}
 
 FAMILIES = ("beta-binomial", "gamma-poisson", "normal")
 
@@ -144,8 +144,6 @@ def _allowed(family: str | None, sigma2: float | None, variance: str | None) -> 
 
 
 def _variance_form(variance: str) -> Form:
-    if variance == "moderated":
-        raise UsageError("--variance moderated does not exist yet; there are common and separate")
     if variance not in _VARIANCES:
         raise UsageError(f"no --variance {variance!r}; {nearest(variance, _VARIANCES)}")
     return _VARIANCES[variance]

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Any, Self
@@ -11,7 +11,8 @@ from rich.text import Text
 
 from stream_hb.cli.output import exact, new_table, note, print_table, short
 from stream_hb.models.family import Family, Fit, Posterior
-from stream_hb.statistics.columns import Floats, Statistic
+from stream_hb.models.sensitivity import Affected, most_affected
+from stream_hb.statistics.columns import Floats
 
 # What a person still reads; all the rest is in --json.
 _ROWS_SHOWN = 200
@@ -19,6 +20,9 @@ _ROWS_AT_ONCE = 10_000
 
 # Made once: json.dumps would make an encoder for every row.
 _dumps = json.JSONEncoder(allow_nan=False).encode
+
+# Shift of the spread (in posterior sds) under the prior to the power ½ or 2 that is worth a remark.
+_PRIOR_MATTERS_SD = 0.3
 
 _NEW_GROUP = ("estimate", "sd", "interval")
 
@@ -34,7 +38,9 @@ class FittedPool:
     fit
         The hyperparameters and how they came about.
     parameters
-        The hyperparameters by name.
+        The hyperparameters by name (``bayes``: their posterior means).
+    uncertainty
+        Posterior sd and interval ends of each, where they are integrated over; else empty.
     level
         Probability inside the intervals.
     names, groups
@@ -43,24 +49,28 @@ class FittedPool:
         The posterior of a group that is not in the table.
     above, probability_above
         A value, and each group's posterior probability of lying above it; None: not asked for.
+    affected
+        The group whose estimate the hyperprior moves most; None for plug-in fits.
     """
 
     family: str
     fit: Fit[Any]
     parameters: dict[str, float]
+    uncertainty: Mapping[str, tuple[float, float, float]]
     level: float
     names: Sequence[str]
     groups: Posterior
     new_group: Posterior
     above: float | None
     probability_above: Floats | None
+    affected: Affected | None
 
     @classmethod
     def of(
         cls,
         family: Family[Any, Any],
         names: Sequence[str],
-        groups: Statistic,
+        groups: Any,
         fit: Fit[Any],
         level: float,
         above: float | None,
@@ -70,12 +80,16 @@ class FittedPool:
             family.name,
             fit,
             family.parameters(fit.hyper),
+            family.uncertainty(fit.hyper, level),
             level,
             names,
             family.posterior(groups, fit.hyper, level),
             family.new_group(fit.hyper, level),
             above,
             None if above is None else family.tail_probability(groups, fit.hyper, above),
+            None
+            if fit.sensitivity is None
+            else most_affected(family, groups, fit.hyper, fit.sensitivity),
         )
 
 
@@ -95,8 +109,12 @@ def print_pools(pools: Sequence[FittedPool]) -> None:
 
 def _print_pool(pool: FittedPool) -> None:
     count = _counted(pool.fit.groups_count, "group")
-    print(f"{pool.family}, {pool.fit.method}: {count}, hyperparameters taken as known (plug-in)")
+    known = "taken as known (plug-in)" if pool.fit.plug_in else "integrated over"
+    print(f"{pool.family}, {pool.fit.method}: {count}, hyperparameters {known}")
     print(_parameters(pool))
+    for called, (sd, lo, hi) in pool.uncertainty.items():
+        interval = f"{100 * pool.level:.4g} % {short(lo)} to {short(hi)}"
+        print(f"  {called}: sd {short(sd)}, {interval}")
     interval, tail = f"{100 * pool.level:.4g} % interval", pool.probability_above
     beyond = [] if tail is None else [f"P(> {pool.above:.4g})"]
     table = new_table("group", "raw", "estimate", "sd", interval, "weight\non pooled", *beyond)
@@ -129,7 +147,8 @@ def _shown(names: Sequence[str]) -> Iterator[Text]:
 def _parameters(pool: FittedPool) -> str:
     numbers = [f"{name} {short(value)}" for name, value in pool.parameters.items()]
     if not isnan(pool.fit.log_likelihood):
-        numbers.append(f"log-likelihood {pool.fit.log_likelihood:.4f}")
+        called = "log-likelihood" if pool.fit.plug_in else "log evidence"
+        numbers.append(f"{called} {pool.fit.log_likelihood:.4f}")
     return "  ".join(numbers)
 
 
@@ -177,14 +196,41 @@ def _head(pool: FittedPool) -> dict[str, Any]:
         "family": pool.family,
         "method": fit.method,
         "groups_count": fit.groups_count,
-        "hyperparameters": {name: exact(value) for name, value in pool.parameters.items()},
+        "hyperparameters": {name: _hyperparameter(pool, name) for name in pool.parameters},
         "log_likelihood": exact(fit.log_likelihood),
         "boundary": fit.boundary,
         "bimodal": fit.bimodal,
         "converged": fit.converged,
         "iterations": fit.iterations,
     }
+    if pool.affected is not None:
+        head["sensitivity"] = _sensitivity(pool, pool.affected)
     return head if pool.above is None else {**head, "above": pool.above}
+
+
+def _sensitivity(pool: FittedPool, affected: Affected) -> dict[str, Any]:
+    """Say what the prior to the powers ½ and 2 makes of the spread, and of whom most."""
+    spread = pool.fit.sensitivity
+    assert spread is not None
+    return {
+        "spread": {"mean": spread.spread, "sd": spread.spread_sd},
+        "prior_halved": spread.halved,
+        "prior_doubled": spread.doubled,
+        "most_affected": {
+            "group": pool.names[affected.row],
+            "power": affected.power,
+            "estimate": affected.mean,
+            "becomes": affected.moved,
+        },
+    }
+
+
+def _hyperparameter(pool: FittedPool, name: str) -> Any:
+    mean = exact(pool.parameters[name])
+    if name not in pool.uncertainty:
+        return mean
+    sd, lo, hi = map(exact, pool.uncertainty[name])
+    return {"mean": mean, "sd": sd, "interval": [lo, hi]}
 
 
 def _groups(pool: FittedPool) -> Iterator[dict[str, Any]]:
@@ -223,8 +269,15 @@ def _counted(count: int, noun: str) -> str:
 def _remarks(fit: Fit[Any]) -> Iterator[str]:
     """Say what a reader of the numbers must know."""
     if fit.boundary:
-        yield "the groups differ no more than chance makes them: each estimate is the pooled mean"
+        pooled = ": each estimate is the pooled mean" if fit.plug_in else ""
+        yield f"the groups differ no more than chance makes them{pooled}"
     if fit.bimodal:
         yield "the likelihood has a second mode nearly as good: read the hyperparameters with care"
+    spread = fit.sensitivity
+    if spread and max(abs(spread.shift_halved), abs(spread.shift_doubled)) > _PRIOR_MATTERS_SD:
+        yield (
+            f"the prior matters: the groups' spread, {short(spread.spread)}, would be "
+            f"{short(spread.halved)} with half its weight and {short(spread.doubled)} with twice"
+        )
     if not fit.converged:
         yield f"did not converge in {fit.iterations} iterations: the last step is shown"

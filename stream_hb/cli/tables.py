@@ -6,7 +6,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NoReturn
 
@@ -37,12 +37,15 @@ class Table:
         The numbers, NaN where a cell is empty or NA.
     lines
         The line of each row in the file, counted from 1.
+    texts
+        Columns that were asked for as they stand; "" where a cell is empty or NA.
     """
 
     source: str
     names: Sequence[str]
     columns: dict[str, Floats]
     lines: NDArray[np.int64]
+    texts: dict[str, list[str]] = field(default_factory=dict)
 
     def require(self, column: str, holds: NDArray[np.bool_], rule: str) -> None:
         """Raise for the first row of ``column`` where ``holds`` is false."""
@@ -70,9 +73,12 @@ class TableReader:
         self._rows = csv.reader(lines, strict=True)
         self.header = self._read_header()
 
-    def read(self, columns: Sequence[str]) -> Table:
-        """Read every row's group and the numbers of ``columns``; other columns are left alone."""
-        at_group, *at_columns = self._places(("group", *columns))
+    def read(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Table:
+        """Read every row's group, the numbers of ``columns`` and the words of ``texts``."""
+        at_group, *places = self._places(("group", *columns, *texts))
+        at_columns, at_texts = places[: len(columns)], places[len(columns) :]
+        words: dict[str, list[str]] = {name: [] for name in texts}
+        kept = list(zip(at_texts, words.values(), strict=True))
         names: dict[str, None] = {}
         numbers = [array("d") for _ in columns]
         lines = array("q")
@@ -86,10 +92,13 @@ class TableReader:
             lines.append(self._rows.line_num)
             for place, append in cells:
                 append(self._number(row[place], place))
+            for place, column in kept:
+                word = row[place].strip()
+                column.append("" if word in _NOTHING else word)
         if not lines:
             raise TableError(f"{self.source}: has a header but no rows")
         arrays = {name: np.frombuffer(col) for name, col in zip(columns, numbers, strict=True)}
-        return Table(self.source, list(names), arrays, np.frombuffer(lines, dtype=np.int64))
+        return Table(self.source, list(names), arrays, np.frombuffer(lines, dtype=np.int64), words)
 
     def _read_header(self) -> list[str]:
         header = [name.strip() for name in next(filter(None, self._next_rows()), [])]

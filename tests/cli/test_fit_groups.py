@@ -76,10 +76,13 @@ def test_a_common_variance_needs_none_from_a_single_observation() -> None:
     assert moments.m2.tolist() == [16, 0, 0]
 
 
-def test_separate_variances_are_taken_as_known() -> None:
-    measured = groups("group,n,mean,sample_variance", ["a,5,9,4"], variance="separate")
-    assert isinstance(measured, Measured)
-    assert measured.variance.tolist() == [0.8]
+@pytest.mark.parametrize("variance", ["common", "moderated", "separate"])
+def test_observations_keep_their_own_squares_whatever_is_said_of_the_variance(
+    variance: str,
+) -> None:
+    made = groups("group,n,mean,sample_variance", ["a,5,9,4"], variance=variance)
+    assert isinstance(made, Moments)
+    assert (made.weight.tolist(), made.m2.tolist()) == ([5], [16])
 
 
 @pytest.mark.parametrize(
@@ -102,12 +105,6 @@ def test_separate_variances_are_taken_as_known() -> None:
         ("group,n,mean,sample_variance", "b,3,1,", None, "'sample_variance' should be a finite"),
         ("group,n,mean,sample_variance", "b,-1,1,1", None, "'n' should not be negative"),
         ("group,n,mean,sample_variance", "b,1,1,1", "separate", "'n' should be 2 or more"),
-        (
-            "group,n,mean,sample_variance",
-            "b,3,1,0",
-            "separate",
-            "'sample_variance' should be above",
-        ),
     ],
 )
 def test_an_impossible_number_is_named_by_line_group_and_column(
@@ -148,7 +145,7 @@ def test_a_table_of_no_family_is_told_what_each_needs() -> None:
         ("norml", None, None, "did you mean 'normal'"),
         ("beta-binomial", 1.0, None, "belong to --family normal"),
         ("normal", 1.0, "common", "leave --variance out"),
-        ("normal", None, "moderated", "does not exist yet; there are common and separate"),
+        ("normal", None, "moderatd", "did you mean 'moderated'"),
         (None, None, "comon", "did you mean 'common'"),
     ],
 )
