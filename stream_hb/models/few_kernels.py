@@ -16,7 +16,7 @@ _COUNTS = (1, 2, 3, 5, 8, 12, 16)
 _ERROR_MAX = 5e-4
 """Of an interval end, in widths of the interval."""
 
-_WEIGHT_LEAST = 1e-8
+_WEIGHT_LEAST = 1e-7
 _NO_WEIGHT = 1e-12
 _LEVEL = 0.95
 _PRECISIONS = np.array([1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, np.inf])

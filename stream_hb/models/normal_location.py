@@ -17,9 +17,9 @@ _LOG_2PI = math.log(2 * math.pi)
 
 _GRID = np.linspace(-8, 8, 129)
 _PASSES = 3
-_WINDOWS = np.linspace(-5, 5, 9)
-"""Centres of the windows that a density of μ is cut into, and their width 1, both in sd: cut by
-them a normal density is a sum of normal ones, to 1e-5."""
+_WINDOWS_REACH = 5.0
+"""Windows that a density of μ is cut into lie within so many sds of its mean, 1.25 of their own
+widths apart: cut by them a normal density is a sum of normal ones, to 1e-5."""
 
 
 class Located(NamedTuple):
@@ -97,7 +97,9 @@ def _under_any(pool: Sums, height: Floats, tau: Floats, prior: JointPrior) -> Lo
     return Located(log_marginal, *windows(mu, density, mean, sd))
 
 
-def windows(mu: Floats, density: Floats, mean: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:
+def windows(
+    mu: Floats, density: Floats, mean: Floats, sd: Floats, count: int = 9
+) -> tuple[Floats, Floats, Floats]:
     """Cut densities into overlapping windows, and put a normal of its moments for each piece.
 
     Parameters
@@ -106,6 +108,8 @@ def windows(mu: Floats, density: Floats, mean: Floats, sd: Floats) -> tuple[Floa
         Points and what of the mass lies there, summing to 1 over the last axis.
     mean, sd
         Of each density: the shape without the last axis.
+    count
+        Number of windows.
 
     Returns
     -------
@@ -113,8 +117,10 @@ def windows(mu: Floats, density: Floats, mean: Floats, sd: Floats) -> tuple[Floa
         Mean, sd and share of each piece, along a last axis of pieces.
     """
     # What lies beyond the outermost windows belongs to them.
-    z = np.clip((mu - mean[..., None]) / sd[..., None], _WINDOWS[0], _WINDOWS[-1])
-    window = np.exp(-0.5 * (z[..., None] - _WINDOWS) ** 2)
+    z = np.clip((mu - mean[..., None]) / sd[..., None], -_WINDOWS_REACH, _WINDOWS_REACH)
+    centres = np.linspace(-_WINDOWS_REACH, _WINDOWS_REACH, count)
+    width = (centres[1] - centres[0]) / 1.25
+    window = np.exp(-0.5 * ((z[..., None] - centres) / width) ** 2)
     piece = density[..., None] * window / window.sum(axis=-1, keepdims=True)
     share = piece.sum(axis=-2)
     safe = np.where(share > 0, share, 1.0)

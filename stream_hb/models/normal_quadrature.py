@@ -27,7 +27,7 @@ from stream_hb.statistics.columns import Floats
 Density = Callable[[Floats], Floats]
 
 _NODES = 31
-_NODES_MAX = 241
+_NODES_MAX = 121
 _SCAN_NODES = 161
 _ZOOMS_MAX = 20
 _NATS = 14.0

@@ -26,10 +26,12 @@ from stream_hb.statistics.moments import Moments
 
 _LOG_2PI = math.log(2 * math.pi)
 _CELLS_MAX = 1 << 20
-_GRID = np.linspace(-5, 5, 17)
-_PASSES = 2
-_FEW_GROUPS = 8
-"""Below so many groups μ given τ is not normal enough for one piece."""
+_GRID_FINE, _GRID = np.linspace(-5, 5, 41), np.linspace(-5, 5, 17)
+_PASSES = 3
+_PIECES = 33
+_FEW_GROUPS, _SOME_GROUPS = 8, 30
+"""Below so many groups μ given τ is not normal enough for one piece; below so many, one group whose
+variance is small by accident must not narrow the first grid down to itself."""
 
 EXACT_GROUPS_MAX = 2_000
 """Above, the squeezed variances are taken as known for the hyperparameters (not for the groups)."""
@@ -43,6 +45,8 @@ class _Own:
         self._mean, self._nodes = mean, variances.variance
         self._share = variances.log_share - 0.5 * _LOG_2PI
         self._rough, self._prior = rough, prior
+        apart = float(np.ptp(mean)) + 4 * rough.median_se
+        self._reach = apart / 5 if len(mean) < _SOME_GROUPS else 0.0
 
     def start(self, tau: Floats) -> tuple[Floats, Floats]:
         """Return mean and sd of μ at each τ if the variances were known."""
@@ -57,19 +61,21 @@ class _Own:
     def located(self, tau: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return the log marginal at each τ; μ's mean, sd and share of each piece, (τ, pieces)."""
         mean, sd = self.start(tau)
+        sd = np.maximum(2 * sd, self._reach)
+        grid = _GRID_FINE if len(self._mean) < _SOME_GROUPS else _GRID
         for _ in range(_PASSES):
-            mu = mean[:, None] + sd[:, None] * _GRID
+            mu = mean[:, None] + sd[:, None] * grid
             log_density = self.log_density(mu, tau)
             top = log_density.max(axis=1)
             density = np.exp(log_density - top[:, None])
             mass = density.sum(axis=1)
             density /= mass[:, None]
-            log_marginal = top + np.log(mass * (_GRID[1] - _GRID[0]) * sd)
+            log_marginal = top + np.log(mass * (grid[1] - grid[0]) * sd)
             mean = mean + (density * (mu - mean[:, None])).sum(axis=1)
             narrow = np.sqrt((density * (mu - mean[:, None]) ** 2).sum(axis=1))
             sd = np.maximum(narrow, 0.1 * sd)
         if len(self._mean) < _FEW_GROUPS:
-            return (log_marginal, *windows(mu, density, mean, sd))
+            return (log_marginal, *windows(mu, density, mean, sd, _PIECES))
         return log_marginal, mean[:, None], sd[:, None], np.ones((len(tau), 1))
 
     def log_density(self, mu: Floats, tau: Floats) -> Floats:
