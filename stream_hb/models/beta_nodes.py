@@ -64,9 +64,9 @@ class BetaPool:
 
     @property
     def spread_min(self) -> float:
-        """A hundredth of the standard error of the pooled logit."""
+        """A thousandth of the standard error of the pooled logit."""
         m, n = expit(self.link_pooled), self.marginal.total_successes + self.marginal.total_failures
-        return float(0.01 / np.sqrt(1 + n * m * (1 - m)))
+        return float(0.001 / np.sqrt(1 + n * m * (1 - m)))
 
     def condensed(self) -> "BetaPool":
         """Return a copy of bounded cost."""

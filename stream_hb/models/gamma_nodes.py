@@ -63,8 +63,8 @@ class GammaPool:
 
     @property
     def spread_min(self) -> float:
-        """A hundredth of the standard error of the pooled log rate."""
-        return 0.01 / math.sqrt(1 + self.marginal.total_events)
+        """A thousandth of the standard error of the pooled log rate."""
+        return 0.001 / math.sqrt(1 + self.marginal.total_events)
 
     def condensed(self) -> "GammaPool":
         """Return a copy of bounded cost."""
