@@ -93,5 +93,7 @@ def _newton(
     moved = t + step
     with np.errstate(invalid="ignore"):
         middle = (below + above) / 2
+    # Where no float64 lies between, or one side was never seen, the point is as good as any.
+    middle = np.where(np.isfinite(middle), middle, t)
     moved = np.where((moved <= below) | (moved >= above), middle, moved)
     return moved, moved - t
