@@ -91,7 +91,7 @@ class _Metric(Section):
 class RateMetric(_Metric):
     """A pool of conversion rates (Beta-Binomial)."""
 
-    method: CountMethod = "ml"
+    method: CountMethod = "bayes"
     """How the hyperparameters are fitted: ``moments``, ``ml``, or integrated over: ``bayes``."""
 
     prior: SpreadOrBda | None = None
@@ -103,7 +103,7 @@ class RateMetric(_Metric):
 class CountMetric(_Metric):
     """A pool of rates per exposure (Gamma-Poisson)."""
 
-    method: CountMethod = "ml"
+    method: CountMethod = "bayes"
     """How the hyperparameters are fitted: ``moments``, ``ml``, or integrated over: ``bayes``."""
 
     prior: Spread | None = None
@@ -115,7 +115,7 @@ class CountMetric(_Metric):
 class NormalMetric(_Metric):
     """A pool of means (Normal-Normal)."""
 
-    method: NormalMethod = "reml"
+    method: NormalMethod = "bayes"
     """How the hyperparameters are fitted: ``moments``, ``dl``, ``pm``, ``ml``, ``reml``, or
     integrated over: ``bayes``."""
 

@@ -58,6 +58,9 @@ class PoolFit:
         The group that the hyperprior matters most to; None where a fit has no hyperprior.
     check
         What the posterior predictive checks found; None where there was nothing to look at.
+    checked_count
+        Observations in the pool when it was checked: as long as they are about as many, a refit
+        takes the last one's word.
     """
 
     version: int
@@ -67,6 +70,7 @@ class PoolFit:
     data_count: float
     affected: AffectedGroup | None = None
     check: PoolCheck | None = None
+    checked_count: float = 0.0
 
     @property
     def family(self) -> Family[Any, Any]:

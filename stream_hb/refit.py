@@ -23,8 +23,11 @@ from stream_hb.settings import EngineSettings, ModelSettings
 from stream_hb.shard import Shard
 from stream_hb.statistics.columns import Statistic
 
-FROM_SUMMARY = frozenset({"beta-binomial", "gamma-poisson"})
+FROM_SUMMARY = frozenset({"beta-binomial", "gamma-poisson", "normal"})
 """The models whose fits read a summary, and so cost the same for any number of groups."""
+
+CHECK_MIN_CHANGE = 0.1
+"""Share of a pool's data that must be new before it is checked again: a check is half a fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,20 @@ def refit(
             if fit is not None:
                 name = METRICS[pool[1]].model_name(settings.model(pool[1]))
                 made = PoolFit(version, now_ms, name, fit, data.data_count)
-                pools[pool] = _examined(made, shards, pool, settings)
+                pools[pool] = _examined(made, current.get(pool), shards, pool, settings)
     return Refit(version, now_ms, pools)
 
 
-def _examined(made: PoolFit, shards: list[Shard], pool: Pool, settings: EngineSettings) -> PoolFit:
+def _examined(
+    made: PoolFit, last: PoolFit | None, shards: list[Shard], pool: Pool, settings: EngineSettings
+) -> PoolFit:
     some = sample(shards, pool, settings, made.fitted_at_ms)
-    return replace(made, affected=affected(made, some), check=check(pool, made, some, settings))
+    made = replace(made, affected=affected(made, some))
+    before = last.checked_count if last else 0.0
+    if last and abs(made.data_count - before) <= CHECK_MIN_CHANGE * before:
+        return replace(made, check=last.check, checked_count=before)
+    found = check(pool, made, some, settings)
+    return replace(made, check=found, checked_count=made.data_count)
 
 
 def pool_data(

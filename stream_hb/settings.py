@@ -95,7 +95,7 @@ class EngineSettings:
 
     methods: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType(
-            {"conversion": "ml", "order_rate": "ml", "log_order_value": "reml"}
+            {"conversion": "bayes", "order_rate": "bayes", "log_order_value": "bayes"}
         )
     )
     models: Mapping[str, ModelSettings] = field(default_factory=lambda: MappingProxyType({}))

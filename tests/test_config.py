@@ -159,7 +159,7 @@ def test_a_section_with_every_key_commented_out_has_its_defaults(tmp_path: Path)
 
 def test_null_leaves_a_metric_out(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, "metrics: {order_rate: null}"), {})
-    assert config.metrics.kept() == {"conversion": "ml", "log_order_value": "reml"}
+    assert config.metrics.kept() == {"conversion": "bayes", "log_order_value": "bayes"}
 
 
 def test_a_models_settings_are_read_as_they_stand(tmp_path: Path) -> None:

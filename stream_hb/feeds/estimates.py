@@ -153,7 +153,10 @@ def estimate_records(
     _check_finite(p, keys, posterior)
     staleness_ms = max(0, p.as_of_ms - p.watermark_ms)
     q = posterior
-    columns = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, np.clip(q.weight, 0.0, 1.0), sizes)
+    # Without data the weight is 1; summed over many nodes it may be a rounding away.
+    alone = np.isnan(q.raw) & ~np.isnan(q.weight)
+    weights = np.where(alone, 1.0, np.clip(q.weight, 0.0, 1.0))
+    columns = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, weights, sizes)
     for (chain, store), number, mean, sd, lo, hi, raw, pooled, weight, size in zip(
         keys, seq, *(column.tolist() for column in columns), strict=True
     ):

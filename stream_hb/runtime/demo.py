@@ -66,7 +66,7 @@ class Demo:
         route = Route("estimates", "rejects")
         self._broker.make_topics([TOPIC, route.estimates, route.rejects])
         self.reader = EstimateReader(servers, route.estimates, {})
-        methods = {"conversion": "ml", "order_rate": "ml"}
+        methods = {"conversion": "bayes", "order_rate": "bayes"}
         self.worker = Worker(
             Engine(EngineSettings(methods, refit_every_ms=REFIT_MS, refit_min_change=0)),
             KafkaInput([TOPIC], consumer_settings(servers, "demo", [TOPIC])),

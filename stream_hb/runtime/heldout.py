@@ -39,10 +39,10 @@ class HeldOut:
     visits: int
 
 
-def score(log: Sequence[Impression]) -> HeldOut:
+def score(log: Sequence[Impression], method: str = "bayes") -> HeldOut:
     """Fit conversion on the first 70 % of the log and score the rest."""
     cut = int(len(log) * FITTED_SHARE)
-    engine = _fitted(log[:cut])
+    engine = _fitted(log[:cut], method)
     rates = _rates(engine)
     unseen = log[cut:]
     keys = [(impression.campaign, f"item-{impression.item}") for impression in unseen]
@@ -53,8 +53,8 @@ def score(log: Sequence[Impression]) -> HeldOut:
     return HeldOut(raw, pooled, shrunk, len(unseen))
 
 
-def _fitted(log: Sequence[Impression]) -> Engine:
-    engine = Engine(EngineSettings(methods={"conversion": "ml"}))
+def _fitted(log: Sequence[Impression], method: str) -> Engine:
+    engine = Engine(EngineSettings(methods={"conversion": method}))
     engine.open_shard(0, epoch=1)
     payloads = [event.payload for event in events(log)]
     batch = RawBatch("log", 0, payloads, lambda at: at, len(payloads))
@@ -73,14 +73,13 @@ def _rates(engine: Engine) -> dict[tuple[str, str], tuple[float, float, float]]:
     for (chain, _), pool in engine.pools.items():
         rows = table.rows_of_chain(chain)
         groups = table.read("conversion", rows)
-        posterior = family.posterior(groups, pool.fit.hyper, engine.settings.level)
-        columns = (_half_added(groups), posterior.pooled, posterior.mean)
-        three = np.column_stack(columns).tolist()
+        mean, _ = family.screen(groups, pool.fit.hyper)
+        pooled = float(family.new_group(pool.fit.hyper, engine.settings.level).mean[0])
+        three = np.column_stack((_half_added(groups), np.full(len(rows), pooled), mean)).tolist()
         rates.update(
             (table.keys[row], (raw, mid, own))
             for row, (raw, mid, own) in zip(rows.tolist(), three, strict=True)
         )
-        pooled = float(posterior.pooled[0])
         rates[chain, ""] = (0.5, pooled, pooled)
     return rates
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stream_hb.config import Config
 from stream_hb.errors import ConfigError, TableError, nearest
+from stream_hb.metrics import METRICS, MODELS
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.table import GroupKey
 from stream_hb.stores import NEVER_MS, UNKNOWN, Stores
@@ -101,6 +102,7 @@ def known_stores(config: Config) -> Stores | None:
         for name in names
         if name not in known
     ]
+    problems += _not_modelled(config)
     if problems:
         raise ConfigError(str(path), problems)
     stores = read_stores(path, config.default_chain, sorted(set().union(*used.values())))
@@ -110,6 +112,21 @@ def known_stores(config: Config) -> Stores | None:
         )
         raise ConfigError(str(path), [problem])
     return stores
+
+
+def _not_modelled(config: Config) -> Iterator[str]:
+    """Yield what asks for a model that there is not."""
+    methods = config.metrics.kept()
+    for metric, model in config.metrics.models().items():
+        if not (model.covariates or model.nested):
+            continue
+        with_what = "covariates" if model.covariates else "nested"
+        family = MODELS.get(METRICS[metric].model_name(model))
+        if family is None:
+            yield f"metrics.{metric}.variance: {with_what} are for variance common only yet"
+        elif methods[metric] not in family.methods:
+            known = ", ".join(family.methods)
+            yield f"metrics.{metric}.method: {methods[metric]} is not for {with_what}; {known} are"
 
 
 def covariate_names(path: Path) -> list[str]:

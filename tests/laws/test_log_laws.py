@@ -14,6 +14,8 @@ from tests.reference import plain_rules
 from tests.support.logs import START_MS, batch, feed, open_engine, purchase, refit, visit
 from tests.support.records import Record, assert_same_estimates, assert_without_gaps, emit
 
+# They hold whatever the method; point fits are quicker.
+SETTINGS = EngineSettings({"conversion": "ml", "order_rate": "ml", "log_order_value": "reml"})
 DAY_MS = 86_400_000
 NOW_MS = START_MS + 2 * DAY_MS
 STORES = [("c", "a"), ("c", "b"), ("c", "x"), ("d", "a"), (None, "a"), ("default", "a")]
@@ -42,7 +44,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 def engine_of(log: list[bytes | None], cuts: list[int] | None = None) -> Engine:
     """Feed the log, cut into batches at the given places."""
-    engine = open_engine()
+    engine = open_engine(SETTINGS)
     places = sorted({0, *(cuts or []), len(log)})
     for start, end in pairwise(places):
         feed(engine, log[start:end])
@@ -83,7 +85,7 @@ def final_records(engine: Engine) -> list[Record]:
 @given(log=event_logs)
 @settings(max_examples=80, deadline=None)
 def test_a_log_is_counted_as_by_the_plain_rules(log: list[bytes | None]) -> None:
-    engine = open_engine()
+    engine = open_engine(SETTINGS)
     candidate = engine.ingest({0: [batch(log)]})
     engine.apply(candidate)
     good = [json.loads(payload) for payload in log if payload not in BAD and payload is not None]
@@ -123,10 +125,10 @@ def test_order_and_batches_change_no_estimate(
 @given(log=event_logs, stop=st.integers(0, 60))
 @settings(max_examples=40, deadline=None)
 def test_a_stop_between_two_batches_leaves_no_trace(log: list[bytes | None], stop: int) -> None:
-    engine = open_engine()
+    engine = open_engine(SETTINGS)
     feed(engine, log[:stop])
     first = final_records(engine)
-    restored = Engine(EngineSettings())
+    restored = Engine(SETTINGS)
     restored.restore(engine.snapshot())
     outcomes = []
     for each in (engine, restored):

@@ -35,7 +35,7 @@ def test_every_setting_of_the_engine_comes_from_the_configuration(tmp_path: Path
     assert (rule.changed_sd, rule.changed_width) == (0.3, 0.4)
     assert (rule.heartbeat_ms, rule.everything_touched) == (7_000, True)
     assert (settings.level, settings.lateness_ms, settings.groups_max) == (0.8, 90_000, 12)
-    assert settings.methods == {"conversion": "moments", "log_order_value": "reml"}
+    assert settings.methods == {"conversion": "moments", "log_order_value": "bayes"}
 
 
 def test_a_replay_has_no_heart_and_checks_no_partition(tmp_path: Path) -> None:
@@ -90,6 +90,31 @@ def test_more_stores_than_groups_may_be_are_a_mistake(tmp_path: Path) -> None:
     crowded = config(tmp_path, STORES + "limits: {groups: 1}\n")
     with pytest.raises(ConfigError, match=r"limits.groups: 1 are fewer than its 2 stores"):
         replay_settings(crowded)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "problem"),
+    [
+        (
+            "conversion: {covariates: [siz]}",
+            r"metrics.conversion.covariates: no column 'siz'; did you mean 'size'\?",
+        ),
+        (
+            "log_order_value: {nested: region, variance: separate}",
+            "metrics.log_order_value.variance: nested are for variance common only yet",
+        ),
+        (
+            "order_rate: {covariates: [size], method: moments}",
+            "metrics.order_rate.method: moments is not for covariates; ml, bayes are",
+        ),
+    ],
+)
+def test_what_the_stores_cannot_serve_is_a_mistake(
+    tmp_path: Path, metrics: str, problem: str
+) -> None:
+    (tmp_path / "stores.csv").write_text("store_id,size\na,1\n")
+    with pytest.raises(ConfigError, match=problem):
+        replay_settings(config(tmp_path, f"{STORES}metrics: {{{metrics}}}\n"))
 
 
 def test_without_a_partitioner_nothing_is_checked(tmp_path: Path) -> None:

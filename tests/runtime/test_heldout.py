@@ -32,7 +32,8 @@ def rows() -> list[tuple[Group, bool]]:
     return [((row[chain], row[item]), row[click] == "1") for row in table]
 
 
-def test_the_scores_are_those_of_a_direct_computation(scores: HeldOut) -> None:
+def test_the_scores_are_those_of_a_direct_computation() -> None:
+    scores = score(impressions(), "ml")
     log = rows()
     cut = int(len(log) * FITTED_SHARE)
     counted: dict[Group, list[int]] = defaultdict(lambda: [0, 0])
@@ -77,9 +78,12 @@ def impression(at: int, campaign: str, item: str, click: bool) -> Impression:
 def test_a_group_that_was_never_seen_gets_its_chains_rate() -> None:
     fitted = [impression(i, "c", f"{i % 2}", i % 5 == 0) for i in range(70)]
     unseen = [impression(70 + i, "c", "new", False) for i in range(30)]
-    found = score(fitted + unseen)
+    found = score(fitted + unseen, "ml")
     assert found.pooled == pytest.approx(math.log(1 - 14 / 70))
     assert found.shrunk == pytest.approx(found.pooled)
+    integrated = score(fitted + unseen)
+    assert integrated.pooled == pytest.approx(found.pooled, rel=0.1)
+    assert integrated.shrunk == pytest.approx(integrated.pooled)
     assert found.raw == pytest.approx(math.log(0.5))
 
 

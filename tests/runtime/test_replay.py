@@ -142,8 +142,6 @@ def test_every_refit_of_a_pool_has_its_record(folder: Folder) -> None:
     metrics = Counter(record["pool"]["metric"] for record in refits)
     assert metrics.keys() == {"conversion", "order_rate", "log_order_value"}
     assert set(metrics.values()) == {summary.refits}
-        ("conversion", "order_rate", "log_order_value"), summary.refits
-    )
     used = {(r["metric"], r["hyper"]["version"]): r["hyper"] for r in folder.records}
     for record in refits:
         hyper = used[record["pool"]["metric"], record["version"]]
