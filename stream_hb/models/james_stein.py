@@ -92,7 +92,7 @@ def bock(groups: Measured, toward: float | None = None) -> JamesStein:
     array([0., 0., 0., 0.])
     """
     seen = with_data(groups, 1 / groups.variance)
-    centre = weighted(seen, 0.0).mu if toward is None else toward
+    centre = float(weighted(seen, 0.0).mu) if toward is None else toward
     dimension = float(seen.variance.sum() / seen.variance.max())
     q = float(((seen.mean - centre) ** 2 / seen.variance).sum())
     weight = min(_share(_freedom(dimension, toward), q), 1.0)

@@ -40,7 +40,7 @@ def test_counts_agree_with_a_dense_grid_over_all_three_hyperparameters(
         assert (np.abs(ours - theirs) <= share * (hi - lo)).all()
     assert (np.abs(posterior.mean - mean) <= 0.002 * (hi - lo)).all()
     parameters = family.parameters(fit.hyper)
-    sd, *_ = family.uncertainty(fit.hyper, 0.95)["beta_1"]  # type: ignore[attr-defined]
+    sd, *_ = family.uncertainty(fit.hyper, 0.95)["beta_1"]
     assert parameters["beta_1"] == pytest.approx(values["slope"], abs=0.005 * sd)
     log_concentration = "log_concentration" if "log_concentration" in parameters else "log_shape"
     assert parameters[log_concentration] == pytest.approx(values["log_concentration"], abs=0.005)

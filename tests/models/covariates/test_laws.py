@@ -109,12 +109,12 @@ def test_a_slope_has_an_interval_where_it_is_integrated_and_none_where_it_is_not
     name: str,
 ) -> None:
     family, groups, fit = _fitted(name, "bayes")
-    sd, lo, hi = family.uncertainty(fit.hyper, 0.999)["beta_1"]  # type: ignore[attr-defined]
+    sd, lo, hi = family.uncertainty(fit.hyper, 0.999)["beta_1"]
     slope = family.parameters(fit.hyper)["beta_1"]
     assert lo < slope < hi
     assert 5 < (hi - lo) / sd < 12
     assert lo < 0.5 < hi, "the slope of the simulation"
-    assert family.uncertainty(family.fit(groups, "ml").hyper, 0.95) == {}  # type: ignore[attr-defined]
+    assert family.uncertainty(family.fit(groups, "ml").hyper, 0.95) == {}
     assert fit.sensitivity is not None
     assert fit.sensitivity.doubled < fit.sensitivity.halved
 
