@@ -129,5 +129,5 @@ class Family(Protocol[S_contra, Hyper]):
         ...
 
     def uncertainty(self, hyper: Hyper, level: float) -> Mapping[str, tuple[float, float, float]]:
-        """Return (sd, lo, hi) of each of :meth:`parameters` where it is integrated over; else {}."""
+        """Return (sd, lo, hi) of each of :meth:`parameters` where it is integrated; else {}."""
         ...

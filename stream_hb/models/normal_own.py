@@ -67,13 +67,8 @@ class OwnVarianceHyper:
 AnyHyper = OwnVarianceHyper | NormalNodes
 
 
-class NormalOwnVariances:
-    """Means of observations whose variance is each group's own.
-
-    Parameters
-    ----------
-    moderated
-        Whether the variances are drawn to each other.
+class NormalSeparate:
+    """Means of observations whose variance is each group's own, and nothing is known of it else.
 
     Examples
     --------
@@ -81,8 +76,7 @@ class NormalOwnVariances:
     anything in common, that says so:
 
     >>> stores = Moments(np.full(3, 3.0), np.array([4.0, 5.0, 6.0]), np.array([2.0, 3.0, 1e-3]))
-    >>> for moderated in (False, True):
-    ...     family = NormalOwnVariances(moderated=moderated)
+    >>> for family in (NormalSeparate(), NormalModerated()):
     ...     family.posterior(stores, family.fit(stores, "reml").hyper, 0.95).sd[2].round(3)
     np.float64(0.013)
     np.float64(0.026)
@@ -90,13 +84,12 @@ class NormalOwnVariances:
 
     name: ClassVar[str] = "normal"
     methods: ClassVar[tuple[str, ...]] = METHODS
+    given_names: ClassVar[tuple[str, ...]] = ("mu", "tau2", "sigma2")
 
-    def __init__(self, *, moderated: bool) -> None:
-        self._moderated = moderated
+    _moderated: ClassVar[bool] = False
+
+    def __init__(self) -> None:
         self._known = NormalKnownVariance()
-        self.given_names: tuple[str, ...] = ("mu", "tau2", "sigma2")
-        if moderated:
-            self.given_names = ("mu", "tau2", "d0", "sigma2")
 
     def variance_prior(self, groups: Moments) -> VariancePrior:
         """Return (d0, s0²) from the groups: moderation is part of the fit.
@@ -175,6 +168,14 @@ class NormalOwnVariances:
     def uncertainty(self, hyper: AnyHyper, level: float) -> dict[str, tuple[float, float, float]]:
         """Return sd and interval of each hyperparameter; nothing where they are taken as known."""
         return hyper.uncertainty(level) if isinstance(hyper, NormalNodes) else {}
+
+
+class NormalModerated(NormalSeparate):
+    """The same, the variances drawn to what they have in common."""
+
+    given_names: ClassVar[tuple[str, ...]] = ("mu", "tau2", "d0", "sigma2")
+
+    _moderated: ClassVar[bool] = True
 
 
 def _variances(hyper: AnyHyper) -> VariancePrior:

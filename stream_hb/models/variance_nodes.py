@@ -104,4 +104,5 @@ def _below(fall: Floats) -> Floats:
     y = np.minimum(np.sqrt(2 * fall), np.log1p(fall) + 2)
     for _ in range(_STEPS):
         y = y - (np.exp(y) - 1 - fall - y) / np.expm1(y)
-    return -y
+    below: Floats = -y
+    return below

@@ -176,12 +176,10 @@ def test_summaries_merged_in_any_order_give_the_same_fit(
     family: Family[Any, Any] = FAMILIES[name]
     first = data.draw(st.integers(0, len(groups)))
     second = data.draw(st.integers(first, len(groups)))
-    a, b, c = (
-        ExactSummary(groups.take(slice(*cut)))
-        for cut in ((0, first), (first, second), (second, len(groups)))
-    )
-    left, right = a.merge(b).merge(c), c.merge(a.merge(b))
-    fits = [family.fit(summary.groups, method) for summary in (left, right)]
+    cuts = ((0, first), (first, second), (second, len(groups)))
+    parts: list[Any] = [ExactSummary(groups.take(slice(*cut))) for cut in cuts]
+    a, b, c = parts
+    fits = [family.fit(each, method) for each in (a.merge(b).merge(c), c.merge(a.merge(b)))]
     _assert_same_fit(family, fits[0].hyper, fits[1].hyper)
 
 
