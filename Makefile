@@ -38,6 +38,9 @@ bench: install ## speeds as ratios against an anchor in the same run, on a real 
 study-coverage: install ## do intervals cover what they say? every family, spread and number of groups
 	$(BIN)/python -m tests.study
 
+bench-refit: install ## a refit's time from 1e3 to 1e7 groups, an update's and an interval's
+	$(BIN)/python -m tests.benchmarks.refit
+
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 
