@@ -1,8 +1,8 @@
 """How long a full-Bayes refit takes as a pool grows, and what an update and an interval cost.
 
 Run by ``make bench-refit``. The anchors of the same run are scipy's exact maximum likelihood over
-all groups at once and, where R is installed, ``VGAM`` and ``lme4``; a figure without its anchor says little on
-a machine that others use too. ``--largest`` ends the series (10,000,000 groups take 4 GB).
+all groups at once and, where R is installed, ``VGAM`` and ``lme4``; a figure without its anchor
+says little on a machine that others use too. ``--largest`` ends the series (10,000,000 groups take 4 GB).
 """
 
 import argparse
@@ -108,9 +108,7 @@ def r_seconds(family: str, groups: Statistic) -> float | None:
 
 def refits(sizes: Sequence[int]) -> None:
     """Print the refit's time by family and number of groups."""
-    print(
-        "| family | groups | bayes refit, ms | ml refit, ms | scipy exact ml, ms | VGAM or lme4, ms |"
-    )
+    print("| family | groups | bayes, ms | ml, ms | scipy's exact ml, ms | VGAM or lme4, ms |")
     print("|---|---|---|---|---|---|")
     for family in MEASURES:
         times = [_refit(family, size) for size in sizes]
