@@ -2,7 +2,8 @@
 
 Run by ``make bench-refit``. The anchors of the same run are scipy's exact maximum likelihood over
 all groups at once and, where R is installed, ``VGAM`` and ``lme4``; a figure without its anchor
-says little on a machine that others use too. ``--largest`` ends the series (10,000,000 groups take 4 GB).
+says little on a machine that others use too. ``--largest`` ends the series (10,000,000 groups take
+4 GB).
 """
 
 import argparse
