@@ -147,7 +147,7 @@ class Metrics(Section):
         """Return the method of every metric that is estimated.
 
         >>> Metrics(order_rate=None).kept()
-        {'conversion': 'ml', 'log_order_value': 'reml'}
+        {'conversion': 'bayes', 'log_order_value': 'bayes'}
         """
         return {name: metric.method for name, metric in self._fitted()}
 
