@@ -282,7 +282,7 @@ def outer_rule(count: int, log_spread: Floats, mass: Floats) -> tuple[Floats, Fl
 
 def _inner(posterior: Posterior, scan: Scan, t: Floats, count: int) -> tuple[Floats, Floats]:
     """Return uniform nodes of the location at each spread, and the log of their distance."""
-    centre, sd = scan.at(t, scan.centre), np.exp(scan.at(t, np.log(scan.sd)))
+    centre, sd = scan.location(t)
     below, above = _reach(posterior.condensed(), t, centre, sd)
     part = np.linspace(0.0, 1.0, count)
     step = (below + above) / (count - 1)

@@ -27,7 +27,7 @@ _LOGS_APART = 0.4
 """Neighbouring points may differ by this much where the density weighs anything."""
 
 _ROUNDS_MAX = 30
-_STEPS_MAX = 12
+_STEPS_MAX = 60
 _STEP_ENOUGH = 0.2
 """Of the climb to the location's mode, in sds: the nodes' weights make up for the rest."""
 
@@ -65,6 +65,12 @@ class Scan:
         above = self.at(points, self.log_density) - self.log_density.max()
         density = np.exp(np.minimum(above, _NATS_APART))
         return points, density * np.repeat(width / _FINE, _FINE)
+
+    def location(self, log_spread: Floats) -> tuple[Floats, Floats]:
+        """Return the location's centre and sd by lines: the sd then stays between its ends."""
+        x = self.log_spread
+        sd: Floats = np.exp(np.interp(log_spread, x, np.log(self.sd)))
+        return np.interp(log_spread, x, self.centre), sd
 
     def at(self, log_spread: Floats, values: Floats) -> Floats:
         """Interpolate values at the scan's points by cubics with slopes from the neighbours."""
@@ -120,8 +126,7 @@ def _unknown(scan: Scan) -> Floats:
 
 def _refined(log_density: LogDensity, scan: Scan, t: Floats) -> Scan:
     x = scan.log_spread
-    guess = np.interp(t, x, scan.centre), np.exp(np.interp(t, x, np.log(scan.sd)))
-    centre, sd, value = _climb(log_density, t, *guess)
+    centre, sd, value = _climb(log_density, t, *scan.location(t))
     order = np.argsort(np.concatenate((x, t)))
     return Scan(
         *(
@@ -140,11 +145,15 @@ def _climb(
     log_density: LogDensity, t: Floats, centre: Floats, sd: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Step to the location's mode at every spread until no step is long."""
+    centre, sd, value = centre.copy(), sd.copy(), np.empty_like(t)
+    going = np.arange(len(t))
     for _ in range(_STEPS_MAX):
-        moved, new_sd, value = _newton(log_density, t, centre, sd)
-        far = np.abs(moved - centre) / np.maximum(sd, new_sd), np.abs(np.log(new_sd / sd))
-        centre, sd = moved, new_sd
-        if max(far[0].max(), far[1].max()) < _STEP_ENOUGH:
+        moved, new_sd, value[going] = _newton(log_density, t[going], centre[going], sd[going])
+        steps = np.abs(moved - centre[going]) / np.maximum(sd[going], new_sd)
+        scalings = np.abs(np.log(new_sd / sd[going]))
+        centre[going], sd[going] = moved, new_sd
+        going = going[np.maximum(steps, scalings) >= _STEP_ENOUGH]
+        if not len(going):
             break
     return centre, sd, value
 

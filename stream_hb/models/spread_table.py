@@ -29,7 +29,7 @@ def concentration_table(
 ) -> Floats:
     """Return the quantiles of the log concentration, a function of (location, log spread)."""
     t, mass = scan.fine()
-    centre, sd = scan.at(t, scan.centre), np.exp(scan.at(t, np.log(scan.sd)))
+    centre, sd = scan.location(t)
     here = log_concentration(centre, t)
     by_location = (log_concentration(centre + sd, t) - log_concentration(centre - sd, t)) / 2
     # Each point stands for its neighbourhood: uniform over the distance to the next.
