@@ -10,7 +10,7 @@ CELLS_MAX = 2**16
 """Kernels × groups held at once."""
 
 _STEPS_MAX = 60
-_STEP_ENOUGH = 1e-3
+_STEP_ENOUGH = 0.02
 """Newton's last step, in units of the tail's own scale; the error left is about its square."""
 
 
