@@ -27,8 +27,8 @@ from stream_hb.statistics.measure import Measure
 _FEWER = (3, 5, 8, 12)
 """Nodes of the spread to try before all of them."""
 
-_EDGES = ((), (-0.7, 0.7), (-1.3, -0.5, 0.5, 1.3))
-"""Where the locations at each spread are parted into kernels, in sds: one, three or five."""
+_THREE, _FIVE = (-0.7, 0.7), (-1.3, -0.5, 0.5, 1.3)
+"""Where the locations at each spread are parted into kernels, in sds."""
 
 _AUDIT = tuple(np.linspace(-5, 5, 16)[1:-1])
 
@@ -107,22 +107,23 @@ def _candidates(
     """Return makers of mixtures, the fewest kernels first."""
     inner = nodes.weight.shape[1]
 
-    def fewer(outer: int) -> tuple[Floats, Floats, Floats]:
-        return nodes_of(posterior, nodes.scan, Rule(outer, inner)).rows(())
+    def fewer(outer: int, edges: tuple[float, ...] = ()) -> tuple[Floats, Floats, Floats]:
+        return nodes_of(posterior, nodes.scan, Rule(outer, inner)).rows(edges)
 
     def one() -> CountMixture[Any]:
         return pool.mixture(*(values.reshape(1, -1) for values in fewer(_FEWER[0])))
 
-    def some(outer: int) -> CountMixture[Any]:
-        return pool.mixture(*fewer(outer))
+    def some(outer: int, edges: tuple[float, ...]) -> CountMixture[Any]:
+        return pool.mixture(*fewer(outer, edges))
 
     def parted(edges: tuple[float, ...]) -> CountMixture[Any]:
         return pool.mixture(*nodes.rows(edges))
 
     return [
         one,
-        *(partial(some, outer) for outer in _FEWER),
-        *(partial(parted, edges) for edges in _EDGES),
+        *(partial(some, outer, ()) for outer in _FEWER),
+        *(partial(some, outer, _THREE) for outer in _FEWER[1:]),
+        *(partial(parted, edges) for edges in (_THREE, _FIVE)),
     ]
 
 
