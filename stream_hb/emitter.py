@@ -119,6 +119,8 @@ def _emit_pool(
     if settings.emission.everything_touched:
         chosen |= np.isin(rows, view.touched)
     chosen |= moment.everything
+    if not chosen.any():
+        return [], MemoryUpdate(view.shard.number, estimator.metric, rows[:0], last.take(rows[:0]))
     posterior = estimator.posterior(estimator.take(groups, chosen), settings.level)
     known = estimator.is_known(posterior)
     chosen[chosen] = known

@@ -107,10 +107,13 @@ class PoolFit:
         told = {
             "the fit did not converge: its last point is reported": not self.fit.converged,
             "the likelihood has a second mode": self.fit.bimodal,
-            "the groups do not differ beyond luck: each has the pooled estimate": self.fit.boundary,
+            "the groups do not differ beyond luck: the likeliest spread is none": self.fit.boundary,
         }
-        found = self.check.warnings() if self.check else ()
-        return (*(line for line, holds in told.items() if holds), *found)
+        return (*(line for line, holds in told.items() if holds), *self.check_warnings())
+
+    def check_warnings(self) -> tuple[str, ...]:
+        """Return a line for everything that the model cannot explain."""
+        return self.check.warnings() if self.check else ()
 
     def record(self, pool: Pool, level: float) -> RefitRecord:
         """Return the record of the refit that made it."""

@@ -33,8 +33,9 @@ def replay(
 ) -> None:
     """Run the processor over files of events; the same input gives the same bytes.
 
-    Writes estimates.ndjson and rejects.ndjson. Event time drives it: a refit every hour of it
-    unless the configuration says otherwise, and at the end one last record of every key.
+    Writes estimates.ndjson, rejects.ndjson, refits.ndjson and, with a table of stores,
+    tombstones.ndjson. Event time drives it: a refit every hour of it unless the configuration says
+    otherwise, and at the end one last record of every key.
     """
     import time
 
@@ -77,7 +78,11 @@ def _print_summary(
         print(f"  rejected {count}: {reason}")
     if engine.pools:
         print_table(pools_table(engine.pools))
-    print(f"written: {output / 'estimates.ndjson'}, {output / 'rejects.ndjson'}")
+    warned = {w for pool in engine.pools.values() for w in pool.check_warnings()}
+    if warned:
+        print(f"{len(warned)} warnings of the last refits: see {output / 'refits.ndjson'}")
+    names = ("estimates", "rejects", "refits")
+    print("written: " + ", ".join(str(output / f"{name}.ndjson") for name in names))
     if not summary.received:
         note("the files hold no events")
     note(f"{summary.received / max(seconds, 1e-9):,.0f} events/s")

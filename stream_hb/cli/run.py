@@ -24,6 +24,8 @@ def run(
     import signal
     from threading import Event
 
+    import structlog
+
     from stream_hb.cli.logs import configure_logs
     from stream_hb.config import load_config
     from stream_hb.engine import Engine
@@ -43,6 +45,11 @@ def run(
     configure_logs()
     settings = load_config(config, os.environ)
     engine = Engine(run_settings(settings, checked_partitions(settings)))
+    if engine.settings.stores and engine.settings.registers is None:
+        structlog.get_logger("stream_hb.run").warning(
+            "a registered store has no record before its first event: without topics.partitioner "
+            "its partition is not known"
+        )
     worker = Worker(
         engine,
         input_client(settings),

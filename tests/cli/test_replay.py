@@ -99,7 +99,8 @@ def test_the_summary_is_for_people(out: Path) -> None:
     first, second, *rest = ran.out.splitlines()
     assert first == "24 events: 23 used, 1 rejected; 2 groups, 1 refits, 6 records"
     assert second == "  rejected 1: not_yet_supported"
-    assert rest[-1] == f"written: {out}/estimates.ndjson, {out}/rejects.ndjson"
+    names = ("estimates", "rejects", "refits")
+    assert rest[-1] == "written: " + ", ".join(f"{out}/{name}.ndjson" for name in names)
     assert ran.err.endswith("events/s\n")
 
 

@@ -29,6 +29,7 @@ class Running:
         batch_events: int = 40,
         settings: EngineSettings = SETTINGS,
         last_epoch: int = 0,
+        refits: str | None = None,
     ) -> None:
         self.broker = broker
         self.now_ms = START_MS + 1_000_000
@@ -36,7 +37,7 @@ class Running:
         self.inputs = FakeInput(broker, idle=self.stop.set)
         self.outputs = FakeOutput(broker)
         self.engine = Engine(settings)
-        route = Route("estimates", "rejects", batch_events)
+        route = Route("estimates", "rejects", batch_events, refits=refits)
         self.worker = Worker(
             self.engine, self.inputs, self.outputs, route, self._clock_ms, lambda: last_epoch
         )
