@@ -119,7 +119,7 @@ class PoolFit:
         """Return the record of the refit that made it."""
         family, fit = self.family, self.fit
         log_likelihood, log_evidence = refits.likelihoods(fit)
-        uncertainty = getattr(family, "uncertainty", lambda *_: {})(fit.hyper, level)
+        uncertainty = family.uncertainty(fit.hyper, level)
         return RefitRecord(
             refits.SCHEMA_VERSION,
             refits.PoolKey(*pool),
@@ -127,7 +127,7 @@ class PoolFit:
             fit.method,
             self.version,
             self.fitted_at_ms,
-            refits.parameters(family.parameters(fit.hyper), uncertainty),
+            refits.parameters(family.parameters(fit.hyper), uncertainty),  # type: ignore[arg-type]
             log_likelihood,
             log_evidence,
             fit.boundary,
@@ -148,4 +148,4 @@ class PoolFit:
             self.affected.power,
             *map(refits.number, (self.affected.mean, self.affected.moved, self.affected.shift)),
         )
-        return refits.sensitivity_record(self.fit.sensitivity, most)
+        return refits.sensitivity_record(self.fit.sensitivity, most)  # type: ignore[arg-type]

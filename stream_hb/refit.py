@@ -100,8 +100,8 @@ def pool_data(
     if METRICS[metric].model_name(settings.model(metric)) in FROM_SUMMARY:
         return reduce(Summarised.merge, (s.summaries.of(chain, metric, now_ms) for s in shards))
     parts = [_described(shard, chain, metric, settings, now_ms) for shard in shards]
-    groups = reduce(lambda a, b: a.concatenate(b), parts)
-    count = METRICS[metric].data_count(getattr(groups, "groups", groups))
+    groups = reduce(lambda a, b: a.concatenate(b), parts)  # type: ignore[arg-type]
+    count = METRICS[metric].data_count(getattr(groups, "groups", groups))  # type: ignore[arg-type]
     return Summarised(groups, count)
 
 

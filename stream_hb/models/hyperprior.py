@@ -96,8 +96,8 @@ class Hyperprior:
     Attributes
     ----------
     spread
-        None: half-normal with the family's own scale (1 for counts; 2 × the median standard error
-        of the groups' means for ``normal``).
+        None: half-normal with the family's own scale (1 for counts; for ``normal`` that of
+        :func:`half_normal_of_means`).
     location
         None: the family's own, ``NormalLocation(2.5)`` for counts and ``Flat()`` for ``normal``.
     """
@@ -136,6 +136,29 @@ DEFAULT = Hyperprior()
 
 BDA = JointPrior(lambda a, b: -2.5 * np.log(a + b))
 """(α + β)^(-5/2) of Gelman et al., Bayesian Data Analysis, §5.3; E[α] and E[α + β] do not exist."""
+
+
+def half_normal_of_means(median_se: float, tau2: float) -> HalfNormal:
+    """Return the prior of a pool of means' τ where none is given.
+
+    Its scale is twice the median standard error, or half of DerSimonian and Laird's τ where that is
+    more: a thousand orders a store make the standard errors tiny, but not the differences, and a
+    prior in their units alone would then outweigh five stores, or a hundred.
+
+    Parameters
+    ----------
+    median_se
+        Median standard error of the groups' means.
+    tau2
+        τ² by DerSimonian and Laird.
+
+    Examples
+    --------
+    >>> half_normal_of_means(0.1, 0.3**2), half_normal_of_means(0.1, 3.0**2)
+    (HalfNormal(scale=0.2), HalfNormal(scale=1.5))
+    """
+    return HalfNormal(max(2 * median_se, math.sqrt(tau2) / 2))
+
 
 _SPREADS: dict[str, Callable[[float], SpreadPrior]] = {
     "half-normal": HalfNormal,

@@ -13,14 +13,15 @@ import numpy as np
 from stream_hb.errors import FitError
 from stream_hb.models.hyperprior import (
     Flat,
-    HalfNormal,
     Hyperprior,
     JointPrior,
     NormalLocation,
     Prior,
     SpreadPrior,
     Uniform,
+    half_normal_of_means,
 )
+from stream_hb.models.normal_fit import fit_tau2
 from stream_hb.models.normal_sums import NodeSums, NormalSums
 from stream_hb.statistics.columns import Floats
 
@@ -92,8 +93,8 @@ class Pool(NamedTuple):
 
 
 def resolve(prior: Prior, pool: Pool) -> Resolved:
-    """Fill in the family's own: a half-normal τ of twice the median standard error, a flat μ."""
-    default = HalfNormal(2 * pool.median_se)
+    """Fill in the family's own: a half-normal τ (:func:`half_normal_of_means`), a flat μ."""
+    default = half_normal_of_means(pool.median_se, fit_tau2(pool.sums, "dl", pool.sigma2).tau2)
     if isinstance(prior, JointPrior):
         return Resolved(None, prior, default.scale)
     assert isinstance(prior, Hyperprior)

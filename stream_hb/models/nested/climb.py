@@ -83,6 +83,8 @@ def _peaks(values: Floats) -> Floats:
 
 
 def _climb(one: PointFunction, start: Floats, ranges: tuple[Range, Range]) -> tuple[Floats, int]:
+    if not any(scanned.free for scanned in ranges):
+        return start, 0
     lowest = np.array([scanned.lowest for scanned in ranges])
     scale = np.maximum(start, lowest)
     bounds = [(0.0, None if scanned.free else 0.0) for scanned in ranges]

@@ -38,8 +38,12 @@ _LOCATION_STEPS = 12
 _LOCATION_CLOSE = 1e-6
 """The last Newton step: the mode is then known to its square."""
 
+_LEAST_CURVATURE = 0.1
+"""Share of the curvature of normal regions that a location has at least."""
+
 _LOCATION_SCALE = 2.5
 _NEGLIGIBLE = 1e-7
+_LOG_NOTHING = -1e6
 _BLOCK_CELLS = 40_000
 
 
@@ -105,13 +109,25 @@ def locate(
     pooled = pool.model.pooled_link(pool.groups)
     eta = np.full(len(omega), pooled) if start is None else start
     slope, curve, height = _slopes(pool, table, eta, omega)
+    least = _least_curvature(pool, table, omega)
     for _ in range(_LOCATION_STEPS):
-        step = np.clip(slope / np.maximum(-curve, 1e-8), -1.0, 1.0)
+        step = np.clip(slope / np.maximum(-curve, least), -1.0, 1.0)
         eta = eta + step
         slope, curve, height = _slopes(pool, table, eta, omega)
         if np.abs(step).max() < _LOCATION_CLOSE:
             break
-    return Located(eta, 1 / np.sqrt(np.maximum(-curve, 1e-8)), height)
+    return Located(eta, 1 / np.sqrt(np.maximum(-curve, least)), height)
+
+
+def _least_curvature(pool: CountPool, table: RegionTable, omega: Floats) -> Floats:
+    """Return the least curvature of the location's log posterior to believe in, shape (P,).
+
+    Far out in both spreads the effects' integrals are rough and the curvature may come out as
+    none, or of the wrong sign: nodes of the location would then lie where no rate has a digit.
+    """
+    variance = table.error**2 + omega[:, np.newaxis] ** 2
+    least: Floats = _LEAST_CURVATURE * (pool.precision + (1 / variance).sum(axis=-1))
+    return least
 
 
 def integrate(pool: CountPool, prior: Prior) -> Integral:
@@ -220,8 +236,10 @@ def _log_prior(
 ) -> Floats:
     """Return the log prior of both spreads, in the spread that s is at the pooled rate."""
     ratio = pool.model.spread_ratio(eta, pool.model.pooled_link(pool.groups))
-    value: Floats = spread.log_density(s * ratio) + np.log(ratio) + spread.log_density(omega)
-    return value
+    value = spread.log_density(s * ratio) + np.log(ratio) + spread.log_density(omega)
+    # Finite, that a node whose locations are all out of the prior's reach still has moments.
+    floored: Floats = np.maximum(value, _LOG_NOTHING)
+    return floored
 
 
 def _log_location(pool: CountPool, eta: Floats) -> Floats:

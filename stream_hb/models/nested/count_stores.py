@@ -17,6 +17,9 @@ from stream_hb.statistics.exposure import Exposure
 LEAST_SPREAD = 1e-5
 """A spread below this is none."""
 
+_LOG_RATIO_MOST = 100.0
+"""Of two spreads: what is larger is as good as infinite, and its square is not."""
+
 
 class CountModel(Protocol):
     """One family of counts. ``c`` is what a store's prior weighs: κ in trials, or the shape a."""
@@ -113,8 +116,10 @@ class BetaStores:
         return 1 / (np.maximum(spread, LEAST_SPREAD) ** 2 * self.slope(np.array(link)))
 
     def spread_ratio(self, link: Floats, at: float) -> Floats:
-        """Return √(m₀(1-m₀)/m(1-m))."""
-        ratio: Floats = np.sqrt(self.slope(np.array(at)) / self.slope(link))
+        """Return √(m₀(1-m₀)/m(1-m)), finite however far the link is."""
+        log_slope = log_expit(link) + log_expit(-link)
+        log_ratio = (log_expit(at) + log_expit(-at) - log_slope) / 2
+        ratio: Floats = np.exp(np.minimum(log_ratio, _LOG_RATIO_MOST))
         return ratio
 
     def log_likelihood(self, groups: Counts, link: Floats, c: float) -> Floats:
