@@ -76,7 +76,7 @@ class EventColumns:
         if len(parts) == 1:
             return parts[0]
         return cls(
-            *(_joined([getattr(part, field.name) for part in parts]) for field in fields(cls))
+            *(_joined([getattr(part, field.name) for part in parts]) for field in fields(cls))  # type: ignore[arg-type]
         )
 
 

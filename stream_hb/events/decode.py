@@ -188,6 +188,9 @@ def _event_of_text(payload: bytes) -> Event | Fault:
 
 def _consistent(event: Event | Fault) -> Event | Fault:
     """Return the event, or what contradicts itself in it."""
+    if not isinstance(event, Totals):
+        return event
+    event = _with_good_identifiers(event)
     contradiction = inconsistency(event) if isinstance(event, Totals) else ""
     return Fault("invalid_totals", contradiction) if contradiction else event
 
