@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream_hb.events.batch import Int64s, Purchases, RawBatch, Reject, Visits
+from stream_hb.events.batch import EventColumns, Int64s, RawBatch, Reject
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.columns import Rows
 from stream_hb.statistics.table import GroupTable, NewGroups, Spelling
@@ -75,7 +75,7 @@ class Admission:
         self._partition = partition
         self._groups_left = groups_left
 
-    def rows(self, raw: RawBatch, events: Visits | Purchases) -> tuple[Rows, list[Reject]]:
+    def rows(self, raw: RawBatch, events: EventColumns) -> tuple[Rows, list[Reject]]:
         """Return the row of every event, ``REFUSED`` for those that are rejected, and these."""
         rows = self._rows.of(events.store_codes, events.known_stores)
         missing = np.flatnonzero(rows < 0)

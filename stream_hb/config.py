@@ -209,7 +209,20 @@ class Time(Section):
     """Event time."""
 
     lateness_seconds: NotNegative = 600.0
-    """How far behind the latest event time of its partition an event may come."""
+    """How far behind the latest event time of its partition an event may come and still be in
+    time: the watermark stays so far behind."""
+
+    horizon_seconds: Annotated[float, Field(ge=3600, le=4_000_000, allow_inf_nan=False)] = 604_800.0
+    """How far behind the watermark an event still counts, and visits, orders and refunds are
+    remembered; older events are rejected (``too_late``). At most 46 days."""
+
+
+class Bots(Section):
+    """Who is not a customer."""
+
+    visits_per_hour: Annotated[int, Field(ge=1)] = 60
+    """A visitor with more visits in a store and hour is a bot: its visits and orders are counted
+    apart, as are those of events that say ``is_bot``."""
 
 
 class Limits(Section):
@@ -236,6 +249,7 @@ class Config(Section):
     emission: Emission = Emission()
     interval: Interval = Interval()
     time: Time = Time()
+    bots: Bots = Bots()
     limits: Limits = Limits()
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
     model_validator,
 )
@@ -16,6 +17,7 @@ from pydantic import (
 from stream_hb.errors import UsageError
 from stream_hb.models.hyperprior import location_named, spread_named
 from stream_hb.settings import ModelSettings
+from stream_hb.statistics.forgetting import Forgetting, HalfLife, Window
 
 CountMethod = Literal["moments", "ml", "bayes"]
 NormalMethod = Literal["moments", "dl", "pm", "ml", "reml", "bayes"]
@@ -76,6 +78,13 @@ class _Metric(Section):
     nested: Literal["region"] | None = None
     """``region``: a store is pooled with its region, the regions with the chain."""
 
+    half_life_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """Event time after which an event counts half (forward decay). null: events never fade."""
+
+    window_hours: Annotated[int, Field(ge=1, le=744)] | None = None
+    """Only the last so many hours of event time count, the one under way among them: a hard edge
+    beside decay. null: no window."""
+
     @model_validator(mode="after")
     def _is_one_model(self) -> Self:
         if self.covariates and self.nested:
@@ -83,6 +92,8 @@ class _Metric(Section):
         twice = sorted({name for name in self.covariates if self.covariates.count(name) > 1})
         if twice:
             raise ValueError(f"covariates names {twice[0]!r} twice")
+        if self.half_life_seconds and self.window_hours:
+            raise ValueError("half_life_seconds and window_hours cannot be combined: choose one")
         if getattr(self, "prior", None) == "bda" and self.location:
             raise ValueError("prior bda is of both hyperparameters: leave location out")
         return self
@@ -163,6 +174,20 @@ class Metrics(Section):
             )
             for name, metric in self._fitted()
         }
+
+    def forgetting(self) -> dict[str, Forgetting]:
+        """Return how the metrics forget that do.
+
+        >>> Metrics(conversion=RateMetric(window_hours=24)).forgetting()
+        {'conversion': Window(panes=24, pane_ms=3600000)}
+        """
+        rules: dict[str, Forgetting] = {}
+        for name, metric in self._fitted():
+            if metric.half_life_seconds:
+                rules[name] = HalfLife(round(metric.half_life_seconds * 1000))
+            if metric.window_hours:
+                rules[name] = Window(metric.window_hours)
+        return rules
 
     def composites(self) -> tuple[str, ...]:
         """Return the metrics that are made of others."""

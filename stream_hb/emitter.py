@@ -11,6 +11,7 @@ from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
 from stream_hb.feeds.estimates import (
     OutRecord,
     Provenance,
+    Sizes,
     encode_raw,
     estimate_records,
     record_key,
@@ -81,7 +82,7 @@ def emit_shard(
     shard: Shard, candidate: ShardCandidate | None, moment: Moment, settings: EngineSettings
 ) -> Iterator[tuple[list[OutRecord], MemoryUpdate]]:
     """Yield, per pool of the shard, the records and what to remember of them."""
-    view = View(shard, candidate, settings)
+    view = View(shard, candidate, settings, moment.watermark_ms)
     retired = view.retired(moment.now_ms)
     for metric in settings.emitted_metrics:
         beating = heartbeat_rows(settings.emission, shard.emitted[metric], moment.now_ms)
@@ -133,7 +134,11 @@ def _emit_pool(
         [view.key(row) for row in rows[chosen].tolist()],
         emitted.seq.tolist(),
         _taken(posterior, known),
-        estimator.sizes(estimator.take(groups, chosen)),
+        Sizes(
+            estimator.sizes(estimator.take(groups, chosen)),
+            view.mass(estimator.base_metric, rows[chosen]),
+            view.kish(estimator.base_metric, rows[chosen]),
+        ),
     )
     update = MemoryUpdate(view.shard.number, estimator.metric, rows[chosen], emitted)
     return list(records), update
@@ -167,4 +172,5 @@ def _provenance(
         watermark_ms=moment.watermark_ms,
         as_of_ms=moment.now_ms,
         flags=estimator.flags() + moment.flags,
+        half_life_s=view.half_life_s(estimator.base_metric),
     )

@@ -14,17 +14,13 @@ from stream_hb import state
 from stream_hb.emitter import Emission, Moment, emit_shard
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
-from stream_hb.events.decode import Decoder
+from stream_hb.events.clock import EARLIEST_MS, watermark_ms
+from stream_hb.events.decode import OPEN_KEY, Decoder
 from stream_hb.pool_fit import Pool, PoolFit
 from stream_hb.refit import Refit, refit
 from stream_hb.settings import EngineSettings
-from stream_hb.shard import Position, Shard, ShardCandidate, Source
-
-EARLIEST_MS = 946_684_800_000
-"""2000-01-01, the earliest time that a record may carry."""
-
-LATEST_MS = 4_102_444_800_000
-"""2100-01-01, the latest time that an event may carry."""
+from stream_hb.shard import Shard, ShardCandidate
+from stream_hb.timing import Position, Source
 
 STALE_INPUT_MS = 300_000
 """Age of the newest event of the slowest source above which records are flagged."""
@@ -54,6 +50,9 @@ class Engine:
     ----------
     settings
         See :class:`stream_hb.settings.EngineSettings`.
+    hash_key
+        Key of the ids' hash: secret where events come from outside. A restored engine takes that
+        of the snapshot.
 
     Examples
     --------
@@ -64,19 +63,20 @@ class Engine:
     []
     """
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, hash_key: bytes = OPEN_KEY) -> None:
         self.settings = settings
+        self.hash_key = hash_key
         self.shards: dict[int, Shard] = {}
         self.pools: dict[Pool, PoolFit] = {}
         self.refits = 0
         self.refitted_at_ms: int | None = None
-        self._decoder = Decoder()
+        self._decoder = Decoder(hash_key)
 
     def open_shard(
         self, number: int, epoch: int, offsets: Mapping[Source, int] | None = None
     ) -> None:
         """Start a shard without events; ``offsets`` say where its sources will be read from."""
-        shard = Shard(number, epoch, self.settings)
+        shard = Shard(number, epoch, self.settings, self.hash_key)
         shard.positions = {source: Position(at) for source, at in (offsets or {}).items()}
         shard.register()
         self.shards[number] = shard
@@ -90,13 +90,17 @@ class Engine:
         """Number of groups in all shards."""
         return sum(len(shard.table) for shard in self.shards.values())
 
-    def ingest(self, batches: Mapping[int, Sequence[RawBatch]]) -> Candidate:
-        """Work out what batches (by the number of their shard) change; changes nothing."""
+    def ingest(self, batches: Mapping[int, Sequence[RawBatch]], now_ms: int = 0) -> Candidate:
+        """Work out what batches (by the number of their shard) change; changes nothing.
+
+        ``now_ms`` is the driver's clock: it says which sources are idle, and what is from the
+        future where it is the time of day.
+        """
         groups_left = self.settings.groups_max - self.groups_count
         made: dict[int, ShardCandidate] = {}
         for number, raws in batches.items():
             decoded = ((raw, self._decoder.decode(raw)) for raw in raws)
-            made[number] = self.shards[number].ingest(decoded, groups_left)
+            made[number] = self.shards[number].ingest(decoded, groups_left, now_ms)
             groups_left -= len(made[number].change.new_groups.keys)
         return Candidate(made)
 
@@ -130,9 +134,9 @@ class Engine:
             Write a record for every key, changed or not.
         """
         candidates = candidate.shards if candidate else {}
-        watermark_ms = self.watermark_ms(candidate)
-        flags = self._flags(now_ms, watermark_ms)
-        moment = Moment(now_ms, watermark_ms, self.pools, everything, flags)
+        mark_ms = self.watermark_ms(candidate, now_ms)
+        flags = self._flags(now_ms, mark_ms)
+        moment = Moment(now_ms, mark_ms, self.pools, everything, flags)
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
         parts = [
             part
@@ -144,21 +148,20 @@ class Engine:
         # A pool is done with when its groups in all shards have been looked at.
         return Emission(records, updates, frozenset(chosen))
 
-    def watermark_ms(self, candidate: Candidate | None = None) -> int:
+    def watermark_ms(self, candidate: Candidate | None = None, now_ms: int = 0) -> int:
         """Return the event time up to which every source was read, less the lateness."""
         candidates = candidate.shards if candidate else {}
-        times = [
-            position.event_time_ms
+        clocks = [
+            position.clock
             for shard in self.shards.values()
             for position in candidates.get(shard.number, shard).positions.values()
-            if position.event_time_ms
         ]
-        return max(min(times, default=0) - self.settings.lateness_ms, EARLIEST_MS)
+        return max(watermark_ms(clocks, self.settings.time.lateness_ms, now_ms), EARLIEST_MS)
 
     def _flags(self, now_ms: int, watermark_ms: int) -> tuple[str, ...]:
         refit_age_ms = now_ms - (self.refitted_at_ms or 0)
         # The watermark lags by the lateness even when every event is in time: not staleness.
-        input_age_ms = now_ms - watermark_ms - self.settings.lateness_ms
+        input_age_ms = now_ms - watermark_ms - self.settings.time.lateness_ms
         raised = {
             "stale_hyper": refit_age_ms > 2 * self.settings.refit_every_ms,
             "stale_input": input_age_ms > STALE_INPUT_MS,
@@ -183,6 +186,7 @@ class Engine:
         if change.pools:
             self.refits = change.version
             self.pools = {**self.pools, **change.pools}
+        if change.pools or self.settings.forgetting:  # what is silent fades
             for shard in self.shards.values():
                 shard.unscreened = True
 
@@ -203,8 +207,11 @@ class Engine:
         kept = sorted(values["metrics"])
         if kept != sorted(self.settings.emitted_metrics):
             raise SnapshotError(f"the snapshot is of other metrics: {', '.join(kept)}")
+        self.hash_key = values["hash_key"]
+        self._decoder = Decoder(self.hash_key)
         for shard in values["shards"]:
-            self.shards[shard["number"]] = Shard(shard["number"], shard["epoch"], self.settings)
+            number, epoch = shard["number"], shard["epoch"]
+            self.shards[number] = Shard(number, epoch, self.settings, self.hash_key)
             self.shards[shard["number"]].restore(shard)
         self.pools = {(chain, metric): state.rebuilt(fit) for chain, metric, fit in values["pools"]}
         self.refits = values["refits"]
@@ -213,6 +220,7 @@ class Engine:
     def _state(self) -> dict[str, Any]:
         return {
             "metrics": list(self.settings.emitted_metrics),
+            "hash_key": self.hash_key,
             "shards": [shard.snapshot() for shard in self.shards.values()],
             "pools": [[*pool, state.plain(fit)] for pool, fit in self.pools.items()],
             "refits": self.refits,

@@ -27,6 +27,11 @@ class Estimator(Protocol):
         ...
 
     @property
+    def base_metric(self) -> str:
+        """The metric whose observations count as the group's size."""
+        ...
+
+    @property
     def record_model(self) -> str:
         """The model's name in the records."""
         ...
@@ -92,6 +97,11 @@ class PoolEstimator:
     pool_fit: PoolFit
 
     @property
+    def base_metric(self) -> str:
+        """The metric itself."""
+        return self.metric
+
+    @property
     def record_model(self) -> str:
         """The family's name in the records."""
         return METRICS[self.metric].record_model
@@ -150,6 +160,11 @@ class RevenueEstimator:
     def metric(self) -> str:
         """The metric's name."""
         return "revenue_per_visit"
+
+    @property
+    def base_metric(self) -> str:
+        """Conversion: the group's size are its visits."""
+        return self.conversion.metric
 
     @property
     def record_model(self) -> str:

@@ -14,6 +14,7 @@ from stream_hb.settings import ModelSettings
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
+from stream_hb.statistics.forgetting import as_seen
 from stream_hb.statistics.moments import Moments
 
 
@@ -63,15 +64,13 @@ class Metric:
         columns = groups.columns()
         return float(sum(columns[name].sum() for name in self.count_columns))
 
-    def seen(self, groups: Statistic) -> Statistic:
-        """Return the statistic as the model may see it.
+    def seen(self, kept: Statistic, age_in_half_lives: Floats | float = 0.0) -> Statistic:
+        """Return what is kept as the model may see it, aged by so many half-lives of silence.
 
-        A purchase can arrive before its visit; until it comes the visit is implied, or a
-        Beta-Binomial would be told of more successes than trials. Orders of a group without any
-        visit say nothing of a rate, or a Gamma-Poisson would be told of events in no exposure.
+        Orders of a group without any visit say nothing of a rate, or a Gamma-Poisson would be told
+        of events in no exposure.
         """
-        if isinstance(groups, Counts):
-            return Counts(groups.successes, np.maximum(groups.trials, groups.successes))
+        groups = as_seen(kept, age_in_half_lives)
         if isinstance(groups, Exposure):
             return Exposure(np.where(groups.exposure > 0, groups.events, 0.0), groups.exposure)
         return groups

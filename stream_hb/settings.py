@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from stream_hb.events.clock import TimeRules
+from stream_hb.statistics.forgetting import Forgetting
 from stream_hb.stores import Stores
 
 BelongsTo = Callable[[str, int], bool]
@@ -82,8 +84,12 @@ class EngineSettings:
         When a record is written.
     level
         Probability of the credible intervals.
-    lateness_ms
-        How far the watermark stays behind the newest event of a source.
+    time
+        How event time is judged.
+    forgetting
+        How metrics forget, by their names; the others never do.
+    bot_visits_per_hour
+        More visits of a visitor in a store and hour are a bot's.
     groups_max
         Groups kept; events of further groups are rejected and counted.
     belongs
@@ -106,7 +112,9 @@ class EngineSettings:
     refit_min_change: float = 0.01
     emission: EmissionRule = EmissionRule()
     level: float = 0.95
-    lateness_ms: int = 600_000
+    time: TimeRules = field(default_factory=TimeRules)
+    forgetting: Mapping[str, Forgetting] = field(default_factory=lambda: MappingProxyType({}))
+    bot_visits_per_hour: int = 60
     groups_max: int = 100_000
     belongs: BelongsTo | None = None
     registers: BelongsTo | None = None

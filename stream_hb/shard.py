@@ -3,44 +3,29 @@
 A batch makes a :class:`ShardCandidate`; nothing of the shard changes before :meth:`Shard.apply`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 
 from stream_hb.admission import Admission, RowsByCode
-from stream_hb.contributions import CONTRIBUTIONS, Happened
-from stream_hb.events.batch import Decoded, Int64s, RawBatch, Reject
-from stream_hb.events.join import Additions, Conversions
+from stream_hb.contributions import Exchange, contribution
+from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
+from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
+from stream_hb.events.clock import SourceClock, watermark_ms
+from stream_hb.events.decode import OPEN_KEY
+from stream_hb.events.id_hash import group_hash
+from stream_hb.events.moves import Moves
 from stream_hb.feeds.emission import Emitted
+from stream_hb.intake import Arms, Intake
 from stream_hb.membership import Membership
 from stream_hb.metrics import METRICS
 from stream_hb.pool_summaries import PoolSummaries
 from stream_hb.settings import EngineSettings
-from stream_hb.statistics.columns import Rows
-from stream_hb.statistics.table import GroupTable, NewGroups, TableChange, spelt_out
-
-Source = tuple[str, int]
-"""(topic, partition)."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far a source has been read.
-
-    Attributes
-    ----------
-    next_offset
-        The next offset to read.
-    event_time_ms
-        The newest event time seen; 0 before the first valid event.
-    """
-
-    next_offset: int = 0
-    event_time_ms: int = 0
+from stream_hb.statistics.columns import Rows, Statistic
+from stream_hb.statistics.table import GroupKey, GroupTable, NewGroups, TableChange, spelt_out
+from stream_hb.timing import Position, Source, in_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +36,12 @@ class ShardCandidate:
     ----------
     change
         The rows of the table that the batch touches.
-    additions
-        Visits that convert.
+    attribution
+        What is to be remembered of visits, orders and refunds.
     positions
         Where all of the shard's sources then stand.
+    forget_before_ms
+        What is older is forgotten once the batch is applied.
     rejects
         Messages of the batch that could not be used, in offset order per source.
     accepted
@@ -62,8 +49,9 @@ class ShardCandidate:
     """
 
     change: TableChange
-    additions: Additions
+    attribution: AttributionChange
     positions: dict[Source, Position]
+    forget_before_ms: int
     rejects: list[Reject]
     accepted: int
 
@@ -90,71 +78,87 @@ class Shard:
         What a refit reads of the pools.
     """
 
-    def __init__(self, number: int, epoch: int, settings: EngineSettings) -> None:
+    def __init__(
+        self, number: int, epoch: int, settings: EngineSettings, hash_key: bytes = OPEN_KEY
+    ) -> None:
         self.number = number
         self.epoch = epoch
-        self.table = GroupTable({name: METRICS[name].statistic for name in settings.methods})
-        self.conversions = Conversions()
+        kinds = {name: METRICS[name].statistic for name in settings.methods}
+        self.table = GroupTable(kinds, settings.forgetting)
+        self.attribution = Attribution(AttributionSettings(settings.bot_visits_per_hour))
         self.positions: dict[Source, Position] = {}
         self.emitted = {name: Emitted.zeros(0) for name in settings.emitted_metrics}
         self.unscreened = False
         self.membership = Membership(settings.stores)
         self.summaries = PoolSummaries(self.table, self.membership)
         self._settings = settings
+        self._hash_key = hash_key
         self._rows = RowsByCode(self.table)
+        self._group_hashes = np.empty(0, np.uint64)
+        self.arms = Arms()
 
     def ingest(
-        self, batches: Iterable[tuple[RawBatch, Decoded]], groups_left: int
+        self, batches: Iterable[tuple[RawBatch, Decoded]], groups_left: int, now_ms: int = 0
     ) -> ShardCandidate:
         """Work out what the decoded batches change; ``groups_left`` new groups may be made."""
         admission = Admission(self.table, self._rows, self._settings, self.number, groups_left)
-        admitted = _Admitted()
+        intake = Intake(admission, self.arms)
         positions = dict(self.positions)
         for raw, decoded in batches:
-            admitted.add(admission, raw, decoded)
-            source = (raw.topic, raw.partition)
-            before = positions.get(source, Position())
-            newest = max(before.event_time_ms, _newest_ms(decoded))
-            positions[source] = Position(raw.next_offset, newest)
-        change, additions = self._change(admission, admitted)
-        rejects = admitted.rejects
-        return ShardCandidate(change, additions, positions, rejects, admitted.accepted())
-
-    def _change(self, admission: Admission, admitted: "_Admitted") -> tuple[TableChange, Additions]:
-        visit_rows, visit_times = _flat(admitted.visit_rows), _flat(admitted.visit_times)
-        order_rows, order_times = _flat(admitted.order_rows), _flat(admitted.order_times)
-        size = len(self.table) + len(admission.new.keys)
-        rows, place = _touched(size, visit_rows, order_rows)
-        converted, additions = self._conversions(admission, admitted, order_rows, order_times)
-        happened = Happened(
-            size=len(rows),
-            visits=place[visit_rows],
-            conversions=place[converted],
-            purchases=place[order_rows],
-            amount_minor=_flat(admitted.amount_minor).astype(np.float64),
+            timely = in_time(raw, decoded, positions, self._settings.time, now_ms)
+            intake.add(raw, timely.decoded, timely.rejects)
+            positions[raw.topic, raw.partition] = Position(raw.next_offset, timely.clock)
+        groups = self._groups_with(admission.new.keys)
+        attribution = self.attribution.probe(
+            intake.visits(groups),
+            intake.orders(groups),
+            intake.refunds(groups),
+            self.arms.experiments,
         )
-        statistics = {
-            name: self.table.read(name, rows).merge(CONTRIBUTIONS[name](happened))
-            for name in self.table.metrics
-        }
-        times = self.table.read_event_time_ms(rows)
-        np.maximum.at(times, happened.visits, visit_times)
-        np.maximum.at(times, happened.purchases, order_times)
-        return TableChange(rows, statistics, times, admission.new), additions
+        return ShardCandidate(
+            self._change(
+                attribution.moves, intake.newest_ms(len(groups)), positions, admission.new
+            ),
+            attribution,
+            positions,
+            self._forget_before_ms(positions, now_ms),
+            intake.rejects,
+            intake.accepted,
+        )
 
-    def _conversions(
-        self, admission: Admission, admitted: "_Admitted", rows: Rows, times: Int64s
-    ) -> tuple[Rows, Additions]:
-        """Return the row of every purchase that is its visit's first, and what to remember."""
-        linked = [at for at, visit in enumerate(admitted.visit_ids) if visit is not None]
-        keys = self.table.keys + admission.new.keys if admission.new.keys else self.table.keys
-        visits = [admitted.visit_ids[at] for at in linked]
-        stores = map(keys.__getitem__, rows[linked].tolist())
-        names = [
-            f"{chain}|{store}|{visit}" for (chain, store), visit in zip(stores, visits, strict=True)
-        ]
-        first, additions = self.conversions.probe(names, times[linked])
-        return rows[linked][first], additions
+    def _change(
+        self,
+        moves: Moves,
+        newest_ms: Int64s,
+        positions: Mapping[Source, Position],
+        new: NewGroups,
+    ) -> TableChange:
+        clock_ms = max((p.clock.time_ms for p in positions.values()), default=0)
+        marks = self.table.later_marks(clock_ms)
+        rows, place = _touched(newest_ms, moves, self.table.lapsing(marks))
+        exchange = Exchange.of(moves, place)
+        statistics = {
+            name: self._exchanged(name, rows, exchange, marks[name]) for name in self.table.metrics
+        }
+        times = np.maximum(self.table.read_event_time_ms(rows), newest_ms[rows])
+        return TableChange(rows, statistics, times, new, marks)
+
+    def _exchanged(self, metric: str, rows: Rows, exchange: Exchange, mark: int) -> Statistic:
+        rule, kind, size = self.table.rules[metric], self.table.kind(metric), len(rows)
+        kept = self.table.at_mark(metric, rows, mark)
+        if exchange.taken.is_something:
+            kept = kept.remove(contribution(metric, kind, exchange.taken, rule, mark, size))
+        return kept.merge(contribution(metric, kind, exchange.put, rule, mark, size))
+
+    def _groups_with(self, new: Iterable[GroupKey]) -> Hashes:
+        """Return every row's hash, those of the new groups too."""
+        more = [group_hash(chain, store, self._hash_key) for chain, store in new]
+        return np.concatenate([self._group_hashes, np.array(more, np.uint64)])
+
+    def _forget_before_ms(self, positions: Mapping[Source, Position], now_ms: int) -> int:
+        clocks = [position.clock for position in positions.values()]
+        time = self._settings.time
+        return watermark_ms(clocks, time.lateness_ms, now_ms) - time.horizon_ms
 
     def register(self) -> None:
         """Give the registered stores of this shard their rows, those that have none yet."""
@@ -170,13 +174,15 @@ class Shard:
 
     def _apply_change(self, change: TableChange) -> None:
         self.membership.append(change.new_groups.keys)
+        self._group_hashes = self._groups_with(change.new_groups.keys)
         self.summaries.exchange(change)
         self.table.apply(change)
 
     def apply(self, candidate: ShardCandidate) -> None:
         """Make a candidate the state."""
         self._apply_change(candidate.change)
-        self.conversions.publish(candidate.additions)
+        self.attribution.apply(candidate.attribution)
+        self.attribution.forget(candidate.forget_before_ms)
         self.positions = candidate.positions
         self.unscreened = True
 
@@ -189,9 +195,10 @@ class Shard:
             "epoch": self.epoch,
             "unscreened": self.unscreened,
             "table": self.table.snapshot(),
-            "conversions": self.conversions.snapshot(),
+            "attribution": self.attribution.snapshot(),
+            "arms": [list(arm) for arm in self.arms.known],
             "positions": [
-                [*source, position.next_offset, position.event_time_ms]
+                [*source, position.next_offset, *astuple(position.clock)]
                 for source, position in self.positions.items()
             ],
             "emitted": {name: emitted.snapshot() for name, emitted in self.emitted.items()},
@@ -202,63 +209,23 @@ class Shard:
         self.table.restore(state["table"], self._settings.default_chain)
         self.membership.append(self.table.keys)
         self.unscreened = state["unscreened"]
-        self.conversions.restore(state["conversions"])
+        self._group_hashes = self._groups_with(self.table.keys)
+        self.attribution.restore(state["attribution"])
+        self.arms = Arms([(experiment, arm) for experiment, arm in state["arms"]])
         self.positions = {
-            (topic, partition): Position(*position)
-            for topic, partition, *position in state["positions"]
+            (topic, partition): Position(next_offset, SourceClock(*clock))
+            for topic, partition, next_offset, *clock in state["positions"]
         }
         self.emitted = {name: Emitted(**state["emitted"][name]) for name in self.emitted}
         self.register()
 
 
-class _Admitted:
-    """The events of one candidate that have a row, over all of its sources."""
-
-    def __init__(self) -> None:
-        self.visit_rows: list[Rows] = []
-        self.visit_times: list[Int64s] = []
-        self.order_rows: list[Rows] = []
-        self.order_times: list[Int64s] = []
-        self.amount_minor: list[Int64s] = []
-        self.visit_ids: list[str | None] = []
-        self.rejects: list[Reject] = []
-
-    def add(self, admission: Admission, raw: RawBatch, decoded: Decoded) -> None:
-        """Take one source's decoded batch."""
-        visits, purchases = decoded.visits, decoded.purchases
-        visit_rows, visits_refused = admission.rows(raw, visits)
-        order_rows, orders_refused = admission.rows(raw, purchases)
-        keep = visit_rows >= 0
-        self.visit_rows.append(visit_rows[keep])
-        self.visit_times.append(visits.event_time_ms[keep])
-        keep = order_rows >= 0
-        self.order_rows.append(order_rows[keep])
-        self.order_times.append(purchases.event_time_ms[keep])
-        self.amount_minor.append(purchases.amount_minor[keep])
-        self.visit_ids.extend(v for v, k in zip(purchases.visit_ids, keep, strict=True) if k)
-        rejects = [*decoded.rejects, *visits_refused, *orders_refused]
-        self.rejects.extend(sorted(rejects, key=lambda reject: reject.offset))
-
-    def accepted(self) -> int:
-        """Return the number of events."""
-        return sum(map(len, self.visit_rows)) + sum(map(len, self.order_rows))
-
-
-def _newest_ms(decoded: Decoded) -> int:
-    times = (decoded.visits.event_time_ms, decoded.purchases.event_time_ms)
-    return max(int(column.max(initial=0)) for column in times)
-
-
-def _touched(size: int, *columns: Rows) -> tuple[Rows, Rows]:
+def _touched(newest_ms: Int64s, moves: Moves, lapsing: Iterable[Rows]) -> tuple[Rows, Rows]:
     """Return the distinct rows, ascending, and for each of them (by row) its place among these."""
-    mark = np.zeros(size, dtype=bool)
-    for rows in columns:
+    mark = newest_ms > 0
+    for rows in (moves.visits.rows, moves.conversions.rows, moves.orders.rows, *lapsing):
         mark[rows] = True
     touched = np.flatnonzero(mark)
-    place = np.empty(size, dtype=np.intp)
+    place = np.empty(len(mark), dtype=np.intp)
     place[touched] = np.arange(len(touched))
     return touched, place
-
-
-def _flat(arrays: Sequence[Any]) -> Any:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

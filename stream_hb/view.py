@@ -5,13 +5,16 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from stream_hb.description import described
+from stream_hb.events.batch import Int64s
 from stream_hb.feeds.estimates import encode_raw
 from stream_hb.metrics import METRICS
 from stream_hb.models.described import Described
 from stream_hb.settings import EngineSettings
-from stream_hb.shard import Position, Shard, ShardCandidate, Source
-from stream_hb.statistics.columns import Rows, Statistic
+from stream_hb.shard import Shard, ShardCandidate
+from stream_hb.statistics.columns import Floats, Rows, Statistic
+from stream_hb.statistics.forgetting import HalfLife
 from stream_hb.statistics.table import GroupKey
+from stream_hb.timing import Position, Source
 
 
 class View:
@@ -28,10 +31,15 @@ class View:
     """
 
     def __init__(
-        self, shard: Shard, candidate: ShardCandidate | None, settings: EngineSettings
+        self,
+        shard: Shard,
+        candidate: ShardCandidate | None,
+        settings: EngineSettings,
+        watermark_ms: int,
     ) -> None:
         self.shard = shard
         self._settings = settings
+        self._watermark_ms = watermark_ms
         self._change = candidate.change if candidate else None
         positions = candidate.positions if candidate else shard.positions
         self.offsets = encode_raw(_offsets(positions))
@@ -50,9 +58,9 @@ class View:
 
     def read(self, metric: str, rows: Rows) -> Statistic:
         """Return the rows' statistics, the candidate's where it touches them."""
-        groups = self.shard.table.read(metric, rows)
         if self._change is None:
-            return groups
+            return self.shard.table.read(metric, rows)
+        groups = self.shard.table.at_mark(metric, rows, self._mark(metric))
         _, here, there = np.intersect1d(
             rows, self._change.rows, assume_unique=True, return_indices=True
         )
@@ -62,10 +70,45 @@ class View:
 
     def seen(self, metric: str, chain: str, rows: Rows) -> "Statistic | Described[Statistic]":
         """Return rows of one chain as the metric's model takes them."""
-        groups = METRICS[metric].seen(self.read(metric, rows))
+        groups = METRICS[metric].seen(self.read(metric, rows), self._age(metric, rows))
         if self._settings.stores is None:
             return groups
         return described(groups, chain, metric, self._places[rows], self._settings)
+
+    def _mark(self, metric: str) -> int:
+        known = self.shard.table.marks[metric]
+        return self._change.marks.get(metric, known) if self._change else known
+
+    def _age(self, metric: str, rows: Rows) -> Floats | float:
+        """Return for how many half-lives groups have been silent: their intervals widen by it."""
+        rule = self.shard.table.rules[metric]
+        return rule.age(self._watermark_ms - self._event_time_ms(rows))
+
+    def _event_time_ms(self, rows: Rows) -> Int64s:
+        times = self.shard.table.read_event_time_ms(rows)
+        if self._change is not None:
+            known = np.searchsorted(self._change.rows, rows)
+            known[known == len(self._change.rows)] = 0
+            if len(self._change.rows):
+                mine = self._change.rows[known] == rows
+                times[mine] = self._change.event_time_ms[known[mine]]
+        return times
+
+    def mass(self, metric: str, rows: Rows) -> Floats:
+        """Return the sum of the observations' weights as of the watermark, per group."""
+        definition, table = METRICS[metric], self.shard.table
+        kept = self.read(metric, rows).columns()[definition.size_column]
+        sizes = kept if kept.ndim == 1 else kept.sum(axis=1)
+        return table.rules[metric].mass(sizes, self._mark(metric), self._watermark_ms)
+
+    def kish(self, metric: str, rows: Rows) -> Floats:
+        """Return Kish's effective number of observations per group."""
+        return METRICS[metric].sizes(METRICS[metric].seen(self.read(metric, rows)))
+
+    def half_life_s(self, metric: str) -> float | None:
+        """Return the metric's half-life, None where it has none."""
+        rule = self.shard.table.rules[metric]
+        return rule.half_life_ms / 1000 if isinstance(rule, HalfLife) else None
 
     def retired(self, now_ms: int) -> Rows:
         """Return the rows of the stores that are retired by now."""

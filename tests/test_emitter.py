@@ -56,8 +56,8 @@ def test_small_changes_add_up() -> None:
     """The comparison is with the last record, not with the last look."""
     engine = engine_with(methods={"conversion": "ml"})
     records = emit(engine, START_MS)
-    for _ in range(60):
-        feed(engine, visits("c-1", 1))
+    for number in range(60):
+        feed(engine, [visit("c-1", f"one-{number}")])
         records += emit(engine, START_MS)
     assert 1 < sum(record["key"]["store_id"] == "c-1" for record in records) < 40
     assert_without_gaps(records)

@@ -3,7 +3,6 @@ import pytest
 
 from stream_hb.contributions import CONTRIBUTIONS
 from stream_hb.metrics import METRICS
-from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
 
 
@@ -13,11 +12,6 @@ def test_every_metric_has_a_contribution_and_a_family() -> None:
         assert metric.name == name
         columns = metric.statistic.zeros(1).columns()
         assert {metric.size_column, *metric.count_columns} <= columns.keys()
-
-
-def test_a_purchase_before_its_visit_implies_it() -> None:
-    seen = METRICS["conversion"].seen(Counts(np.array([2.0, 1.0]), np.array([1.0, 5.0])))
-    assert seen.columns()["trials"].tolist() == [2, 5]
 
 
 def test_orders_without_any_visit_tell_no_rate() -> None:

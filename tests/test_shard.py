@@ -4,8 +4,8 @@ import json
 
 from stream_hb.events.decode import Decoder
 from stream_hb.settings import EngineSettings
-from stream_hb.shard import Position, Shard
-from tests.reference import plain_rules
+from stream_hb.shard import Shard
+from tests.reference import event_rules
 from tests.support.logs import START_MS, batch, purchase, shop_log, visit
 
 
@@ -41,7 +41,7 @@ def test_two_orders_of_one_visit_in_one_batch_convert_it_once() -> None:
 
 def test_a_visit_id_belongs_to_its_store() -> None:
     orders = tuple(purchase(store, visit_id="v1") for store in ("s1", "s2"))
-    assert counted(shard_of(orders)) == {("c", "s1"): (1, 0, 1, 1), ("c", "s2"): (1, 0, 1, 1)}
+    assert counted(shard_of(orders)) == {("c", "s1"): (1, 1, 1, 1), ("c", "s2"): (1, 1, 1, 1)}
 
 
 def test_an_order_of_amount_zero_converts_and_has_no_value() -> None:
@@ -49,28 +49,34 @@ def test_an_order_of_amount_zero_converts_and_has_no_value() -> None:
     assert counted(shard) == {("c", "s1"): (1, 1, 1, 0)}
 
 
-def test_repeated_events_count_again_for_now() -> None:
-    """The rules that recognise them are a later version's."""
-    assert counted(shard_of((visit(), visit()), (visit(),))) == {("c", "s1"): (0, 3, 0, 0)}
+def test_repeated_events_count_once() -> None:
+    assert counted(shard_of((visit(), visit()), (visit(),))) == {("c", "s1"): (0, 1, 0, 0)}
 
 
 def test_a_whole_log_is_counted_as_by_the_plain_rules() -> None:
     log = shop_log(stores=20, visits=30)
-    expected = plain_rules.count(json.loads(payload) for payload in log)
+    expected = event_rules.count(json.loads(payload) for payload in log)
     assert counted(shard_of(tuple(log))) == {
-        key: (len(group.converted), group.visits, group.orders, len(group.log_values))
+        key: (
+            len(group.conversions),
+            len(group.visits),
+            len(group.orders),
+            sum(value > 0 for _, value in group.orders),
+        )
         for key, group in expected.items()
     }
 
 
 def test_positions_move_past_rejects_and_times_only_with_events() -> None:
     shard = shard_of((visit(at_ms=START_MS), b"bad", None))
-    assert shard.positions == {("events", 0): Position(3, START_MS)}
+    position = shard.positions["events", 0]
+    assert (position.next_offset, position.event_time_ms) == (3, START_MS)
 
 
 def test_the_newest_event_time_stays_when_older_events_come() -> None:
     shard = shard_of((visit(at_ms=START_MS),), (visit(at_ms=START_MS - 5),))
-    assert shard.positions == {("events", 0): Position(2, START_MS)}
+    position = shard.positions["events", 0]
+    assert (position.next_offset, position.event_time_ms) == (2, START_MS)
     assert shard.table.event_time_ms.tolist() == [START_MS]
 
 

@@ -1,6 +1,7 @@
 """``stream-hb replay``: the engine over files."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,13 @@ def replay(
     more: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE…]", help="Further files.", hidden=True)
     ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="When the log was taken (UTC): events five minutes later are rejected.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run the processor over files of events; the same input gives the same bytes.
@@ -44,7 +52,8 @@ def replay(
     from stream_hb.runtime.assembly import replay_settings
     from stream_hb.runtime.replay import replay_files
 
-    engine = Engine(replay_settings(load_config(config, os.environ)))
+    as_of_ms = round(as_of.replace(tzinfo=UTC).timestamp() * 1000) if as_of else None
+    engine = Engine(replay_settings(load_config(config, os.environ), as_of_ms))
     started = time.perf_counter()
     summary = replay_files(engine, [*events, *(more or [])], output)
     seconds = time.perf_counter() - started

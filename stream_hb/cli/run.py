@@ -1,6 +1,7 @@
 """``stream-hb run``: the Kafka worker."""
 
 import os
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,8 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     configure_logs()
     settings = load_config(config, os.environ)
-    engine = Engine(run_settings(settings, checked_partitions(settings)))
+    # Who sends events cannot know the key, so nobody can choose ids that collide.
+    engine = Engine(run_settings(settings, checked_partitions(settings)), secrets.token_bytes(32))
     if engine.settings.stores and engine.settings.registers is None:
         structlog.get_logger("stream_hb.run").warning(
             "a registered store has no record before its first event: without topics.partitioner "

@@ -1,9 +1,9 @@
 """Raw messages of one source, and what decoding makes of them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,13 @@ Int64s = NDArray[np.int64]
 StoreKey = tuple[str | None, str]
 """(chain id, or None for the default chain; store id) as an event spells it."""
 
-T = TypeVar("T")
+Arm = tuple[str, str]
+"""(experiment id, arm)."""
 
-
-def _listed(columns: Iterable[list[T]]) -> list[T]:
-    return list(chain.from_iterable(columns))
-
-
-def _concatenated(columns: Sequence[Int64s]) -> Int64s:
-    return np.concatenate((np.empty(0, np.int64), *columns))
+Hashes = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+Texts = NDArray[np.str_]
+Objects = NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +46,24 @@ class RawBatch:
     next_offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Visits:
-    """Valid visits as columns of one length, in the order of arrival.
+class EventColumns:
+    """Base of the events of one type as columns of one length, in the order of arrival."""
 
-    Attributes
-    ----------
-    store_codes
-        The store of each event: a place in ``known_stores``.
-    known_stores
-        (chain id, or None where the event names none; store id) by code. The decoder appends to
-        it as it meets stores, so as long as it is the same list a code means the same store.
-    event_time_ms
-        When it happened, epoch milliseconds UTC.
-    indexes
-        Where in the batch's payloads the event stood.
-    """
+    __slots__ = ()
 
     store_codes: Int64s
     known_stores: Sequence[StoreKey]
     event_time_ms: Int64s
+    ingest_time_ms: Int64s
     indexes: Int64s
+
+    def __len__(self) -> int:
+        return len(self.indexes)
+
+    def take(self, chosen: Any) -> Self:
+        """Return some of the events (an index array or a mask)."""
+        columns = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return type(self)(*(c[chosen] if isinstance(c, np.ndarray) else c for c in columns))
 
     @property
     def store_keys(self) -> list[StoreKey]:
@@ -77,27 +72,73 @@ class Visits:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Put the columns of consecutive parts one after the other."""
+        """Put the columns of consecutive parts, at least one, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(
-            store_codes=_concatenated([part.store_codes for part in parts]),
-            known_stores=parts[0].known_stores if parts else (),
-            event_time_ms=_concatenated([part.event_time_ms for part in parts]),
-            indexes=_concatenated([part.indexes for part in parts]),
+            *(_joined([getattr(part, field.name) for part in parts]) for field in fields(cls))  # type: ignore[arg-type]
         )
 
 
+def _joined(columns: Sequence[Any]) -> Any:
+    if isinstance(columns[0], np.ndarray):
+        return np.concatenate(columns)
+    if isinstance(columns[0], list):
+        return list(chain.from_iterable(columns))
+    return columns[-1]  # a memory that all parts share: its newest state
+
+
 @dataclass(frozen=True, slots=True)
-class Purchases:
-    """Valid purchases as columns of one length, in the order of arrival.
+class Visits(EventColumns):
+    """Valid visits.
 
     Attributes
     ----------
-    store_codes, known_stores, event_time_ms, indexes
+    store_codes
+        The store of each event: a place in ``known_stores``.
+    known_stores
+        (chain id, or None where the event names none; store id) by code. The decoder appends to
+        it as it meets stores, so as long as it is the same sequence a code means the same store.
+    event_time_ms
+        When it happened, epoch milliseconds UTC.
+    ingest_time_ms
+        When it was taken in; 0 where the event does not say.
+    indexes
+        Where in the batch's payloads the event stood.
+    visit_hash, visitor_hash
+        :class:`~stream_hb.events.id_hash.IdHash` of the visit's and the visitor's id; 0: none.
+    arm_codes, arms
+        The arm of each event: a place in ``arms``, which grows as ``known_stores`` does; -1: none.
+    is_bot
+        Whether the sender takes it for a bot's.
+    """
+
+    store_codes: Int64s
+    known_stores: Sequence[StoreKey]
+    event_time_ms: Int64s
+    ingest_time_ms: Int64s
+    indexes: Int64s
+    visit_hash: Hashes
+    visitor_hash: Hashes
+    arm_codes: Int64s
+    arms: Sequence[Arm]
+    is_bot: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Purchases(EventColumns):
+    """Valid purchases.
+
+    Attributes
+    ----------
+    store_codes, known_stores, event_time_ms, ingest_time_ms, indexes
         As in :class:`Visits`.
-    visit_ids
-        The visit that the purchase belongs to, None where the event names none.
-    order_ids
-        Business key of the order.
+    visit_hash, visitor_hash, arm_codes, arms, is_bot
+        As in :class:`Visits`; a purchase may name no visit.
+    order_hash
+        Hash of the order's id.
+    revision
+        Of one order's events the highest counts.
     amount_minor
         Order value in minor units of the currency, net of discount.
     currencies
@@ -106,31 +147,75 @@ class Purchases:
 
     store_codes: Int64s
     known_stores: Sequence[StoreKey]
-    visit_ids: list[str | None]
-    order_ids: list[str]
-    amount_minor: Int64s
-    currencies: list[str]
     event_time_ms: Int64s
+    ingest_time_ms: Int64s
     indexes: Int64s
+    visit_hash: Hashes
+    visitor_hash: Hashes
+    arm_codes: Int64s
+    arms: Sequence[Arm]
+    is_bot: Bools
+    order_hash: Hashes
+    revision: Int64s
+    amount_minor: Int64s
+    currencies: Texts
 
-    @property
-    def store_keys(self) -> list[StoreKey]:
-        """The store key of each event, made anew at every call."""
-        return [self.known_stores[code] for code in self.store_codes.tolist()]
 
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Put the columns of consecutive parts one after the other."""
-        return cls(
-            store_codes=_concatenated([part.store_codes for part in parts]),
-            known_stores=parts[0].known_stores if parts else (),
-            visit_ids=_listed(part.visit_ids for part in parts),
-            order_ids=_listed(part.order_ids for part in parts),
-            amount_minor=_concatenated([part.amount_minor for part in parts]),
-            currencies=_listed(part.currencies for part in parts),
-            event_time_ms=_concatenated([part.event_time_ms for part in parts]),
-            indexes=_concatenated([part.indexes for part in parts]),
-        )
+@dataclass(frozen=True, slots=True)
+class Refunds(EventColumns):
+    """Valid refunds.
+
+    Attributes
+    ----------
+    store_codes, known_stores, event_time_ms, ingest_time_ms, indexes
+        As in :class:`Visits`.
+    refund_hash, order_hash
+        Hashes of the refund's and the order's id.
+    amount_minor
+        What was given back, above 0.
+    currencies
+        ISO 4217 codes.
+    cancels_order
+        Whether nothing of the order is left, whatever the amount.
+    """
+
+    store_codes: Int64s
+    known_stores: Sequence[StoreKey]
+    event_time_ms: Int64s
+    ingest_time_ms: Int64s
+    indexes: Int64s
+    refund_hash: Hashes
+    order_hash: Hashes
+    amount_minor: Int64s
+    currencies: Texts
+    cancels_order: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsRows(EventColumns):
+    """Valid totals.
+
+    Attributes
+    ----------
+    store_codes, known_stores, event_time_ms, ingest_time_ms, indexes
+        As in :class:`Visits`.
+    source_hash
+        Hash of who counted.
+    arm_codes, arms
+        As in :class:`Visits`.
+    totals
+        The events themselves.
+    """
+
+    store_codes: Int64s
+    known_stores: Sequence[StoreKey]
+    event_time_ms: Int64s
+    ingest_time_ms: Int64s
+    indexes: Int64s
+    source_hash: Hashes
+    arm_codes: Int64s
+    arms: Sequence[Arm]
+    totals: Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +242,16 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A batch taken apart: ``received`` = visits + purchases + rejects, always."""
+    """A batch taken apart: ``received`` = visits + purchases + refunds + totals + rejects."""
 
     received: int
     visits: Visits
     purchases: Purchases
+    refunds: Refunds
+    totals: TotalsRows
     rejects: list[Reject]
+
+    @property
+    def events(self) -> tuple[Visits, Purchases, Refunds, TotalsRows]:
+        """The valid events by type."""
+        return self.visits, self.purchases, self.refunds, self.totals

@@ -106,18 +106,25 @@ class SourceClock:
         running = np.maximum(np.maximum.accumulate(times_ms), self.newest_ms)
         return type(self)(int(running[-1]), self.ahead_ms, now_ms), running
 
-    def _one_by_one(
-        self, times_ms: Int64s, horizon_ms: int, now_ms: int
-    ) -> tuple[Self, Int64s]:
+    def _one_by_one(self, times_ms: Int64s, horizon_ms: int, now_ms: int) -> tuple[Self, Int64s]:
         newest, ahead = self.newest_ms, self.ahead_ms
         running = np.empty(len(times_ms), np.int64)
         for place, time in enumerate(times_ms.tolist()):
-            if time > newest:
-                second, first = sorted({newest, ahead, time})[-2:]
-                far = first - second > horizon_ms
-                newest, ahead = (second, first) if far else (first, 0)
+            newest, ahead = _after(newest, ahead, time, horizon_ms)
             running[place] = newest or ahead
         return type(self)(newest, ahead, now_ms), running
+
+    def after(self, time_ms: int, horizon_ms: int, now_ms: int) -> Self:
+        """Return the clock after one more time."""
+        newest, ahead = _after(self.newest_ms, self.ahead_ms, time_ms, horizon_ms)
+        return type(self)(newest, ahead, now_ms)
+
+
+def _after(newest: int, ahead: int, time: int, horizon_ms: int) -> tuple[int, int]:
+    if time <= newest:
+        return newest, ahead
+    second, first = sorted({newest, ahead, time})[-2:]
+    return (second, first) if first - second > horizon_ms else (first, 0)
 
 
 def watermark_ms(clocks: Iterable[SourceClock], lateness_ms: int, now_ms: int) -> int:

@@ -7,29 +7,25 @@ leaves room:
   ``event_type`` are a reject;
 - a lone surrogate (``"\\ud800"``), which JSON's grammar admits, is no text and a reject;
 - a payload longer than :data:`PAYLOAD_BYTES`, or nested deeper than :data:`DEPTH`, is a reject;
-- refunds and valid totals are rejected as ``not_yet_supported``.
+- totals that contradict themselves (:func:`stream_hb.events.schema.inconsistency`) are rejects.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
 import numpy as np
 
-from stream_hb.events.batch import Decoded, Int64s, Purchases, RawBatch, Reject, Visits
-from stream_hb.events.identifiers import (
-    MalformedError,
-    StoreCodes,
-    bad_identifier,
-    is_currency,
-    only_identifier_characters,
-)
+from stream_hb.events.batch import Decoded, Int64s, RawBatch, Reject
+from stream_hb.events.columns import Columns, joined
+from stream_hb.events.identifiers import MalformedError, bad_identifier
 from stream_hb.events.rejects import Fault, shortened
 from stream_hb.events.schema import (
     SCHEMA_VERSION,
     Event,
     Purchase,
+    Refund,
     Totals,
     Visit,
     inconsistency,
@@ -42,8 +38,8 @@ PAYLOAD_BYTES = 1 << 20
 DEPTH = 256
 #: Payloads decoded before their structs are freed: what fits the cache gains 1 µs an event.
 SLICE = 1000
-#: Chains and stores after which the next batch begins a new memory of them.
-KNOWN_STORES = 200_000
+#: Key of the ids' hash where nobody chooses ids to do harm; a driver on a network has its own.
+OPEN_KEY = b"stream_hb"
 
 _decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode
 # Never fails once begun, so that it reads a payload once whatever the quotes in it.
@@ -64,97 +60,70 @@ _IDENTIFIER_LENGTH = re.compile(
 _NUMBER_PATH = re.compile(r"at `\$\.(\w+)`$")
 
 
-#: Visits and purchases of a slice, and why those at a place in the slice are neither.
-_Columns = tuple[Visits, Purchases, list[tuple[int, Fault]]]
-
-
 class Decoder:
-    """Decodes batches; remembers store keys and currencies it has seen to be well formed.
+    """Decodes batches.
 
-    The memory only saves work: what a batch decodes to does not depend on earlier batches, but
-    for the numbering of the stores.
+    Parameters
+    ----------
+    key
+        Key of the ids' hash (:class:`stream_hb.events.id_hash.IdHash`).
     """
 
-    def __init__(self) -> None:
-        self._stores = StoreCodes()
-        self._currencies: set[str] = set()  # at most 26³
+    def __init__(self, key: bytes = OPEN_KEY) -> None:
+        self._make = Columns(key)
 
     def decode(self, batch: RawBatch) -> Decoded:
-        """Take the batch apart into visits, purchases and rejects, each in offset order."""
-        visits, purchases, rejects = [], [], []
-        if len(self._stores) >= KNOWN_STORES:
-            self._stores = StoreCodes()
+        """Take the batch apart into columns by type and rejects, each in offset order."""
+        self._make.renewed()
         received = len(batch.payloads)
-        for start in range(0, received, SLICE):
-            payloads = batch.payloads[start : start + SLICE]
-            some_visits, some_purchases, faults = self._columns(payloads, start)
-            visits.append(some_visits)
-            purchases.append(some_purchases)
-            rejects += [_reject(batch, start + at, payloads[at], fault) for at, fault in faults]
-        return Decoded(received, Visits.joined(visits), Purchases.joined(purchases), rejects)
+        slices = [self._slice(batch, start) for start in range(0, max(received, 1), SLICE)]
+        rejects = [reject for each in slices for reject in each.rejects]
+        return Decoded(received, *joined(slices), rejects)
 
-    def _columns(self, payloads: Sequence[bytes | None], start: int) -> _Columns:
+    def _slice(self, batch: RawBatch, start: int) -> Decoded:
+        payloads = batch.payloads[start : start + SLICE]
         events = _events(payloads)
         try:
-            return self._split(events, start)
+            return self._split(batch, start, payloads, events)
         except MalformedError:  # which event it is, is found one by one
-            return self._split([_with_good_identifiers(event) for event in events], start)
+            good = [_with_good_identifiers(event) for event in events]
+            return self._split(batch, start, payloads, good)
 
-    def _split(self, events: Sequence[Event | Fault], start: int) -> _Columns:
-        others = [at for at, event in enumerate(events) if type(event) is not Visit]
-        bought = [at for at in others if type(events[at]) is Purchase]
-        visits = cast("list[Visit]", list(events))
-        for at in reversed(others):  # few: quicker than to ask every event once more
-            del visits[at]
-        purchases = cast("list[Purchase]", [events[at] for at in bought])
-        return (
-            self._visits(visits, start + np.delete(np.arange(len(events)), others)),
-            self._purchases(purchases, start + np.array(bought, np.int64)),
-            [(at, _fault(events[at])) for at in others if type(events[at]) is not Purchase],
+    def _split(
+        self,
+        batch: RawBatch,
+        start: int,
+        payloads: Sequence[bytes | None],
+        events: Sequence[Event | Fault],
+    ) -> Decoded:
+        visits, at_visits, rest = _parted(events)
+        places = {kind: [at for at in rest if type(events[at]) is kind] for kind in _SELDOM}
+        # Any: they are of the kind that they were picked by.
+        mine: dict[Any, list[Any]] = {kind: [events[at] for at in p] for kind, p in places.items()}
+        at = {kind: start + np.array(p, np.int64) for kind, p in places.items()}
+        return Decoded(
+            len(payloads),
+            self._make.visits(visits, start + at_visits),
+            self._make.purchases(mine[Purchase], at[Purchase]),
+            self._make.refunds(mine[Refund], at[Refund]),
+            self._make.totals(mine[Totals], at[Totals]),
+            [
+                _reject(batch, start + place, payloads[place], fault)
+                for place, fault in zip(places[Fault], mine[Fault], strict=True)
+            ],
         )
 
-    def _visits(self, visits: Sequence[Visit], indexes: Int64s) -> Visits:
-        _check([visit.visit_id for visit in visits])
-        return Visits(
-            store_codes=self._store_codes(visits),
-            known_stores=self._stores.known,
-            event_time_ms=np.array([visit.event_time_ms for visit in visits], np.int64),
-            indexes=indexes,
-        )
 
-    def _purchases(self, purchases: Sequence[Purchase], indexes: Int64s) -> Purchases:
-        visit_ids: list[str | None] = [purchase.visit_id for purchase in purchases]
-        order_ids = [purchase.order_id for purchase in purchases]
-        _check(order_ids)
-        _check(filter(None, visit_ids))
-        return Purchases(
-            store_codes=self._store_codes(purchases),
-            known_stores=self._stores.known,
-            visit_ids=visit_ids,
-            order_ids=order_ids,
-            amount_minor=np.array([purchase.amount_minor for purchase in purchases], np.int64),
-            currencies=self._checked_currencies(purchases),
-            event_time_ms=np.array([purchase.event_time_ms for purchase in purchases], np.int64),
-            indexes=indexes,
-        )
-
-    def _store_codes(self, events: Sequence[Visit] | Sequence[Purchase]) -> Int64s:
-        chains = [event.chain_id for event in events]
-        stores = [event.store_id for event in events]
-        return self._stores.of(chains, stores)
-
-    def _checked_currencies(self, purchases: Sequence[Purchase]) -> list[str]:
-        currencies = [purchase.currency for purchase in purchases]
-        unknown = set(currencies) - self._currencies
-        if not all(map(is_currency, unknown)):
-            raise MalformedError
-        self._currencies |= unknown
-        return currencies
+_SELDOM = (Purchase, Refund, Totals, Fault)
 
 
-def _check(identifiers: Iterable[str]) -> None:
-    if not only_identifier_characters(identifiers):
-        raise MalformedError
+def _parted(events: Sequence[Event | Fault]) -> tuple[list[Visit], Int64s, list[int]]:
+    """Return the visits with their places, and the places of everything else."""
+    rest = [at for at, event in enumerate(events) if type(event) is not Visit]
+    visits: list[Any] = list(events)
+    for at in reversed(rest):  # few: quicker than to ask every event once more
+        del visits[at]
+    return visits, np.delete(np.arange(len(events)), rest), rest
 
 
 def _reject(batch: RawBatch, index: int, payload: bytes | None, fault: Fault) -> Reject:
@@ -182,9 +151,13 @@ def _all_events(payloads: Sequence[bytes]) -> list[Event]:
     if longest > PAYLOAD_BYTES or (longest > 2 * DEPTH and any(map(_is_deep, payloads))):
         raise ValueError(longest)
     # The decoder skips unknown fields unread, so it would not notice bad UTF-8 in them.
-    if not all(map(bytes.isascii, payloads)):
-        b"\n".join(payloads).decode()
-    return list(map(_decode, payloads))
+    together = b"\n".join(payloads)
+    if not together.isascii():
+        together.decode()
+    events = list(map(_decode, payloads))
+    if any(type(event) is Totals and inconsistency(event) for event in events):
+        raise ValueError("totals")
+    return events
 
 
 def _event(payload: bytes | None) -> Event | Fault:
@@ -208,9 +181,18 @@ def _event_of_text(payload: bytes) -> Event | Fault:
     if _is_deep(payload):
         return Fault("too_deep", f"Expected at most {DEPTH} levels of nesting")
     try:
-        return _decode(payload)
+        return _consistent(_decode(payload))
     except msgspec.ValidationError as error:
-        return _second_look(payload, str(error))
+        return _consistent(_second_look(payload, str(error)))
+
+
+def _consistent(event: Event | Fault) -> Event | Fault:
+    """Return the event, or what contradicts itself in it."""
+    if not isinstance(event, Totals):
+        return event
+    event = _with_good_identifiers(event)
+    contradiction = inconsistency(event) if isinstance(event, Totals) else ""
+    return Fault("invalid_totals", contradiction) if contradiction else event
 
 
 def _is_deep(payload: bytes) -> bool:
@@ -270,14 +252,3 @@ def _fault_of(message: str, document: dict[str, Any]) -> Fault:
 def _with_good_identifiers(event: Event | Fault) -> Event | Fault:
     bad = "" if isinstance(event, Fault) else bad_identifier(event)
     return Fault("bad_identifier", bad) if bad else event
-
-
-def _fault(event: Event | Fault) -> Fault:
-    """Why an event that is neither visit nor purchase becomes a reject."""
-    checked = _with_good_identifiers(event)
-    if isinstance(checked, Fault):
-        return checked
-    if isinstance(checked, Totals) and (contradiction := inconsistency(checked)):
-        return Fault("invalid_totals", contradiction)
-    kind = type(checked).__name__.lower()
-    return Fault("not_yet_supported", f"{kind} is a valid event that this release does not use")

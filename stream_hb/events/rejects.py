@@ -30,7 +30,11 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "out_of_range": "a number or a length is outside the schema's bounds",
         "bad_identifier": "an identifier, a currency or a covariate's name is malformed",
         "invalid_totals": "the totals contradict themselves",
-        "not_yet_supported": "a valid event of a type that this release does not use",
+        "too_late": "the event is older than the watermark less the horizon",
+        "from_future": "the event is later than the time at which it is known",
+        "mixed_currency": "the group's orders are in another currency, and no rate converts them",
+        "overlapping_period": "totals of the same source cover a part of the period already",
+        "unexpected_input": "no metric of the pool reads events of this type",
         "wrong_partition": "the store's key belongs to another partition",
         "too_many_groups": "the store is new and the limit on groups is reached",
     }

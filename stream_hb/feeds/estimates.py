@@ -103,6 +103,8 @@ class Provenance:
         Event time up to which the shards have read, and the clock reading of this emission.
     flags
         Flags that hold for every record of the pool now.
+    half_life_s
+        Of the metric; None: its observations do not fade.
     """
 
     metric: str
@@ -114,6 +116,26 @@ class Provenance:
     watermark_ms: int
     as_of_ms: int
     flags: tuple[str, ...]
+    half_life_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much data groups have.
+
+    Attributes
+    ----------
+    seen
+        Observations as the model takes them: Kish's number, less what silence has cost.
+    mass
+        Sum of the observations' weights as of the watermark.
+    kish
+        Kish's effective number, (Σw)²/Σw².
+    """
+
+    seen: Floats
+    mass: Floats
+    kish: Floats
 
 
 _encoder = msgspec.json.Encoder()
@@ -129,7 +151,7 @@ def estimate_records(
     keys: Sequence[GroupKey],
     seq: Sequence[int],
     posterior: Posterior,
-    sizes: Floats,
+    sizes: Sizes,
 ) -> Iterator[OutRecord]:
     """Write one record per group.
 
@@ -142,7 +164,7 @@ def estimate_records(
     posterior
         The groups' posterior; ``raw`` is NaN without data, ``weight`` for metrics made of others.
     sizes
-        Observations per group.
+        How much data the groups have.
 
     Raises
     ------
@@ -156,8 +178,9 @@ def estimate_records(
     # Without data the weight is 1; summed over many nodes it may be a rounding away.
     alone = np.isnan(q.raw) & ~np.isnan(q.weight)
     weights = np.where(alone, 1.0, np.clip(q.weight, 0.0, 1.0))
-    columns = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, weights, sizes)
-    for (chain, store), number, mean, sd, lo, hi, raw, pooled, weight, size in zip(
+    posteriors = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, weights)
+    columns = (*posteriors, sizes.seen, sizes.mass, sizes.kish)
+    for (chain, store), number, mean, sd, lo, hi, raw, pooled, weight, size, mass, kish in zip(
         keys, seq, *(column.tolist() for column in columns), strict=True
     ):
         cold = raw != raw
@@ -172,15 +195,15 @@ def estimate_records(
             Interval(lo, hi, p.level),
             None if cold else raw,
             pooled,
-            size,
-            size,
+            mass,
+            kish,
             None if weight != weight else weight,
             p.hyper,
             p.watermark_ms,
             p.as_of_ms,
             staleness_ms,
             p.offsets,
-            None,
+            p.half_life_s,
             None,
             _size_flags(cold, size) + p.flags,
         )

@@ -1,6 +1,7 @@
 """From a configuration to the parts of a running processor."""
 
 from stream_hb.config import Config
+from stream_hb.events.clock import TimeRules
 from stream_hb.events.partitioner import PARTITIONERS
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.reader import EstimateReader
@@ -17,6 +18,7 @@ def run_settings(config: Config, partitions_count: int) -> EngineSettings:
     """Return the engine's settings for a worker: its clock is the wall clock."""
     return _settings(
         config,
+        time=_time(config, by_wall_clock=True),
         refit_seconds=config.refit.every_seconds or RUN_REFIT_SECONDS,
         heartbeat_seconds=config.emission.heartbeat_seconds,
         belongs=_belongs(config, partitions_count),
@@ -24,13 +26,15 @@ def run_settings(config: Config, partitions_count: int) -> EngineSettings:
     )
 
 
-def replay_settings(config: Config) -> EngineSettings:
+def replay_settings(config: Config, as_of_ms: int | None = None) -> EngineSettings:
     """Return the engine's settings for a replay: its clock is event time, and files beat no heart.
 
-    All files feed one shard, so stores are not checked against a partition.
+    All files feed one shard, so stores are not checked against a partition. ``as_of_ms`` is when
+    the log was taken: later events are from the future.
     """
     return _settings(
         config,
+        time=_time(config, as_of_ms=as_of_ms),
         refit_seconds=config.refit.every_seconds or REPLAY_REFIT_SECONDS,
         heartbeat_seconds=None,
         belongs=None,
@@ -38,8 +42,17 @@ def replay_settings(config: Config) -> EngineSettings:
     )
 
 
+def _time(config: Config, *, by_wall_clock: bool = False, as_of_ms: int | None = None) -> TimeRules:
+    time = config.time
+    lateness_ms, horizon_ms = (
+        round(seconds * 1000) for seconds in (time.lateness_seconds, time.horizon_seconds)
+    )
+    return TimeRules(lateness_ms, horizon_ms, by_wall_clock, as_of_ms)
+
+
 def _settings(
     config: Config,
+    time: TimeRules,
     refit_seconds: float,
     heartbeat_seconds: float | None,
     belongs: BelongsTo | None,
@@ -61,7 +74,9 @@ def _settings(
         refit_min_change=config.refit.min_change,
         emission=emission,
         level=config.interval.level,
-        lateness_ms=round(config.time.lateness_seconds * 1000),
+        time=time,
+        forgetting=config.metrics.forgetting(),
+        bot_visits_per_hour=config.bots.visits_per_hour,
         groups_max=config.limits.groups,
         belongs=belongs,
         registers=registers,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from stream_hb.events.batch import Reject
 from stream_hb.runtime.client import TopicPartition, Watermarks
-from stream_hb.shard import Position, Source
+from stream_hb.timing import Position, Source
 
 
 class CatchUp:

@@ -13,9 +13,16 @@ from typing import BinaryIO
 
 import msgspec
 
-from stream_hb.engine import EARLIEST_MS, LATEST_MS, Engine
+from stream_hb.engine import Engine
 from stream_hb.errors import UsageError
 from stream_hb.events.batch import RawBatch
+from stream_hb.events.clock import (
+    EARLIEST_MS,
+    FUTURE_MS,
+    LATEST_MS,
+    SourceClock,
+    TimeRules,
+)
 from stream_hb.events.rejects import reject_record
 from stream_hb.feeds.estimates import OutRecord
 
@@ -128,7 +135,7 @@ class Replay:
         for line in batch:
             by_source.setdefault(line.source, []).append(line)
         raws = [self._raw(source, lines) for source, lines in by_source.items()]
-        candidate = self.engine.ingest({SHARD: raws})
+        candidate = self.engine.ingest({SHARD: raws}, self._clock_ms)
         for reject in candidate.rejects:
             self._feeds.rejects.write(reject_record(reject) + b"\n")
             self.summary.rejected[reject.reason] += 1
@@ -185,7 +192,7 @@ def replay_files(engine: Engine, paths: Sequence[str], output: Path) -> ReplaySu
         except OSError as error:
             raise UsageError(f"cannot open {error.filename}: {error.strerror}") from error
         replay = Replay(engine, source_names(paths), feeds)
-        return replay.run(merged(files, paths))
+        return replay.run(merged(files, paths, engine.settings.time))
 
 
 def source_names(paths: Sequence[str]) -> list[str]:
@@ -203,9 +210,9 @@ def source_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
-def merged(files: Sequence[BinaryIO], paths: Sequence[str]) -> Iterator[Line]:
+def merged(files: Sequence[BinaryIO], paths: Sequence[str], rules: TimeRules) -> Iterator[Line]:
     """Merge the files' lines by event time; each file keeps its own order."""
-    lines = [_lines(file, source, paths[source]) for source, file in enumerate(files)]
+    lines = [_lines(file, source, paths[source], rules) for source, file in enumerate(files)]
     if len(lines) == 1:
         return lines[0]
     return heapq.merge(*lines, key=lambda line: (line.clock_ms, line.source))
@@ -213,31 +220,34 @@ def merged(files: Sequence[BinaryIO], paths: Sequence[str]) -> Iterator[Line]:
 
 class _Timed(msgspec.Struct, gc=False):
     event_time_ms: int
+    ingest_time_ms: int | None = None
 
 
 _timed = msgspec.json.Decoder(_Timed)
 
 
-def _lines(file: BinaryIO, source: int, path: str) -> Iterator[Line]:
-    clock_ms = 0
+def _lines(file: BinaryIO, source: int, path: str, rules: TimeRules) -> Iterator[Line]:
+    clock = SourceClock()
     offset = -1
     try:
         for offset, line in enumerate(file):
             payload = line.rstrip(b"\r\n")
             if payload:
-                clock_ms = max(clock_ms, _event_time_ms(payload))
-                yield Line(clock_ms, source, offset, payload)
+                clock = clock.after(_event_time_ms(payload, rules), rules.horizon_ms, 0)
+                yield Line(clock.time_ms, source, offset, payload)
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"cannot read {path} after line {offset + 1}: {error}") from error
 
 
-def _event_time_ms(payload: bytes) -> int:
+def _event_time_ms(payload: bytes, rules: TimeRules) -> int:
     """Return the event's time, 0 where it has none that could be true."""
     try:
-        time_ms = _timed.decode(payload).event_time_ms
+        timed = _timed.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return 0
-    return time_ms if EARLIEST_MS <= time_ms <= LATEST_MS else 0
+    known_ms = timed.ingest_time_ms or rules.as_of_ms or LATEST_MS
+    latest_ms = min(LATEST_MS, known_ms + FUTURE_MS)
+    return timed.event_time_ms if EARLIEST_MS <= timed.event_time_ms <= latest_ms else 0
 
 
 def _open(path: str) -> BinaryIO:

@@ -258,7 +258,7 @@ class Worker:
     def _deliver(self, batches: dict[int, list[RawBatch]], stop: Event) -> None:
         """Ingest, refit, write, and only then make it the state."""
         now_ms = self._clock_ms()
-        candidate = self.engine.ingest(batches)
+        candidate = self.engine.ingest(batches, now_ms)
         rejects = [reject for reject in candidate.rejects if self._catch_up.is_new(reject)]
         emission = self._emission(candidate, now_ms)
         if self._written(rejects, emission, stop):
@@ -392,7 +392,7 @@ class Worker:
             rejected=sum(self.status.rejected.values()),
             records=self.status.records,
             refits=self.engine.refits,
-            watermark_ms=self.engine.watermark_ms(),
+            watermark_ms=self.engine.watermark_ms(now_ms=now_ms),
         )
 
     def _leave(self) -> None:

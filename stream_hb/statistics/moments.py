@@ -66,6 +66,13 @@ class Moments(Statistic):
         m2 = self.m2 - other.m2 - delta**2 * self.weight * share
         return type(self)(weight, mean, np.where(weight > 0, np.maximum(m2, 0.0), 0.0))
 
+    def total(self) -> Self:
+        """Return the moments of each row's panes together; the panes are the second axis."""
+        weight = self.weight.sum(axis=1)
+        mean = _divide((self.weight * self.mean).sum(axis=1), weight)
+        apart = (self.weight * (self.mean - mean[:, None]) ** 2).sum(axis=1)
+        return type(self)(weight, mean, self.m2.sum(axis=1) + apart)
+
     def variance(self) -> Floats:
         """Return the unbiased sample variance, NaN for groups with fewer than two observations."""
         variance = np.full(len(self), np.nan)
@@ -74,6 +81,6 @@ class Moments(Statistic):
 
 
 def _divide(numerator: Floats, denominator: Floats) -> Floats:
-    out = np.zeros(len(denominator))
+    out = np.zeros_like(denominator)
     np.divide(numerator, denominator, out=out, where=denominator > 0)
     return out

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_hb.statistics.columns import Rows, Statistic
+from stream_hb.statistics.forgetting import Forgetting, Never
 
 GroupKey = tuple[str, str]
 """(chain id, store id)."""
@@ -48,12 +49,15 @@ class TableChange:
         Time of the last event of each touched row.
     new_groups
         Groups to append.
+    marks
+        How far each metric has then got in forgetting, for all rows; those that are missing stay.
     """
 
     rows: Rows
     statistics: dict[str, Statistic]
     event_time_ms: NDArray[np.int64]
     new_groups: NewGroups
+    marks: Mapping[str, int] = field(default_factory=dict)
 
 
 class GroupTable:
@@ -62,20 +66,38 @@ class GroupTable:
     Parameters
     ----------
     kinds
-        The statistic of each metric.
+        The plain statistic of each metric.
+    rules
+        How metrics forget; the others never do.
+
+    Attributes
+    ----------
+    marks
+        How far each metric has got in forgetting.
     """
 
-    def __init__(self, kinds: Mapping[str, type[Statistic]]) -> None:
+    def __init__(
+        self, kinds: Mapping[str, type[Statistic]], rules: Mapping[str, Forgetting] | None = None
+    ) -> None:
         self.keys: list[GroupKey] = []
         self.index: dict[Spelling, int] = {}
         self.chains: list[str] = []
+        self.rules = {name: (rules or {}).get(name, Never()) for name in kinds}
+        self.marks = dict.fromkeys(kinds, 0)
         self._kinds = dict(kinds)
-        self._statistics = {name: kind.zeros(INITIAL_CAPACITY) for name, kind in kinds.items()}
+        self._statistics = {name: self._zeros(name, INITIAL_CAPACITY) for name in kinds}
         self._event_time_ms = np.zeros(INITIAL_CAPACITY, dtype=np.int64)
         self._chain_codes = np.zeros(INITIAL_CAPACITY, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def _zeros(self, metric: str, size: int) -> Statistic:
+        return self.rules[metric].zeros(self._kinds[metric], size)
+
+    def kind(self, metric: str) -> type[Statistic]:
+        """Return the statistic that is kept of a metric."""
+        return self.rules[metric].kind(self._kinds[metric])
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -97,9 +119,25 @@ class GroupTable:
         if known.all():
             return self._statistics[metric].take(rows)
         here = self._statistics[metric].take(rows[known])
-        empty = self._kinds[metric].zeros(int((~known).sum()))
+        empty = self._zeros(metric, int((~known).sum()))
         order = np.concatenate([np.flatnonzero(known), np.flatnonzero(~known)])
         return here.concatenate(empty).take(np.argsort(order))
+
+    def at_mark(self, metric: str, rows: Rows, mark: int) -> Statistic:
+        """Return copies of the given rows as they will be at a later mark."""
+        return self.rules[metric].advanced(self.read(metric, rows), self.marks[metric], mark)
+
+    def later_marks(self, newest_ms: int) -> dict[str, int]:
+        """Return each metric's mark when events up to a time are known."""
+        return {name: rule.mark(self.marks[name], newest_ms) for name, rule in self.rules.items()}
+
+    def lapsing(self, marks: Mapping[str, int]) -> list[Rows]:
+        """Return the rows of which the models see something else at later marks."""
+        return [
+            self.rules[name].lapsing(self.statistic(name), self.marks[name], mark)
+            for name, mark in marks.items()
+            if mark > self.marks[name]
+        ]
 
     def read_event_time_ms(self, rows: Rows) -> NDArray[np.int64]:
         """Return the last event times of the given rows, 0 for rows not in the table yet."""
@@ -123,11 +161,19 @@ class GroupTable:
     def apply(self, change: TableChange) -> None:
         """Make a change the state."""
         self._append(change.new_groups)
+        self._advance(change.marks)
         for name, values in change.statistics.items():
             columns = self._statistics[name].columns()
             for column, new in values.columns().items():
                 columns[column][change.rows] = new
         self._event_time_ms[change.rows] = change.event_time_ms
+
+    def _advance(self, marks: Mapping[str, int]) -> None:
+        for name, mark in marks.items():
+            if mark != self.marks[name]:
+                kept = self._statistics[name]
+                self._statistics[name] = self.rules[name].advanced(kept, self.marks[name], mark)
+                self.marks[name] = mark
 
     def _append(self, new: NewGroups) -> None:
         start = len(self)
@@ -142,8 +188,8 @@ class GroupTable:
         if size <= capacity:
             return
         more = max(size, 2 * capacity) - capacity
-        for name, kind in self._kinds.items():
-            self._statistics[name] = self._statistics[name].concatenate(kind.zeros(more))
+        for name in self._kinds:
+            self._statistics[name] = self._statistics[name].concatenate(self._zeros(name, more))
         self._event_time_ms = np.concatenate([self._event_time_ms, np.zeros(more, dtype=np.int64)])
         self._chain_codes = np.concatenate([self._chain_codes, np.zeros(more, dtype=np.int32)])
 
@@ -156,16 +202,17 @@ class GroupTable:
                 name: {k: v.copy() for k, v in self.statistic(name).columns().items()}
                 for name in self._kinds
             },
+            "marks": dict(self.marks),
         }
 
     def restore(self, state: Mapping[str, Any], default_chain: str) -> None:
         """Become the table of a :meth:`snapshot`; this one must be empty."""
         keys: Sequence[GroupKey] = [(chain, store) for chain, store in state["keys"]]
         spellings = spelt_out(keys, 0, default_chain)
-        statistics = {name: kind(**state["statistics"][name]) for name, kind in self._kinds.items()}
+        statistics = {name: self.kind(name)(**state["statistics"][name]) for name in self._kinds}
         rows = np.arange(len(keys))
         new = NewGroups(list(keys), spellings)
-        self.apply(TableChange(rows, statistics, state["event_time_ms"], new))
+        self.apply(TableChange(rows, statistics, state["event_time_ms"], new, state["marks"]))
 
 
 def spelt_out(keys: Sequence[GroupKey], first: int, default_chain: str) -> dict[Spelling, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_hb.events import decode
+from stream_hb.events import columns as columns_module
 from stream_hb.events.batch import Decoded, Reject
 from stream_hb.events.decode import DEPTH, PAYLOAD_BYTES, SLICE, Decoder
 from stream_hb.events.rejects import REASONS
@@ -42,10 +42,10 @@ def columns(result: Decoded) -> tuple[Any, ...]:
         visits.event_time_ms.tolist(),
         visits.indexes.tolist(),
         purchases.store_keys,
-        purchases.visit_ids,
-        purchases.order_ids,
+        purchases.visit_hash.tolist(),
+        purchases.order_hash.tolist(),
         purchases.amount_minor.tolist(),
-        purchases.currencies,
+        purchases.currencies.tolist(),
         purchases.event_time_ms.tolist(),
         purchases.indexes.tolist(),
         result.rejects,
@@ -64,10 +64,12 @@ def test_visits_become_columns_in_the_order_of_arrival() -> None:
 def test_purchases_become_columns_in_the_order_of_arrival() -> None:
     purchases = decoded(as_json(VISIT), as_json(PURCHASE), without(PURCHASE, "visit_id")).purchases
     assert purchases.store_keys == [("chain-1", "store-01")] * 2
-    assert purchases.visit_ids == ["v1", None]
-    assert purchases.order_ids == ["o1", "o1"]
+    visit, no_visit = purchases.visit_hash.tolist()
+    assert visit == decoded(as_json(VISIT)).visits.visit_hash[0]
+    assert no_visit == 0
+    assert len(set(purchases.order_hash.tolist())) == 1
     assert purchases.amount_minor.tolist() == [3599, 3599]
-    assert purchases.currencies == ["EUR", "EUR"]
+    assert purchases.currencies.tolist() == ["EUR", "EUR"]
     assert purchases.indexes.tolist() == [1, 2]
 
 
@@ -100,7 +102,9 @@ def test_a_reject_knows_where_it_stood_and_keeps_its_bytes() -> None:
 
 
 def test_rejects_of_every_stage_stand_in_offset_order_across_slices() -> None:
-    faulty = [b"{", as_json(REFUND), as_json(VISIT | {"visit_id": "a b"}), None, as_json(TOTALS)]
+    backwards = TOTALS | {"period_end_ms": TOTALS["period_start_ms"]}
+    bad_refund = as_json(REFUND | {"refund_id": "a b"})
+    faulty = [b"{", bad_refund, as_json(VISIT | {"visit_id": "a b"}), None, as_json(backwards)]
     payloads = [as_json(VISIT), *faulty, as_json(PURCHASE)] * 500
     result = Decoder().decode(raw_batch(payloads))
     offsets = [reject.offset for reject in result.rejects]
@@ -123,20 +127,20 @@ def test_what_a_decoder_saw_before_changes_nothing(monkeypatch: pytest.MonkeyPat
         as_json(VISIT | {"store_id": f"s{i % 7}", "chain_id": f"c{i % 3}"}) for i in range(50)
     ] + [as_json(VISIT | {"store_id": "a b"}), as_json(PURCHASE | {"currency": "E1R"})]
     fresh = columns(Decoder().decode(raw_batch(payloads)))
-    monkeypatch.setattr(decode, "KNOWN_STORES", 5)
+    monkeypatch.setattr(columns_module, "KNOWN_NAMES", 5)
     used = Decoder()
     for _ in range(3):
         assert columns(used.decode(raw_batch(payloads))) == fresh
 
 
 def test_a_decoder_remembers_a_bounded_number_of_stores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "KNOWN_STORES", 10)
+    monkeypatch.setattr(columns_module, "KNOWN_NAMES", 10)
     decoder = Decoder()
     for i in range(100):
         good = as_json(VISIT | {"store_id": f"s{i}", "chain_id": f"c{i}"})
         bad = as_json(VISIT | {"store_id": "a b", "chain_id": f"d{i}"})
         decoder.decode(raw_batch([good, bad]))
-        assert len(decoder._stores) < 10 + 3
+        assert len(decoder._make._stores) < 10 + 3
 
 
 @pytest.mark.parametrize("payload", [None, b""])
@@ -268,10 +272,9 @@ def test_text_that_is_no_event_is_a_reject_with_its_reason(payload: bytes, reaso
         (PURCHASE, {"currency": "EURO"}, "bad_identifier", "$.currency"),
         (PURCHASE, {"order_id": "é"}, "bad_identifier", "$.order_id"),
         (PURCHASE, {"visit_id": "v 1"}, "bad_identifier", "$.visit_id"),
-        (REFUND, {}, "not_yet_supported", "refund"),
         (REFUND, {"amount_minor": 0}, "out_of_range", "got 0"),
         (REFUND, {"refund_id": "a b"}, "bad_identifier", "$.refund_id"),
-        (TOTALS, {}, "not_yet_supported", "totals"),
+        (TOTALS, {"conversions": 10**9}, "invalid_totals", "conversions 1000000000 > visits"),
         (TOTALS, {"store_id": "a b"}, "bad_identifier", "$.store_id"),
         (TOTALS, {"log_amount": {"count": 1.5, "mean": 1, "m2": 1}}, "wrong_type", "count"),
     ],
@@ -318,3 +321,27 @@ def test_fields_may_be_spelt_with_escapes() -> None:
 @pytest.mark.parametrize("make", [list, tuple])
 def test_payloads_may_be_any_sequence(make: Callable[..., Any]) -> None:
     assert decoded(*make([as_json(VISIT)])).visits.indexes.tolist() == [0]
+
+
+def test_refunds_become_columns() -> None:
+    refunds = decoded(as_json(REFUND), as_json(REFUND | {"cancels_order": True})).refunds
+    order = decoded(as_json(PURCHASE)).purchases.order_hash[0]
+    assert refunds.order_hash.tolist() == [order, order]
+    assert refunds.amount_minor.tolist() == [REFUND["amount_minor"]] * 2
+    assert refunds.cancels_order.tolist() == [False, True]
+
+
+def test_totals_become_columns() -> None:
+    totals = decoded(as_json(TOTALS), as_json(TOTALS | {"source": "till"})).totals
+    assert [each.visits for each in totals.totals] == [TOTALS["visits"]] * 2
+    assert len(set(totals.source_hash.tolist())) == 2
+
+
+def test_arms_visitors_and_bots_become_columns() -> None:
+    told = {"experiment": EXPERIMENT, "visitor_id": "somebody, é", "is_bot": True}
+    visits = decoded(as_json(VISIT), as_json(VISIT | told | {"ingest_time_ms": 10**12})).visits
+    assert visits.arm_codes.tolist() == [-1, 0]
+    assert list(visits.arms) == [("e1", "a")]
+    assert visits.is_bot.tolist() == [False, True]
+    assert (visits.visitor_hash != 0).tolist() == [False, True]
+    assert visits.ingest_time_ms.tolist() == [0, 10**12]

@@ -69,7 +69,15 @@ def test_a_long_detail_is_cut_with_a_mark() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [None, b"", b"\xff", b"[" * 10_000, as_json(REFUND), as_json(PURCHASE)[:40]]
+    "payload",
+    [
+        None,
+        b"",
+        b"\xff",
+        b"[" * 10_000,
+        as_json(REFUND | {"order_id": "a b"}),
+        as_json(PURCHASE)[:40],
+    ],
 )
 def test_what_the_decoder_rejects_becomes_a_valid_record(payload: bytes | None) -> None:
     assert record_of(reject_of(payload))["reason"] in REASONS

@@ -11,6 +11,7 @@ from stream_hb.feeds.estimates import (
     HyperReference,
     OutRecord,
     Provenance,
+    Sizes,
     encode_raw,
     estimate_records,
 )
@@ -42,7 +43,8 @@ def posterior(raw: float = 0.4, weight: float = 0.25) -> Posterior:
 
 def written(estimate: Posterior, size: float = 100.0, **changes: object) -> OutRecord:
     provenance = replace(PROVENANCE, **changes)  # type: ignore[arg-type]
-    (record,) = estimate_records(provenance, [("c", "s")], [8], estimate, np.array([size]))
+    sizes = Sizes(*(np.array([number]) for number in (size, size + 1, size + 2)))
+    (record,) = estimate_records(provenance, [("c", "s")], [8], estimate, sizes)
     return record
 
 
@@ -73,8 +75,8 @@ def test_a_record_says_everything_that_a_pricing_feed_needs() -> None:
         },
         "raw": 0.4,
         "pooled": 0.2,
-        "n_eff": 100,
-        "n_kish": 100,
+        "n_eff": 101,
+        "n_kish": 102,
         "shrinkage_weight": 0.25,
         "hyper": {
             "version": 57,

@@ -34,7 +34,7 @@ def test_every_setting_of_the_engine_comes_from_the_configuration(tmp_path: Path
     rule = settings.emission
     assert (rule.changed_sd, rule.changed_width) == (0.3, 0.4)
     assert (rule.heartbeat_ms, rule.everything_touched) == (7_000, True)
-    assert (settings.level, settings.lateness_ms, settings.groups_max) == (0.8, 90_000, 12)
+    assert (settings.level, settings.time.lateness_ms, settings.groups_max) == (0.8, 90_000, 12)
     assert settings.methods == {"conversion": "moments", "log_order_value": "bayes"}
 
 

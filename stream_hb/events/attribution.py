@@ -1,0 +1,318 @@
+"""The attribution of a shard: which visits there were, which of them bought, what orders are worth.
+
+The state is a function of the set of events (README.md of this folder has the rules). A batch is
+probed against what is remembered: how do the orders, visits and units that it touches stand before
+and after? The difference is what the counts are told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.id_table import IdTable, Slots, TableWrite
+from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
+from stream_hb.events.moves import Counted, Moves, Signed
+from stream_hb.events.order_memory import OrderChange, OrderMemory, Orders
+from stream_hb.events.packed_time import DAY_MS
+from stream_hb.events.refund_memory import RefundMemory
+from stream_hb.events.units import Sightings, UnitDeltas, UnitMemory
+from stream_hb.events.visit_memory import VisitChange, VisitMemory, Visits
+from stream_hb.events.visitor_hours import HourChange, VisitorHours, hour_keys
+
+TABLES = ("visits", "orders", "refunds", "hours", "units")
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionSettings:
+    """How visits and orders are attributed.
+
+    Attributes
+    ----------
+    visits_per_hour
+        More visits of a visitor in a store and hour are a bot's.
+    """
+
+    visits_per_hour: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionChange:
+    """What a batch changes.
+
+    Attributes
+    ----------
+    moves
+        What the counts are told.
+    writes
+        What is remembered, by table.
+    tallies
+        Changes of the numbers of what is not counted.
+    """
+
+    moves: Moves
+    writes: Mapping[str, TableWrite]
+    tallies: Mapping[str, int]
+
+
+class Attribution:
+    """What a shard remembers of visits, orders, refunds, visitors and units.
+
+    Attributes
+    ----------
+    tallies
+        How many visits and orders are bots', how many events repeated what was known, how many
+        refunds never met their order.
+    """
+
+    def __init__(self, settings: AttributionSettings = AttributionSettings()) -> None:
+        self.tallies = dict.fromkeys(
+            ("bot_visits", "bot_orders", "repeated_events", "unmatched_refunds"), 0
+        )
+        self.visits = VisitMemory()
+        self.orders = OrderMemory()
+        self.refunds = RefundMemory()
+        self.hours = VisitorHours(settings.visits_per_hour)
+        self.units = UnitMemory()
+        self._forgotten_day = 0
+
+    @property
+    def tables(self) -> dict[str, IdTable]:
+        """The tables by name: all of the state but for a few numbers."""
+        return {name: getattr(self, name).table for name in TABLES}
+
+    def probe(
+        self,
+        visits: VisitMentions,
+        orders: OrderMentions,
+        refunds: RefundMentions,
+        experiments: Int64s,
+    ) -> AttributionChange:
+        """Work out what a batch changes; nothing is changed.
+
+        ``experiments`` has the number of each arm's experiment.
+        """
+        refund_write, deltas = self.refunds.probe(refunds)
+        ordered = self.orders.probe(orders, deltas)
+        visited = self.visits.probe(visits, orders, ordered, self.orders)
+        hours = self.hours.probe(visited.before, visited.after)
+        standing = self._standing(ordered, visited, hours)
+        writes = {
+            "visits": visited.write(),
+            "orders": ordered.write(),
+            "refunds": refund_write,
+            "hours": hours.write,
+        }
+        if len(experiments):
+            writes["units"] = self._units(standing, experiments)
+        repeated = len(visits.key) + len(orders.key) + len(refunds.key)
+        repeated -= _news(visited, ordered) + len(refund_write.keys)
+        tallies = {**standing.tallies(), "repeated_events": repeated}
+        return AttributionChange(standing.moves(), writes, tallies)
+
+    def _standing(
+        self, ordered: OrderChange, visited: VisitChange, hours: HourChange
+    ) -> "_Standing":
+        more = self._in_crossing_hours(visited, hours)
+        others = self.visits.read(more)
+        keys = np.concatenate([visited.keys, self.visits.table.column("key")[more]])
+        before, after = visited.before.concatenate(others), visited.after.concatenate(others)
+        bots_before = before.is_bot | self.hours.too_full(hour_keys(before), None)
+        bots_after = after.is_bot | self.hours.too_full(hour_keys(after), hours)
+        slots = np.concatenate([visited.slots, more])
+        return self._with_orders(
+            ordered, _Sides(keys, slots, before, after, bots_before, bots_after)
+        )
+
+    def _in_crossing_hours(self, visited: VisitChange, hours: HourChange) -> Slots:
+        """Return the visits that become bots', or are no longer, without being touched."""
+        crossing = self.hours.crossing(hours)
+        if not len(crossing):
+            return np.empty(0, np.int64)
+        touched = [(visits, hour_keys(visits)) for visits in (visited.before, visited.after)]
+        visitors = [visits.visitor[np.isin(keys, crossing)] for visits, keys in touched]
+        slots = self.visits.of_visitors(np.unique(np.concatenate(visitors)))
+        slots = np.setdiff1d(slots, visited.slots)
+        mine: Slots = slots[np.isin(hour_keys(self.visits.read(slots)), crossing)]
+        return mine
+
+    def _with_orders(self, ordered: OrderChange, visits: "_Sides") -> "_Standing":
+        """Add the orders that stand otherwise because their visit does."""
+        more = np.setdiff1d(self.orders.of_visits(visits.turned()), ordered.slots)
+        others = self.orders.read(more)
+        return _Standing(
+            visits,
+            np.concatenate([ordered.slots, more]),
+            ordered.before.concatenate(others),
+            ordered.after.concatenate(others),
+        )
+
+    def _units(self, standing: "_Standing", experiments: Int64s) -> TableWrite:
+        v = standing.visits
+        seen = Sightings.of(experiments, v.keys, v.slots, v.before, v.after)
+        # Of a visit that changes its unit, all orders do.
+        slots = self.orders.of_visits(v.keys[seen.before != seen.after])
+        slots = np.setdiff1d(slots, standing.slots)
+        others = self.orders.read(slots)
+        more = _Standing(
+            v,
+            np.concatenate([standing.slots, slots]),
+            standing.before.concatenate(others),
+            standing.after.concatenate(others),
+        )
+        return self.units.probe(seen, more.unit_deltas(seen), self.visits)
+
+    def apply(self, change: AttributionChange) -> None:
+        """Make a change the state."""
+        for name, write in change.writes.items():
+            self.tables[name].apply(write)
+        for name, number in change.tallies.items():
+            self.tallies[name] += number
+
+    def forget(self, before_ms: int) -> None:
+        """Forget what is older, in whole days; a visit a day later than its orders."""
+        day = before_ms // DAY_MS
+        if day <= self._forgotten_day:
+            return
+        self._forgotten_day = day
+        for name, table in self.tables.items():
+            last = day - 1 if name in ("visits", "hours") else day
+            old = (table.column("key") != 0) & (table.column("day") < last)
+            slots = np.flatnonzero(old)
+            if name == "orders":
+                waiting = self.orders.read(slots)
+                self.tallies["unmatched_refunds"] += int(waiting.refunds[~waiting.bought].sum())
+            table.forget(slots)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything as plain values and arrays, a page at a time."""
+        pages = {
+            name: [table.page(n) for n in table.dirty(0)] for name, table in self.tables.items()
+        }
+        return {"pages": pages, "tallies": dict(self.tallies), "day": self._forgotten_day}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become the attribution of a :meth:`snapshot`; this one must be new."""
+        for name, table in self.tables.items():
+            for number, page in enumerate(state["pages"][name]):
+                table.restore_page(number, page)
+            table.restored()
+        self.tallies = dict(state["tallies"])
+        self._forgotten_day = state["day"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Visits before and after, with whether they are bots'."""
+
+    keys: Hashes
+    slots: Slots
+    before: Visits
+    after: Visits
+    bots_before: Bools
+    bots_after: Bools
+
+    def turned(self) -> Hashes:
+        """Return the visits that become bots', or are no longer."""
+        turned: Hashes = self.keys[self.bots_before != self.bots_after]
+        return turned
+
+    def counted(self, *, after: bool) -> Bools:
+        """Tell which visits count."""
+        visits, bots = (self.after, self.bots_after) if after else (self.before, self.bots_before)
+        return visits.exists & ~bots
+
+    def place(self, visit_keys: Hashes) -> tuple[Slots, Bools]:
+        """Return where some visits stand here, and which of them do."""
+        order = np.argsort(self.keys)
+        if not len(order):
+            return np.zeros(len(visit_keys), np.int64), np.zeros(len(visit_keys), np.bool_)
+        at = order[np.minimum(np.searchsorted(self.keys[order], visit_keys), len(order) - 1)]
+        return at, (self.keys[at] == visit_keys) & (visit_keys != 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """All visits and orders that a batch concerns, before and after."""
+
+    visits: _Sides
+    slots: Slots
+    before: Orders
+    after: Orders
+
+    def _orders_counted(self, *, after: bool) -> Bools:
+        orders = self.after if after else self.before
+        at, there = self.visits.place(orders.visit_key)
+        if not there.any():
+            return orders.counts
+        bots = self.visits.bots_after if after else self.visits.bots_before
+        return orders.counts & ~(there & bots[at])
+
+    def moves(self) -> Moves:
+        """Return what changes of the counts."""
+        v = self.visits
+        sides = [(v.before, v.counted(after=False)), (v.after, v.counted(after=True))]
+        visits = [_counted(visits, counts) for visits, counts in sides]
+        conversions = [_counted(visits, counts & (visits.live > 0)) for visits, counts in sides]
+        orders = [
+            Counted(self._orders_counted(after=after), orders.row, orders.time_ms, orders.value)
+            for orders, after in ((self.before, False), (self.after, True))
+        ]
+        return Moves(Signed.between(*visits), Signed.between(*conversions), Signed.between(*orders))
+
+    def tallies(self) -> dict[str, int]:
+        """Return how many more visits and orders are bots'."""
+        v = self.visits
+        visits = [(v.before.exists & v.bots_before).sum(), (v.after.exists & v.bots_after).sum()]
+        orders = [
+            (side.live & ~self._orders_counted(after=after)).sum()
+            for side, after in ((self.before, False), (self.after, True))
+        ]
+        return {
+            "bot_visits": int(visits[1]) - int(visits[0]),
+            "bot_orders": int(orders[1]) - int(orders[0]),
+        }
+
+    def unit_deltas(self, seen: Sightings) -> UnitDeltas:
+        """Return what the units' visits and orders were, and what they are."""
+        parts = []
+        for after, sign in ((False, -1), (True, 1)):
+            units = seen.after if after else seen.before
+            counted = self.visits.counted(after=after)
+            parts.append((units[counted], sign, 1, 0, np.zeros(int(counted.sum()), np.int64)))
+            orders = self.after if after else self.before
+            at, there = self.visits.place(orders.visit_key)
+            mine = self._orders_counted(after=after) & there
+            parts.append((units[at[mine]], sign, 0, 1, orders.value[mine]))
+        sizes = [len(part[0]) for part in parts]
+        signs, visits, numbers = (
+            np.repeat([part[field] for part in parts], sizes) for field in (1, 2, 3)
+        )
+        return UnitDeltas(
+            np.concatenate([part[0] for part in parts]),
+            signs,
+            visits,
+            numbers,
+            np.concatenate([part[4] for part in parts]),
+        )
+
+
+def _counted(visits: Visits, counts: Bools) -> Counted:
+    return Counted(counts, visits.row, visits.time_ms, np.zeros(len(counts), np.int64))
+
+
+def _news(visited: VisitChange, ordered: OrderChange) -> int:
+    """Return how many events brought something new: a visit seen first, an order's event."""
+    visits = (visited.before.own_ms != visited.after.own_ms).sum()
+    before, after = ordered.before, ordered.after
+    defined = after.bought & (
+        ~before.bought
+        | (before.revision != after.revision)
+        | (before.time_ms != after.time_ms)
+        | (before.amount_minor != after.amount_minor)
+        | (before.visit_key != after.visit_key)
+        | (before.is_bot != after.is_bot)
+    )
+    return int(visits) + int(defined.sum())

@@ -1,0 +1,111 @@
+"""Ids as keyed 64-bit numbers: equal in every process, not to be chosen from outside.
+
+Multilinear hashing (Lemire & Kaser 2014, doi:10.1093/comjnl/bxt070): the text's bytes as 32-bit
+characters s₁…s_m, h = ⌊(k₀ + Σ kᵢsᵢ mod 2⁶⁴) / 2³²⌋ with random 64-bit k, is strongly universal:
+two different texts collide with probability 2⁻³², whoever chose them, as long as k is secret. Two
+such hashes with keys of their own make 64 bits. Among n ids the chance of any collision is at most
+n²/2⁶⁵: 2.7e-6 for ten million.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+
+CHARACTERS = 16
+"""32-bit characters of the longest id, 64 bytes; longer texts are digested first."""
+
+_BYTES = 4 * CHARACTERS
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_LOW = np.uint64(0xFFFFFFFF)
+
+
+class IdHash:
+    """Hashes ids.
+
+    Parameters
+    ----------
+    key
+        1 to 64 bytes; secret where others choose the ids.
+
+    Examples
+    --------
+    >>> one, other = IdHash(b"one"), IdHash(b"other")
+    >>> bool(one.of(["v1"]) == one.of(["v0", "v1", None])[1])
+    True
+    >>> bool(one.of(["v1"]) == other.of(["v1"])), one.of([None])
+    (False, array([0], dtype=uint64))
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._high = _random_words(key, b"high")
+        self._low = _random_words(key, b"low")
+
+    def of(self, texts: Sequence[str | None]) -> Hashes:
+        """Return the hash of every text, 0 for None and for nothing else."""
+        # Empty texts are labels that say nothing, but they are texts: they hash to k₀.
+        present = texts if None not in texts else [text or "" for text in texts]
+        characters = _characters(present)
+        hashes = (self._half(characters, self._high) & ~_LOW) | (
+            self._half(characters, self._low) >> np.uint64(32)
+        )
+        hashes[hashes == 0] = 1
+        if present is not texts:
+            hashes[[text is None for text in texts]] = 0
+        return hashes
+
+    def _half(self, characters: NDArray[np.uint32], key: Hashes) -> Hashes:
+        total = np.full(len(characters), key[0])
+        for place in range(characters.shape[1]):
+            total += characters[:, place] * key[place + 1]
+        return total
+
+
+def _characters(texts: Sequence[str | None]) -> NDArray[np.uint32]:
+    """Return the texts' bytes as 32-bit characters, padded with zeros, which add nothing."""
+    try:
+        array = np.array(texts, dtype="S")
+    except UnicodeEncodeError:
+        array = np.array([str(text).encode() for text in texts], dtype="S")
+    if array.dtype.itemsize > _BYTES:
+        array = np.array([_shortened(text) for text in texts], dtype="S")
+    width = -(-max(array.dtype.itemsize, 1) // 4)
+    return array.astype(f"S{4 * width}").view(np.uint32).reshape(len(texts), width)
+
+
+def _shortened(text: str | None) -> bytes:
+    raw = str(text).encode()
+    return raw if len(raw) <= _BYTES else blake2b(raw, digest_size=31).hexdigest().encode()
+
+
+def _random_words(key: bytes, person: bytes) -> Hashes:
+    """Return k₀…k_16 as the key's digests."""
+    words = [
+        int.from_bytes(blake2b(bytes([place]), digest_size=8, key=key, person=person).digest())
+        for place in range(CHARACTERS + 1)
+    ]
+    return np.array(words, np.uint64)
+
+
+def group_hash(chain: str, store: str, key: bytes) -> int:
+    """Return a group's 64-bit hash.
+
+    >>> group_hash("c", "s1", b"k") == group_hash("c", "s1", b"k") != group_hash("cs", "1", b"k")
+    True
+    """
+    digest = blake2b(f"{chain}|{store}".encode(), digest_size=8, key=key, person=b"group")
+    return int.from_bytes(digest.digest())
+
+
+def scoped(hashes: Hashes, groups: Hashes) -> Hashes:
+    """Return the keys under which ids of groups are remembered, never 0.
+
+    The group's hash is added before the product: equal ids of two groups, whose hashes are as
+    good as random, are as far apart as any two ids.
+    """
+    keys = (hashes + groups) * _MIX
+    keys[keys == 0] = _MIX
+    return keys

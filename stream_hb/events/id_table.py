@@ -1,0 +1,254 @@
+"""Ids that are remembered, with what is remembered of each, in packed columns.
+
+The columns are dense; an open-addressing index of 32-bit slot numbers finds a key's place in them.
+Only the columns are the state: the index and the list of free slots are made from them, so a table
+that is restored page by page is to the bit the one that was written. Everything is done for many
+ids at once; a key's place depends on its keyed hash, which nobody outside can choose.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_hb.events.id_hash import Hashes
+
+Slots = NDArray[np.int64]
+
+PAGE_SLOTS = 4096
+"""Slots of a page: what is written when one of them has changed."""
+
+_LOAD = 0.6
+_EMPTY = np.uint32(0xFFFFFFFF)
+_GONE = np.uint32(0xFFFFFFFE)
+_INITIAL = 1024
+_ROUNDS = 4096
+"""Bound of the rounds of a probe; at this load a chain of 64 has a chance below 1e-14."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableWrite:
+    """What becomes of some ids.
+
+    Attributes
+    ----------
+    slots
+        Their distinct places, known ones or those that :meth:`IdTable.plan` gave.
+    keys
+        Their keys.
+    values
+        Their columns; those left out stay, 0 for new ids.
+    """
+
+    slots: Slots
+    keys: Hashes
+    values: Mapping[str, NDArray[Any]]
+
+
+class IdTable:
+    """A table of ids; changed only by :meth:`apply`, :meth:`forget` and :meth:`restore_page`.
+
+    Parameters
+    ----------
+    columns
+        Type of every column beside the key's.
+    optional
+        Columns that take room from the first write on that has something else than 0 in them.
+
+    Examples
+    --------
+    >>> table = IdTable({"visits": np.uint16})
+    >>> keys = np.array([7, 9], np.uint64)
+    >>> slots = table.plan(keys)
+    >>> table.apply(TableWrite(slots, keys, {"visits": np.array([1, 2])}))
+    >>> table.find(np.array([9, 8], np.uint64)), table.read(table.find(keys), "visits")
+    (array([ 1, -1]), array([1, 2], dtype=uint16))
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Any], optional: Mapping[str, Any] | None = None
+    ) -> None:
+        self._optional = dict(optional or {})
+        kinds = {"key": np.uint64, **columns}
+        self._columns = {name: np.zeros(0, kind) for name, kind in kinds.items()}
+        self._end = 0  # slots ever used
+        self._free: Slots = np.empty(0, np.int64)  # below the end, ascending
+        self._index = np.full(_INITIAL, _EMPTY)
+        self._used = 0  # places of the index that are not empty
+        self._touched: dict[int, int] = {}
+        self._mark = 0
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return self._end - len(self._free)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything."""
+        columns = sum(column.nbytes for column in self._columns.values())
+        return columns + self._index.nbytes + self._free.nbytes
+
+    def has(self, name: str) -> bool:
+        """Tell whether an optional column has room yet."""
+        return name in self._columns
+
+    def _make_room(self, values: Mapping[str, NDArray[Any]]) -> None:
+        for name, kind in self._optional.items():
+            if name in values and name not in self._columns and values[name].any():
+                self._columns[name] = np.zeros(len(self._columns["key"]), kind)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a whole column, free slots included (their key is 0); not to be written to."""
+        return self._columns[name][: self._end]
+
+    def read(self, slots: Slots, name: str) -> NDArray[Any]:
+        """Return a column at some slots, 0 where the slot is -1."""
+        column = self._columns.get(name)
+        if column is None or not len(column):
+            kind = self._optional[name] if column is None else column.dtype
+            return np.zeros(len(slots), kind)
+        values = column[slots]
+        values[slots < 0] = 0
+        return values
+
+    def find(self, keys: Hashes) -> Slots:
+        """Return the slot of every key, -1 where it is unknown."""
+        found = np.full(len(keys), -1, np.int64)
+        asked = np.arange(len(keys))
+        places = self._places(keys)
+        known = self._columns["key"]
+        for _ in range(_ROUNDS):
+            slots = self._index[places]
+            there = slots < _GONE
+            hit = np.zeros(len(slots), np.bool_)
+            hit[there] = known[slots[there]] == keys[asked[there]]
+            found[asked[hit]] = slots[hit]
+            on = (slots != _EMPTY) & ~hit
+            if not on.any():
+                return found
+            asked, places = asked[on], self._next(places[on])
+        raise AssertionError("the index has no empty place")
+
+    def _places(self, keys: Hashes) -> NDArray[np.int64]:
+        return (keys >> np.uint64(64 - (len(self._index).bit_length() - 1))).astype(np.int64)
+
+    def _next(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        return (places + 1) & (len(self._index) - 1)
+
+    def plan(self, keys: Hashes) -> Slots:
+        """Return the slots that unknown, distinct keys would get: the lowest free ones first."""
+        reused = self._free[: len(keys)]
+        appended = np.arange(self._end, self._end + len(keys) - len(reused))
+        return np.concatenate([reused, appended])
+
+    def apply(self, write: TableWrite) -> None:
+        """Write values; slots that hold no key yet become those of the keys."""
+        if not len(write.slots):
+            return
+        self._make_room(write.values)
+        self._grow(int(write.slots.max()) + 1)
+        fresh = self._columns["key"][write.slots] == 0
+        new = write.slots[fresh]
+        for name, column in self._columns.items():
+            column[new] = 0
+            if name in write.values:
+                column[write.slots] = write.values[name]
+        self._columns["key"][new] = write.keys[fresh]
+        self._free = self._free[~np.isin(self._free, new)] if len(self._free) else self._free
+        self._index_keys(write.keys[fresh], new)
+        self._touch(write.slots)
+
+    def forget(self, slots: Slots) -> None:
+        """Free slots that hold ids."""
+        if not len(slots):
+            return
+        self._unindex(slots)
+        for column in self._columns.values():
+            column[slots] = 0
+        self._free = np.union1d(self._free, slots)
+        self._touch(slots)
+
+    def _grow(self, end: int) -> None:
+        room = len(self._columns["key"])
+        if end > room:
+            more = max(end - room, room // 8, PAGE_SLOTS)
+            for name, column in self._columns.items():
+                self._columns[name] = np.concatenate([column, np.zeros(more, column.dtype)])
+        self._end = max(self._end, end)
+
+    def _index_keys(self, keys: Hashes, slots: Slots) -> None:
+        if self._used + len(keys) > _LOAD * len(self._index):
+            self._reindex()  # has the new ones in it: they are in the columns
+            return
+        self._insert(keys, slots)
+
+    def _reindex(self) -> None:
+        slots = np.flatnonzero(self.column("key"))
+        size = len(self._index)
+        while len(slots) > 0.5 * _LOAD * size * 1.7:
+            size *= 2
+        self._index = np.full(size, _EMPTY)
+        self._used = 0
+        for start in range(0, len(slots), 1 << 20):
+            some = slots[start : start + (1 << 20)]
+            self._insert(self._columns["key"][some], some)
+
+    def _insert(self, keys: Hashes, slots: Slots) -> None:
+        """Give every key the first empty place of its chain; of two that want one, one goes on."""
+        self._used += len(keys)
+        places, numbers = self._places(keys), slots.astype(np.uint32)
+        for _ in range(_ROUNDS):
+            empty = self._index[places] == _EMPTY
+            self._index[places[empty]] = numbers[empty]
+            on = self._index[places] != numbers
+            if not on.any():
+                return
+            places, numbers = self._next(places[on]), numbers[on]
+        raise AssertionError("the index has no empty place")
+
+    def _unindex(self, slots: Slots) -> None:
+        places, numbers = self._places(self._columns["key"][slots]), slots.astype(np.uint32)
+        for _ in range(_ROUNDS):
+            hit = self._index[places] == numbers
+            self._index[places[hit]] = _GONE
+            if hit.all():
+                return
+            places, numbers = self._next(places[~hit]), numbers[~hit]
+        raise AssertionError("a key is not in the index")
+
+    def _touch(self, slots: Slots) -> None:
+        for page in np.unique(slots // PAGE_SLOTS).tolist():
+            self._touched[page] = self._mark
+
+    def mark(self) -> int:
+        """Begin a new era of changes; return its number."""
+        self._mark += 1
+        return self._mark
+
+    def dirty(self, since: int) -> list[int]:
+        """Return the pages touched in an era or later."""
+        return sorted(page for page, mark in self._touched.items() if mark >= since)
+
+    def page(self, number: int) -> dict[str, NDArray[Any]]:
+        """Return a page's columns, copied."""
+        part = slice(number * PAGE_SLOTS, min((number + 1) * PAGE_SLOTS, self._end))
+        return {name: column[part].copy() for name, column in self._columns.items()}
+
+    def restore_page(self, number: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Put a page in its place; call :meth:`restored` after the last one."""
+        start = number * PAGE_SLOTS
+        self._make_room(columns)
+        self._grow(start + len(columns["key"]))
+        for name, column in self._columns.items():
+            column[start : start + len(columns["key"])] = columns.get(name, 0)
+        self._touched[number] = self._mark
+
+    def restored(self) -> None:
+        """Make the index and the list of free slots from the pages."""
+        key = self.column("key")
+        used = np.flatnonzero(key)
+        self._end = int(used[-1]) + 1 if len(used) else 0
+        self._free = np.flatnonzero(self.column("key") == 0)
+        self._reindex()

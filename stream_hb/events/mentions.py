@@ -1,0 +1,86 @@
+"""What a batch says of visits, orders and refunds: the input of the attribution, as columns.
+
+Keys are ids scoped to their group (:func:`stream_hb.events.id_hash.scoped`), 0 where there is none.
+"""
+
+from dataclasses import dataclass
+
+from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.statistics.columns import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class VisitMentions:
+    """Visit events.
+
+    Attributes
+    ----------
+    key, row
+        The visit and its group.
+    time_ms
+        When it was.
+    visitor
+        Whose it was; 0: nobody says.
+    arm
+        Number of the arm that it was in; -1: none.
+    is_bot
+        Whether the sender takes it for a bot's.
+    """
+
+    key: Hashes
+    row: Rows
+    time_ms: Int64s
+    visitor: Hashes
+    arm: Int64s
+    is_bot: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMentions:
+    """Purchase events.
+
+    Attributes
+    ----------
+    key, row
+        The order and its group.
+    time_ms, revision, amount_minor
+        As the event says.
+    visit_key
+        The visit that it belongs to; 0: none is named.
+    visitor, arm, is_bot
+        As in :class:`VisitMentions`.
+    """
+
+    key: Hashes
+    row: Rows
+    time_ms: Int64s
+    revision: Int64s
+    amount_minor: Int64s
+    visit_key: Hashes
+    visitor: Hashes
+    arm: Int64s
+    is_bot: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class RefundMentions:
+    """Refund events.
+
+    Attributes
+    ----------
+    key, row
+        The refund and its group.
+    order_key
+        The order that it is of.
+    time_ms, amount_minor
+        As the event says; the amount is above 0.
+    cancels
+        Whether nothing of the order is left.
+    """
+
+    key: Hashes
+    row: Rows
+    order_key: Hashes
+    time_ms: Int64s
+    amount_minor: Int64s
+    cancels: Bools

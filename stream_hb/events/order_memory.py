@@ -1,0 +1,243 @@
+"""Orders: which event defines each, and what its refunds leave of it."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.id_table import IdTable, Slots, TableWrite
+from stream_hb.events.mentions import OrderMentions
+from stream_hb.events.packed_time import COLUMNS, packed, unpacked
+from stream_hb.events.refund_memory import RefundDeltas
+from stream_hb.statistics.columns import Rows
+
+_BOUGHT = 1
+_BOT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Orders as they stand, a row each.
+
+    Attributes
+    ----------
+    row
+        Group.
+    bought
+        Whether a purchase defines it; else only refunds are known of it.
+    revision, time_ms, amount_minor, visit_key, is_bot
+        Of the event that defines it.
+    refunds, cancels, refunded
+        Number of its refunds, of those that cancel it, and their sum.
+    """
+
+    row: Rows
+    bought: Bools
+    revision: Int64s
+    time_ms: Int64s
+    amount_minor: Int64s
+    visit_key: Hashes
+    is_bot: Bools
+    refunds: Int64s
+    cancels: Int64s
+    refunded: Int64s
+
+    @property
+    def value(self) -> Int64s:
+        """What is left of the amount."""
+        left: Int64s = np.maximum(self.amount_minor - self.refunded, 0)
+        return left
+
+    @property
+    def live(self) -> Bools:
+        """Whether the order counts, were it not for bots."""
+        gone = (self.cancels > 0) | ((self.refunds > 0) & (self.refunded >= self.amount_minor))
+        return self.bought & ~gone
+
+    @property
+    def counts(self) -> Bools:
+        """Whether it counts as far as it knows itself: live, and no bot's by its own event."""
+        return self.live & ~self.is_bot
+
+    def take(self, chosen: Any) -> Self:
+        """Return some of the orders."""
+        return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def concatenate(self, other: Self) -> Self:
+        """Return the orders of both."""
+        names = [field.name for field in fields(self)]
+        return type(self)(
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
+        )
+
+    def defined_before(self, other: Self) -> Bools:
+        """Tell where this one's event defines the order and not the other's (README, rule 3)."""
+        better = self.revision > other.revision
+        same = self.revision == other.revision
+        for mine, its in (
+            (self.time_ms, other.time_ms),
+            (self.amount_minor, other.amount_minor),
+            (self.visit_key, other.visit_key),
+            (self.is_bot, other.is_bot),
+        ):
+            better |= same & (mine < its)
+            same &= mine == its
+        return self.bought & (better | ~other.bought)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """What becomes of the orders that a batch touches.
+
+    Attributes
+    ----------
+    keys, slots
+        The orders.
+    before, after
+        How they stand.
+    """
+
+    keys: Hashes
+    slots: Slots
+    before: Orders
+    after: Orders
+
+    def write(self) -> TableWrite:
+        """Return what to write of those that change."""
+        a = self.after
+        flags = a.bought * _BOUGHT + a.is_bot * _BOT
+        values = {
+            "visit_key": a.visit_key,
+            "row": a.row,
+            **packed(a.time_ms),
+            "amount": a.amount_minor,
+            "refunded": a.refunded,
+            "revision": a.revision,
+            "refunds": a.refunds,
+            "cancels": a.cancels,
+            "flags": flags,
+        }
+        return TableWrite(self.slots, self.keys, values)
+
+
+class OrderMemory:
+    """The orders of a shard."""
+
+    def __init__(self) -> None:
+        self.table = IdTable(
+            {
+                "visit_key": np.uint64,
+                "row": np.uint32,
+                **COLUMNS,
+                "amount": np.int64,
+                "refunded": np.int64,
+                "revision": np.int32,
+                "refunds": np.uint16,
+                "cancels": np.uint16,
+                "flags": np.uint8,
+            }
+        )
+
+    def probe(self, orders: OrderMentions, deltas: RefundDeltas) -> OrderChange:
+        """Return what becomes of the orders that events or refunds touch; nothing is changed."""
+        keys = np.unique(np.concatenate([orders.key, deltas.order_key]))
+        slots = self.table.find(keys)
+        before = self.read(slots)
+        after = _refunded(_defined(before, keys, orders), keys, deltas)
+        changed = _differ(before, after)
+        keys, slots = keys[changed], slots[changed]
+        slots[slots < 0] = self.table.plan(keys[slots < 0])
+        return OrderChange(keys, slots, before.take(changed), after.take(changed))
+
+    def read(self, slots: Slots) -> Orders:
+        """Return the orders at some slots; where the slot is -1, one that nothing is known of."""
+        read, flags = self.table.read, self.table.read(slots, "flags")
+        return Orders(
+            read(slots, "row").astype(np.intp),
+            (flags & _BOUGHT) > 0,
+            read(slots, "revision").astype(np.int64),
+            unpacked(read(slots, "day"), read(slots, "ms")),
+            read(slots, "amount"),
+            read(slots, "visit_key"),
+            (flags & _BOT) > 0,
+            read(slots, "refunds").astype(np.int64),
+            read(slots, "cancels").astype(np.int64),
+            read(slots, "refunded"),
+        )
+
+    def of_visits(self, visit_keys: Hashes) -> Slots:
+        """Return the slots of all orders of some visits: a pass over all orders."""
+        if not len(visit_keys) or not len(self.table):
+            return np.empty(0, np.int64)
+        mine = np.isin(self.table.column("visit_key"), visit_keys)
+        return np.flatnonzero(mine & (self.table.column("key") != 0))
+
+
+def _defined(before: Orders, keys: Hashes, orders: OrderMentions) -> Orders:
+    """Return the orders as the better of what is known and of the batch's events defines them."""
+    if not len(orders.key):
+        return before
+    order = np.lexsort(
+        (
+            orders.is_bot,
+            orders.visit_key,
+            orders.amount_minor,
+            orders.time_ms,
+            -orders.revision,
+            orders.key,
+        )
+    )
+    mine, first = np.unique(orders.key[order], return_index=True)
+    chosen, at = order[first], np.searchsorted(keys, mine)
+    known = before.take(at)
+    best = replace(
+        known,
+        row=orders.row[chosen],
+        bought=np.ones(len(chosen), np.bool_),
+        revision=orders.revision[chosen],
+        time_ms=orders.time_ms[chosen],
+        amount_minor=orders.amount_minor[chosen],
+        visit_key=orders.visit_key[chosen],
+        is_bot=orders.is_bot[chosen],
+    )
+    better = best.defined_before(known)
+    return _put(before, at[better], best.take(better))
+
+
+def _put(into: Orders, at: NDArray[np.intp], values: Orders) -> Orders:
+    columns = {field.name: getattr(into, field.name).copy() for field in fields(into)}
+    for name, column in columns.items():
+        column[at] = getattr(values, name)
+    return Orders(**columns)
+
+
+def _refunded(orders: Orders, keys: Hashes, deltas: RefundDeltas) -> Orders:
+    if not len(deltas.order_key):
+        return orders
+    at = np.searchsorted(keys, deltas.order_key)
+    refunds, cancels, refunded = (
+        orders.refunds.copy(),
+        orders.cancels.copy(),
+        orders.refunded.copy(),
+    )
+    np.add.at(refunds, at, deltas.number)
+    np.add.at(cancels, at, deltas.cancels)
+    np.add.at(refunded, at, deltas.amount_minor)
+    # Until a purchase comes, what waits has the row of its refund, and the time of the newest:
+    # that is what it is forgotten by.
+    row, time_ms = orders.row.copy(), orders.time_ms.copy()
+    waits = ~orders.bought[at]
+    row[at[waits]] = deltas.row[waits]
+    np.maximum.at(time_ms, at[waits], deltas.time_ms[waits])
+    return replace(
+        orders, row=row, time_ms=time_ms, refunds=refunds, cancels=cancels, refunded=refunded
+    )
+
+
+def _differ(before: Orders, after: Orders) -> Bools:
+    differ = np.zeros(len(before.row), np.bool_)
+    for field in fields(before):
+        differ |= getattr(before, field.name) != getattr(after, field.name)
+    return differ

@@ -1,0 +1,126 @@
+"""Refunds: distinct ids add up, of contradictory repetitions the earliest counts."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.id_table import IdTable, Slots, TableWrite
+from stream_hb.events.mentions import RefundMentions
+from stream_hb.events.packed_time import COLUMNS, packed, unpacked
+from stream_hb.statistics.columns import Rows
+
+_LAST_MS = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDeltas:
+    """What refunds change of their orders; an order may stand here several times.
+
+    Attributes
+    ----------
+    order_key, row, time_ms
+        The order, its group and the refund's time.
+    number, cancels, amount_minor
+        Change in the number of refunds, in that of those that cancel, and in their sum.
+    """
+
+    order_key: Hashes
+    row: Rows
+    time_ms: Int64s
+    number: Int64s
+    cancels: Int64s
+    amount_minor: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class _Refunds:
+    """Refunds as they stand, a row each; time is the last of all where there is none."""
+
+    order_key: Hashes
+    time_ms: Int64s
+    amount_minor: Int64s
+    cancels: Bools
+
+    def take(self, chosen: Any) -> Self:
+        return type(self)(
+            self.order_key[chosen],
+            self.time_ms[chosen],
+            self.amount_minor[chosen],
+            self.cancels[chosen],
+        )
+
+    def before(self, other: Self) -> Bools:
+        """Tell where this one counts and the other does not: the first, the smallest, ..."""
+        earlier = self.time_ms < other.time_ms
+        same = self.time_ms == other.time_ms
+        for mine, its in (
+            (self.amount_minor, other.amount_minor),
+            (self.cancels, other.cancels),
+            (self.order_key, other.order_key),
+        ):
+            earlier |= same & (mine < its)
+            same &= mine == its
+        return earlier
+
+
+class RefundMemory:
+    """The refunds of a shard."""
+
+    def __init__(self) -> None:
+        self.table = IdTable(
+            {"order_key": np.uint64, "amount": np.int64, "cancels": np.uint8, **COLUMNS}
+        )
+
+    def probe(self, refunds: RefundMentions) -> tuple[TableWrite, RefundDeltas]:
+        """Return what to write, and what changes of the orders; nothing is changed."""
+        mine = _Refunds(refunds.order_key, refunds.time_ms, refunds.amount_minor, refunds.cancels)
+        order = np.lexsort(
+            (mine.order_key, mine.cancels, mine.amount_minor, mine.time_ms, refunds.key)
+        )
+        keys, first = np.unique(refunds.key[order], return_index=True)
+        chosen = order[first]
+        best, slots = mine.take(chosen), self.table.find(keys)
+        known = self._read(slots)
+        better = best.before(known)
+        keys, chosen, slots = keys[better], chosen[better], slots[better]
+        slots[slots < 0] = self.table.plan(keys[slots < 0])
+        return self._write(slots, keys, best.take(better)), _deltas(
+            refunds.row[chosen], known.take(better), best.take(better)
+        )
+
+    def _read(self, slots: Slots) -> _Refunds:
+        times = unpacked(self.table.read(slots, "day"), self.table.read(slots, "ms"))
+        times[slots < 0] = _LAST_MS
+        return _Refunds(
+            self.table.read(slots, "order_key"),
+            times,
+            self.table.read(slots, "amount"),
+            self.table.read(slots, "cancels").astype(np.bool_),
+        )
+
+    def _write(self, slots: Slots, keys: Hashes, refunds: _Refunds) -> TableWrite:
+        values = {
+            "order_key": refunds.order_key,
+            "amount": refunds.amount_minor,
+            "cancels": refunds.cancels,
+            **packed(refunds.time_ms),
+        }
+        return TableWrite(slots, keys, values)
+
+
+def _deltas(rows: Rows, known: _Refunds, best: _Refunds) -> RefundDeltas:
+    there = known.time_ms < _LAST_MS
+    old = known.take(np.flatnonzero(there))
+    ones = np.concatenate([np.full(len(old.time_ms), -1), np.ones(len(best.time_ms), np.int64)])
+    cancels = np.concatenate([old.cancels, best.cancels])
+    amounts = np.concatenate([old.amount_minor, best.amount_minor])
+    return RefundDeltas(
+        np.concatenate([old.order_key, best.order_key]),
+        np.concatenate([rows[there], rows]),
+        np.concatenate([old.time_ms, best.time_ms]),
+        ones,
+        ones * cancels,
+        ones * amounts,
+    )

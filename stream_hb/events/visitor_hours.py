@@ -1,0 +1,91 @@
+"""Visits of a visitor in a store within an hour: too many are a bot's."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.id_table import IdTable, TableWrite
+from stream_hb.events.packed_time import COLUMNS, packed
+from stream_hb.events.visit_memory import Visits
+
+HOUR_MS = 3_600_000
+_MIX = np.uint64(0xD6E8FEB86659FD93)
+
+
+@dataclass(frozen=True, slots=True)
+class HourChange:
+    """What becomes of the hours that visits enter or leave.
+
+    Attributes
+    ----------
+    keys
+        The hours, ascending.
+    before, after
+        Number of visits in each.
+    write
+        What to write.
+    """
+
+    keys: Hashes
+    before: Int64s
+    after: Int64s
+    write: TableWrite
+
+
+class VisitorHours:
+    """The hours of a shard's visitors.
+
+    Parameters
+    ----------
+    visits_per_hour
+        More are a bot's.
+    """
+
+    def __init__(self, visits_per_hour: int) -> None:
+        self.table = IdTable({"number": np.uint32, **COLUMNS})
+        self._most = visits_per_hour
+
+    def probe(self, before: Visits, after: Visits) -> HourChange:
+        """Return how the hours change when visits do; nothing is changed."""
+        out, into = hour_keys(before), hour_keys(after)
+        moved = out != into
+        left, entered = out[moved & (out != 0)], into[moved & (into != 0)]
+        keys = np.unique(np.concatenate([left, entered]))
+        slots = self.table.find(keys)
+        known = self.table.read(slots, "number").astype(np.int64)
+        number = known.copy()
+        np.add.at(number, np.searchsorted(keys, left), -1)
+        np.add.at(number, np.searchsorted(keys, entered), 1)
+        times = np.zeros(len(keys), np.int64)
+        for visits, sides in ((before, out), (after, into)):
+            mine = moved & (sides != 0)
+            times[np.searchsorted(keys, sides[mine])] = visits.time_ms[mine]
+        slots[slots < 0] = self.table.plan(keys[slots < 0])
+        write = TableWrite(slots, keys, {"number": number, **packed(times)})
+        return HourChange(keys, known, number, write)
+
+    def crossing(self, change: HourChange) -> Hashes:
+        """Return the hours that become, or are no longer, too full."""
+        keys: Hashes = change.keys[(change.before > self._most) != (change.after > self._most)]
+        return keys
+
+    def too_full(self, hours: Hashes, change: HourChange | None) -> Bools:
+        """Tell which hours have too many visits, once a change is applied; hour 0 has none."""
+        if not hours.any():
+            return np.zeros(len(hours), np.bool_)
+        number = self.table.read(self.table.find(hours), "number").astype(np.int64)
+        if change is not None and len(change.keys):
+            at = np.minimum(np.searchsorted(change.keys, hours), len(change.keys) - 1)
+            number = np.where(change.keys[at] == hours, change.after[at], number)
+        full: Bools = (number > self._most) & (hours != 0)
+        return full
+
+
+def hour_keys(visits: Visits) -> Hashes:
+    """Return the key of each visit's visitor and hour, 0 where it is nobody's or never was."""
+    if not visits.visitor.any():
+        return np.zeros(len(visits.row), np.uint64)
+    hours = (visits.time_ms // HOUR_MS).astype(np.uint64)
+    keys = (visits.visitor + hours * _MIX) * _MIX
+    return np.where((visits.visitor != 0) & visits.exists, np.maximum(keys, 1), np.uint64(0))

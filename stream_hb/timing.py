@@ -1,0 +1,167 @@
+"""Which events of a batch come in time: neither from the future nor beyond the horizon."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from stream_hb.events.batch import (
+    Bools,
+    Decoded,
+    EventColumns,
+    Int64s,
+    RawBatch,
+    Reject,
+    TotalsRows,
+)
+from stream_hb.events.clock import SourceClock, TimeRules, watermark_ms
+
+Source = tuple[str, int]
+"""(topic, partition)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a source has been read.
+
+    Attributes
+    ----------
+    next_offset
+        The next offset to read.
+    clock
+        How far its events reach.
+    """
+
+    next_offset: int = 0
+    clock: SourceClock = field(default_factory=SourceClock)
+
+    @property
+    def event_time_ms(self) -> int:
+        """The source's clock; 0 before its first valid event."""
+        return self.clock.time_ms
+
+
+@dataclass(frozen=True, slots=True)
+class InTime:
+    """A decoded batch without what came too late or too early.
+
+    Attributes
+    ----------
+    decoded
+        What is left of it.
+    rejects
+        The rest.
+    clock
+        The source's clock after it.
+    """
+
+    decoded: Decoded
+    rejects: list[Reject]
+    clock: SourceClock
+
+
+def in_time(
+    raw: RawBatch,
+    decoded: Decoded,
+    positions: Mapping[Source, Position],
+    rules: TimeRules,
+    now_ms: int,
+) -> InTime:
+    """Judge a batch's events, each by the watermark as it stood when the event came.
+
+    Parameters
+    ----------
+    raw, decoded
+        The batch.
+    positions
+        How far the shard's sources were read before it.
+    rules
+        How time is judged.
+    now_ms
+        The driver's clock.
+    """
+    decoded, rejects = _without_future(raw, decoded, rules, now_ms)
+    source = (raw.topic, raw.partition)
+    before = positions.get(source, Position()).clock
+    clock, running = before.observed(_times_by_place(decoded), rules.horizon_ms, now_ms)
+    others = [position.clock for other, position in positions.items() if other != source]
+    decoded, late = _without_late(raw, decoded, running, others, rules, now_ms)
+    return InTime(decoded, rejects + late, clock)
+
+
+def _without_future(
+    raw: RawBatch, decoded: Decoded, rules: TimeRules, now_ms: int
+) -> tuple[Decoded, list[Reject]]:
+    wrong = [
+        rules.from_future(events.event_time_ms, events.ingest_time_ms, now_ms)
+        for events in decoded.events
+    ]
+    return _without(raw, decoded, wrong, "from_future", "later than it can be known")
+
+
+def _times_by_place(decoded: Decoded) -> Int64s:
+    times = np.zeros(decoded.received, np.int64)
+    for events in decoded.events:
+        times[events.indexes] = events.event_time_ms
+    return times
+
+
+def _without_late(
+    raw: RawBatch,
+    decoded: Decoded,
+    running: Int64s,
+    others: list[SourceClock],
+    rules: TimeRules,
+    now_ms: int,
+) -> tuple[Decoded, list[Reject]]:
+    back_ms = rules.lateness_ms + rules.horizon_ms
+    if len(running) and _earliest(decoded) >= int(running[-1]) - back_ms:
+        return decoded, []
+    # The source itself is busy now; the others hold the watermark as far as they are not idle.
+    here = SourceClock(int(running.max(initial=0)), 0, now_ms)
+    held_ms = watermark_ms([here, *others], 0, now_ms)
+    bound = np.minimum(running, held_ms) - back_ms
+    wrong = [_due_ms(events) < bound[events.indexes] for events in decoded.events]
+    return _without(raw, decoded, wrong, "too_late", "older than the watermark less the horizon")
+
+
+def _earliest(decoded: Decoded) -> int:
+    return min(int(_due_ms(e).min(initial=np.iinfo(np.int64).max)) for e in decoded.events)
+
+
+def _due_ms(events: EventColumns) -> Int64s:
+    """Return what an event's lateness is measured by: the end of the period, for totals."""
+    if isinstance(events, TotalsRows):
+        return np.array([totals.period_end_ms for totals in events.totals], np.int64)
+    return events.event_time_ms
+
+
+def _without(
+    raw: RawBatch, decoded: Decoded, wrong: list[Bools], reason: str, detail: str
+) -> tuple[Decoded, list[Reject]]:
+    if not any(mask.any() for mask in wrong):
+        return decoded, []
+    rejects = [
+        _reject(raw, at, reason, f"{time} is {detail}")
+        for events, mask in zip(decoded.events, wrong, strict=True)
+        for at, time in _places(events, mask)
+    ]
+    visits, purchases, refunds, totals = (~mask for mask in wrong)
+    left = replace(
+        decoded,
+        visits=decoded.visits.take(visits),
+        purchases=decoded.purchases.take(purchases),
+        refunds=decoded.refunds.take(refunds),
+        totals=decoded.totals.take(totals),
+    )
+    return left, rejects
+
+
+def _reject(raw: RawBatch, index: int, reason: str, detail: str) -> Reject:
+    where = (raw.topic, raw.partition, raw.offset_of(index))
+    return Reject(*where, reason, detail, raw.payloads[index])
+
+
+def _places(events: EventColumns, mask: Bools) -> Iterator[tuple[int, int]]:
+    indexes, times = events.indexes[mask], _due_ms(events)[mask]
+    return zip(indexes.tolist(), times.tolist(), strict=True)
