@@ -80,3 +80,21 @@ def test_a_hyperparameters_interval_of_less_probability_lies_inside(name: str) -
         most_sd, lowest, highest = most[parameter]
         assert sd == most_sd
         assert lowest < lo < hi < highest, parameter
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("method", ["ml", "bayes"])
+def test_so_much_of_a_new_groups_predictive_lies_in_its_interval(name: str, method: str) -> None:
+    family, groups, hyper = fitted(name, method)
+    nothing = type(groups).zeros(1) if not isinstance(groups, Described) else unseen(groups)
+    for level in (0.5, 0.9):
+        new = family.posterior(nothing, hyper, level)
+        for end, expected in ((new.lo, 1 + level), (new.hi, 1 - level)):
+            above = family.tail_probability(nothing, hyper, float(end[0]))[0]
+            assert above == pytest.approx(expected / 2, abs=0.01), level
+
+
+def unseen(groups: Described[Any]) -> Described[Any]:
+    """Return a group without data, of average covariates, in a region that is not known."""
+    average = groups.covariates.mean(axis=0, keepdims=True)
+    return Described.of(type(groups.groups).zeros(1), average)
