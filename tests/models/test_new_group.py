@@ -7,9 +7,13 @@ import pytest
 
 from stream_hb.models.beta_binomial import BetaBinomial
 from stream_hb.models.covariates.registry import COVARIATE_FAMILIES
+from stream_hb.models.described import Described
 from stream_hb.models.gamma_poisson import GammaPoisson
+from stream_hb.models.nested.registry import NESTED_FAMILIES
 from stream_hb.models.registry import FAMILIES
 from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.counts import Counts
+from stream_hb.statistics.exposure import Exposure
 from tests.models.covariates.pools import pool
 
 NORMALS = ("normal", "normal-known-variance", "normal-moderated", "normal-separate")
@@ -88,3 +92,17 @@ def test_of_counts_with_covariates_it_has_the_priors_variance(name: str) -> None
     new = family.new_group(hyper, 0.95)
     assert new.mean[0] == pytest.approx(expected[0], rel=1e-9)
     assert new.sd[0] == pytest.approx(expected[1], rel=1e-9)
+
+
+INFINITE = "a store without data is NaN in regions where ml finds stores that do not differ (κ = ∞)"
+
+
+@pytest.mark.xfail(reason=INFINITE, raises=(AssertionError, RuntimeWarning))
+@pytest.mark.parametrize("name", ["beta-binomial", "gamma-poisson"])
+def test_in_regions_at_the_boundary_it_is_a_number(name: str) -> None:
+    kind: Any = {"beta-binomial": Counts, "gamma-poisson": Exposure}[name]
+    alike = kind(np.array([8.0, 65.0]), np.array([14.0, 140.0]))
+    family = NESTED_FAMILIES[name]
+    fit = family.fit(Described.of(alike, regions=np.arange(2)), "ml")
+    assert fit.boundary
+    assert np.isfinite(family.new_group(fit.hyper, 0.95).mean).all()
