@@ -75,6 +75,11 @@ class Admission:
         self._partition = partition
         self._groups_left = groups_left
 
+    @property
+    def size(self) -> int:
+        """Number of groups, the new ones among them."""
+        return len(self._table) + len(self.new.keys)
+
     def rows(self, raw: RawBatch, events: EventColumns) -> tuple[Rows, list[Reject]]:
         """Return the row of every event, ``REFUSED`` for those that are rejected, and these."""
         rows = self._rows.of(events.store_codes, events.known_stores)

@@ -103,6 +103,7 @@ ClientSettings = Annotated[
 Servers = Annotated[str, AfterValidator(_servers)]
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -217,6 +218,25 @@ class Time(Section):
     remembered; older events are rejected (``too_late``). At most 46 days."""
 
 
+class Money(Section):
+    """The currency of order values."""
+
+    currency: Currency | None = None
+    """The currency of all stores (ISO 4217); null: a store's first order says it. Orders in others
+    are rejected (``mixed_currency``)."""
+
+    rates_path: str | None = None
+    """A CSV file ``date,currency,rate``: units of ``currency`` for one of the other, from that
+    date on; orders in currencies that it has are converted at their own date. Relative paths:
+    beside the configuration. null: nothing is converted."""
+
+    @model_validator(mode="after")
+    def _rates_have_a_target(self) -> Self:
+        if self.rates_path is not None and self.currency is None:
+            raise ValueError("rates_path needs currency: what are amounts converted into?")
+        return self
+
+
 class Bots(Section):
     """Who is not a customer."""
 
@@ -249,6 +269,7 @@ class Config(Section):
     emission: Emission = Emission()
     interval: Interval = Interval()
     time: Time = Time()
+    money: Money = Money()
     bots: Bots = Bots()
     limits: Limits = Limits()
 
@@ -383,11 +404,12 @@ def _read_client_files(raw: dict[str, Any], folder: Path, problems: list[str]) -
 
 
 def _beside(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
-    """Return ``raw`` with the path of the stores table made absolute."""
-    stores = raw.get("stores")
-    if not isinstance(stores, dict) or not isinstance(stores.get("path"), str):
-        return raw
-    return {**raw, "stores": {**stores, "path": str((folder / stores["path"]).resolve())}}
+    """Return ``raw`` with the paths of its tables made absolute."""
+    for section, key in (("stores", "path"), ("money", "rates_path")):
+        values = raw.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), str):
+            raw = {**raw, section: {**values, key: str((folder / values[key]).resolve())}}
+    return raw
 
 
 def _read_secret(path: Path, key: str, problems: list[str]) -> str:

@@ -16,7 +16,7 @@ from pydantic import (
 
 from stream_hb.errors import UsageError
 from stream_hb.models.hyperprior import location_named, spread_named
-from stream_hb.settings import ModelSettings
+from stream_hb.settings import Input, ModelSettings
 from stream_hb.statistics.forgetting import Forgetting, HalfLife, Window
 
 CountMethod = Literal["moments", "ml", "bayes"]
@@ -53,6 +53,7 @@ def _on(value: Any) -> Any:
     return value == {} if value is None or value == {} else value
 
 
+ChainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 Spread = Annotated[str, AfterValidator(_spread)]
 SpreadOrBda = Annotated[str, AfterValidator(_spread_or_bda)]
 Location = Annotated[str, AfterValidator(_location)]
@@ -77,6 +78,13 @@ class _Metric(Section):
 
     nested: Literal["region"] | None = None
     """``region``: a store is pooled with its region, the regions with the chain."""
+
+    input: Literal["events", "totals"] = "events"
+    """Whether the metric reads single events (visits, purchases, refunds), or totals that somebody
+    else added up; the other kind is rejected where no metric reads it (``unexpected_input``)."""
+
+    input_except_chains: tuple[ChainName, ...] = ()
+    """Chains of which the metric reads the other kind."""
 
     half_life_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     """Event time after which an event counts half (forward decay). null: events never fade."""
@@ -134,6 +142,10 @@ class NormalMetric(_Metric):
     """Hyperprior of how much stores differ (sd of the means): ``half-normal:S``, ``half-cauchy:S``
     or ``uniform:S``. null: half-normal with twice the median standard error. Read by ``bayes``."""
 
+    cap_minor: Annotated[int, Field(ge=1)] | None = None
+    """Order values above this many minor units count as this many; how many did is reported.
+    null: no cap."""
+
     variance: Literal["common", "moderated", "separate"] = "common"
     """Variance of the orders within a store: ``common`` to all, each store's own drawn to the
     others' (``moderated``), or its own alone (``separate``)."""
@@ -188,6 +200,13 @@ class Metrics(Section):
             if metric.window_hours:
                 rules[name] = Window(metric.window_hours)
         return rules
+
+    def inputs(self) -> dict[str, Input]:
+        """Return what every metric that is estimated reads."""
+        return {
+            name: Input(metric.input == "totals", frozenset(metric.input_except_chains))
+            for name, metric in self._fitted()
+        }
 
     def composites(self) -> tuple[str, ...]:
         """Return the metrics that are made of others."""

@@ -10,7 +10,9 @@ from typing import Self
 
 import numpy as np
 
+from stream_hb.events.batch import Bools
 from stream_hb.events.moves import Moves, Signed
+from stream_hb.events.totals import Summed, TotalsChange
 from stream_hb.statistics.columns import Floats, Rows, Statistic, sum_by_row
 from stream_hb.statistics.decayed_moments import DecayedMoments
 from stream_hb.statistics.forgetting import Forgetting, Int64s
@@ -33,6 +35,15 @@ class Share:
     times_ms: Int64s
     numbers: Floats | None = None
 
+    def take(self, mine: Bools) -> Self:
+        """Return some of them."""
+        numbers = None if self.numbers is None else self.numbers[mine]
+        return type(self)(self.rows[mine], self.times_ms[mine], numbers)
+
+    def within(self, chosen: Bools) -> Self:
+        """Return what concerns some of the groups."""
+        return self.take(chosen[self.rows])
+
     def sums(self, rule: Forgetting, mark: int, size: int) -> tuple[Floats, Floats]:
         """Return Σw, and Σw² where things have weights, by cell."""
         cells = rule.cells(self.rows, self.times_ms, mark)
@@ -52,24 +63,86 @@ class Happened:
 
     Attributes
     ----------
-    visits, conversions, orders
-        Visits, those that converted, and live orders.
+    visits, conversions
+        Visits, and those that converted.
+    exposed, orders
+        Visits that could bring orders, and live orders: the same visits, but for totals that do
+        not say how many orders there were.
     valued
         Live orders of which the value is above 0.
     log_values
         Logarithm of these values.
+    sums
+        Sums of further such logarithms.
     """
 
     visits: Share
     conversions: Share
+    exposed: Share
     orders: Share
     valued: Share
     log_values: Floats
+    sums: "Sums | None" = None
 
     @property
     def is_something(self) -> bool:
         """Whether there is anything."""
-        return any(len(share.rows) for share in (self.visits, self.conversions, self.orders))
+        shares = (self.visits, self.conversions, self.exposed, self.orders, self.valued)
+        return any(len(share.rows) for share in shares) or self.sums is not None
+
+    def within(self, chosen: Bools) -> Self:
+        """Return what concerns some of the groups."""
+        valued = chosen[self.valued.rows]
+        sums = self.sums.take(chosen[self.sums.share.rows]) if self.sums else None
+        return type(self)(
+            self.visits.within(chosen),
+            self.conversions.within(chosen),
+            self.exposed.within(chosen),
+            self.orders.within(chosen),
+            self.valued.within(chosen),
+            self.log_values[valued],
+            sums,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Moments that somebody else summed up.
+
+    Attributes
+    ----------
+    share
+        Group, time and number of observations of each.
+    mean, m2
+        Mean and sum of squared deviations.
+    """
+
+    share: Share
+    mean: Floats
+    m2: Floats
+
+    def take(self, mine: Bools) -> Self:
+        """Return some of them."""
+        return type(self)(self.share.take(mine), self.mean[mine], self.m2[mine])
+
+    def merged(self, rule: Forgetting, mark: int, size: int, into: Statistic) -> Statistic:
+        """Merge them into statistics by cell, of each cell one at a time."""
+        cells = rule.cells(self.share.rows, self.share.times_ms, mark)
+        numbers = np.ones(len(cells.places)) if self.share.numbers is None else self.share.numbers
+        weights = np.ones(len(cells.places)) if cells.weights is None else cells.weights
+        number, mean, m2 = numbers[cells.kept], self.mean[cells.kept], self.m2[cells.kept]
+        columns = (weights * number, mean, weights * m2, weights**2 * number)
+        order = np.argsort(cells.places, kind="stable")
+        places = cells.places[order]
+        first = np.searchsorted(places, places)  # where each cell's begin
+        turn = np.arange(len(places)) - first
+        for number_of_turn in range(int(turn.max(initial=-1)) + 1):
+            mine = order[turn == number_of_turn]
+            part = type(into).zeros(size)
+            for column, values in zip(part.columns().values(), columns, strict=False):
+                column[cells.places[mine]] = values[mine]
+            into = into.merge(part)
+        return into
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +153,51 @@ class Exchange:
     put: Happened
 
     @classmethod
-    def of(cls, moves: Moves, place: Rows) -> Self:
-        """Part moves by their sign; ``place`` says where each row stands among the touched."""
-        return cls(_happened(moves, place, -1), _happened(moves, place, 1))
+    def of_totals(cls, change: TotalsChange, place: Rows) -> Self:
+        """Return what totals take out and put in."""
+        return cls(_of_totals(change.taken, place), _of_totals(change.put, place))
+
+    @classmethod
+    def of(cls, moves: Moves, place: Rows, cap_minor: int | None = None) -> Self:
+        """Part moves by their sign; ``place`` says where each row stands among the touched.
+
+        Values above ``cap_minor`` count as that much.
+        """
+        return cls(*(_happened(moves, place, sign, cap_minor) for sign in (-1, 1)))
+
+    def within(self, chosen: Bools) -> Self:
+        """Return what concerns some of the touched groups."""
+        return type(self)(self.taken.within(chosen), self.put.within(chosen))
 
 
-def _happened(moves: Moves, place: Rows, sign: int) -> Happened:
+def _happened(moves: Moves, place: Rows, sign: int, cap_minor: int | None) -> Happened:
     visits, conversions, orders = (
         _share(signed, place, sign) for signed in (moves.visits, moves.conversions, moves.orders)
     )
     values = moves.orders.values[moves.orders.signs == sign]
+    if cap_minor is not None:
+        values = np.minimum(values, cap_minor)
     valued = Share(orders.rows[values > 0], orders.times_ms[values > 0])
     log_values = np.log(values[values > 0].astype(np.float64))
-    return Happened(visits, conversions, orders, valued, log_values)
+    return Happened(visits, conversions, visits, orders, valued, log_values)
+
+
+def _of_totals(summed: Summed, place: Rows) -> Happened:
+    rows, times = place[summed.row], summed.middle_ms
+    told = [
+        Share(rows[known], times[known], numbers[known].astype(np.float64))
+        for numbers, known in (
+            (summed.visits, summed.conversions >= 0),
+            (summed.conversions, summed.conversions >= 0),
+            (summed.visits, summed.orders >= 0),
+            (summed.orders, summed.orders >= 0),
+            (summed.log_count, summed.log_count > 0),
+        )
+    ]
+    valued = summed.log_count > 0
+    sums = Sums(told[4], summed.log_mean[valued], summed.log_m2[valued]) if valued.any() else None
+    nowhere = Share(rows[:0], times[:0])
+    return Happened(told[0], told[1], told[2], told[3], nowhere, np.empty(0), sums)
 
 
 def _share(signed: Signed, place: Rows, sign: int) -> Share:
@@ -109,7 +214,7 @@ def conversion(happened: Happened, rule: Forgetting, mark: int, size: int) -> li
 def order_rate(happened: Happened, rule: Forgetting, mark: int, size: int) -> list[Floats]:
     """Return orders, visits and, where they have weights, the squares of these."""
     orders, _ = happened.orders.sums(rule, mark, size)
-    return [orders, *happened.visits.sums(rule, mark, size)]
+    return [orders, *happened.exposed.sums(rule, mark, size)]
 
 
 def log_order_value(happened: Happened, rule: Forgetting, mark: int, size: int) -> list[Floats]:
@@ -132,5 +237,9 @@ def contribution(
     metric: str, kind: type[Statistic], happened: Happened, rule: Forgetting, mark: int, size: int
 ) -> Statistic:
     """Return the statistic of what happened in ``size`` groups as the metric's rule keeps it."""
-    columns = CONTRIBUTIONS[metric](happened, rule, mark, size * rule.cells_per_group())
-    return rule.folded(kind(*columns[: len(fields(kind))]))  # type: ignore[arg-type]
+    cells = size * rule.cells_per_group()
+    columns = CONTRIBUTIONS[metric](happened, rule, mark, cells)
+    made = kind(*columns[: len(fields(kind))])  # type: ignore[arg-type]
+    if happened.sums is not None and metric == "log_order_value":
+        made = happened.sums.merged(rule, mark, cells, made)
+    return rule.folded(made)

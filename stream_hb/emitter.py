@@ -23,6 +23,9 @@ from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statistics.columns import Rows
 from stream_hb.view import View
 
+OF_MONEY = frozenset({"log_order_value", "revenue_per_visit"})
+"""The metrics whose records name a currency."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryUpdate:
@@ -139,9 +142,16 @@ def _emit_pool(
             view.mass(estimator.base_metric, rows[chosen]),
             view.kish(estimator.base_metric, rows[chosen]),
         ),
+        _currencies(view, estimator.metric, rows[chosen]),
     )
     update = MemoryUpdate(view.shard.number, estimator.metric, rows[chosen], emitted)
     return list(records), update
+
+
+def _currencies(view: View, metric: str, rows: Rows) -> list[str | None] | None:
+    if metric not in OF_MONEY:
+        return None
+    return [view.purse.currency(row) for row in rows.tolist()]
 
 
 def _taken(posterior: Posterior, chosen: NDArray[np.bool_]) -> Posterior:
@@ -159,6 +169,11 @@ def _bury(
     return records, MemoryUpdate(view.shard.number, metric, rows, buried)
 
 
+def _rates_version(metric: str, settings: EngineSettings) -> str | None:
+    rates = settings.money.rates
+    return rates.version if rates and metric in OF_MONEY else None
+
+
 def _provenance(
     view: View, estimator: Estimator, moment: Moment, settings: EngineSettings
 ) -> Provenance:
@@ -173,4 +188,5 @@ def _provenance(
         as_of_ms=moment.now_ms,
         flags=estimator.flags() + moment.flags,
         half_life_s=view.half_life_s(estimator.base_metric),
+        rates_version=_rates_version(estimator.metric, settings),
     )

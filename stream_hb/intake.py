@@ -1,13 +1,15 @@
 """The events of one candidate that have a row, over all its sources, as attribution takes them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from stream_hb.admission import Admission
 from stream_hb.events.batch import (
     Arm,
+    Bools,
     Decoded,
     EventColumns,
     Hashes,
@@ -16,12 +18,71 @@ from stream_hb.events.batch import (
     RawBatch,
     Refunds,
     Reject,
+    StoreKey,
     TotalsRows,
     Visits,
 )
 from stream_hb.events.id_hash import scoped
 from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
+from stream_hb.events.totals import Refusal, TotalsMentions, series_keys
+from stream_hb.money import Purse
+from stream_hb.settings import EVENTS, Input
 from stream_hb.statistics.columns import Rows
+
+E = TypeVar("E", bound=EventColumns)
+M = TypeVar("M", Purchases, Refunds)
+
+VISITS = frozenset({"conversion", "order_rate"})
+"""The metrics that read visits."""
+
+ORDERS = frozenset({"conversion", "order_rate", "log_order_value"})
+"""The metrics that read purchases and refunds."""
+
+TOTALS = frozenset({"totals"})
+
+UNREAD = "no metric of the chain reads events of this type"
+CURRENCY = "the group's orders are in another currency, and no rate converts this one"
+
+
+class Readers:
+    """What the metrics read of each chain.
+
+    Parameters
+    ----------
+    metrics
+        The metrics that are kept.
+    inputs
+        What they read; single events where nothing is said.
+    default_chain
+        Chain of the events that name none.
+    """
+
+    def __init__(
+        self, metrics: Collection[str], inputs: Mapping[str, Input], default_chain: str
+    ) -> None:
+        self._metrics = metrics
+        self._inputs = inputs
+        self._default_chain = default_chain
+        # With every metric on events, which is the rule, nobody has to look at the chains.
+        self._plain = all(inputs.get(name, EVENTS) == EVENTS for name in metrics)
+
+    def totals(self, metric: str, chain: str) -> bool:
+        """Tell whether a metric reads totals of a chain."""
+        return self._inputs.get(metric, EVENTS).reads_totals(chain)
+
+    def unread(self, codes: Int64s, known: Sequence[StoreKey], kind: frozenset[str]) -> Bools:
+        """Tell which events no metric reads; ``kind`` has the metrics that could."""
+        if self._plain:
+            return np.full(len(codes), kind == TOTALS or not kind & set(self._metrics))
+        distinct, places = np.unique(codes, return_inverse=True)
+        chains = [known[code][0] or self._default_chain for code in distinct.tolist()]
+        unread = np.array([not self._reads(chain, kind) for chain in chains], np.bool_)
+        return unread[places]
+
+    def _reads(self, chain: str, kind: frozenset[str]) -> bool:
+        if kind == TOTALS:
+            return any(self.totals(name, chain) for name in self._metrics)
+        return any(not self.totals(name, chain) for name in kind & set(self._metrics))
 
 
 class Arms:
@@ -64,7 +125,7 @@ class Arms:
 
 
 class Intake:
-    """Collects events; changes nothing but the arms' numbers.
+    """Collects events; changes nothing but the arms' numbers and a purse of its own.
 
     Parameters
     ----------
@@ -72,44 +133,76 @@ class Intake:
         Gives rows.
     arms
         The shard's.
+    purse
+        The groups' currencies.
+    readers
+        What the metrics read of each chain.
     """
 
-    def __init__(self, admission: Admission, arms: Arms) -> None:
+    def __init__(self, admission: Admission, arms: Arms, purse: Purse, readers: Readers) -> None:
         self.rejects: list[Reject] = []
+        self.purse = purse
         self._admission = admission
         self._arms = arms
+        self._readers = readers
         self._visits: list[tuple[Rows, Visits]] = []
         self._purchases: list[tuple[Rows, Purchases]] = []
         self._refunds: list[tuple[Rows, Refunds]] = []
+        self._totals: list[tuple[Rows, TotalsRows, RawBatch]] = []
+        self._refused = 0
 
     def add(self, raw: RawBatch, decoded: Decoded, rejects: Sequence[Reject]) -> None:
         """Take one source's batch, and what was rejected of it before."""
-        refused: list[Reject] = [*decoded.rejects, *rejects, *_unread(raw, decoded.totals)]
-        for events, taken in zip(
-            decoded.events, (self._visits, self._purchases, self._refunds), strict=False
-        ):
-            rows, more = self._admission.rows(raw, events)
-            refused += more
-            keep = rows >= 0
-            whole = events if not more else events.take(keep)
-            taken.append((rows[keep] if more else rows, whole))  # type: ignore[attr-defined]
+        refused: list[Reject] = [*decoded.rejects, *rejects]
+        self._visits.append(self._read(raw, decoded.visits, VISITS, refused))
+        rows, purchases = self._read(raw, decoded.purchases, ORDERS, refused)
+        self._purchases.append(self._paid(raw, rows, purchases, refused))
+        rows, refunds = self._read(raw, decoded.refunds, ORDERS, refused)
+        self._refunds.append(self._paid(raw, rows, refunds, refused))
+        self._totals.append((*self._read(raw, decoded.totals, TOTALS, refused), raw))
         self.rejects += sorted(refused, key=lambda reject: reject.offset)
+
+    def _read(
+        self, raw: RawBatch, events: E, kind: frozenset[str], refused: list[Reject]
+    ) -> tuple[Rows, E]:
+        """Leave out what no metric reads, and what gets no row."""
+        unread = self._readers.unread(events.store_codes, events.known_stores, kind)
+        if unread.any():
+            refused += _rejects(raw, events.take(unread), "unexpected_input", UNREAD)
+            events = events.take(~unread)
+        rows, more = self._admission.rows(raw, events)
+        if more:
+            refused += more
+            events, rows = events.take(rows >= 0), rows[rows >= 0]
+        return rows, events
+
+    def _paid(self, raw: RawBatch, rows: Rows, events: M, refused: list[Reject]) -> tuple[Rows, M]:
+        """Leave out what is in another currency; the rest has its amount in the group's."""
+        self.purse = self.purse.grown(self._admission.size)
+        good, amounts = self.purse.taken(
+            rows, events.currencies, events.event_time_ms, events.amount_minor
+        )
+        if not good.all():
+            refused += _rejects(raw, events.take(~good), "mixed_currency", CURRENCY)
+            rows, events, amounts = rows[good], events.take(good), amounts[good]
+        return rows, replace(events, amount_minor=amounts)
+
+    def _parts(self) -> Iterator[tuple[Rows, EventColumns]]:
+        yield from self._visits
+        yield from self._purchases
+        yield from self._refunds
+        yield from ((rows, events) for rows, events, _ in self._totals)
 
     @property
     def accepted(self) -> int:
         """Number of events."""
-        parts: Sequence[Sequence[tuple[Rows, EventColumns]]]
-        parts = (self._visits, self._purchases, self._refunds)
-        return sum(len(rows) for part in parts for rows, _ in part)
+        return sum(len(rows) for rows, _ in self._parts()) - self._refused
 
     def newest_ms(self, size: int) -> Int64s:
         """Return the newest event time of each of so many rows, 0 where there is none."""
         newest = np.zeros(size, np.int64)
-        parts: Sequence[Sequence[tuple[Rows, EventColumns]]]
-        parts = (self._visits, self._purchases, self._refunds)
-        for part in parts:
-            for rows, events in part:
-                np.maximum.at(newest, rows, events.event_time_ms)
+        for rows, events in self._parts():
+            np.maximum.at(newest, rows, events.event_time_ms)
         return newest
 
     def visits(self, groups: Hashes) -> VisitMentions:
@@ -154,6 +247,28 @@ class Intake:
             cancels=self._column(self._refunds, "cancels_order"),
         )
 
+    def totals(self, groups: Hashes) -> TotalsMentions:
+        """Return the totals; ``groups`` is every row's hash."""
+        rows = _flat([rows for rows, _, _ in self._totals], np.intp)
+        parts = [events for _, events, _ in self._totals]
+        series = [
+            series_keys(e.source_hash, self._arms.of(e.arm_codes, e.arms), groups[of_part])
+            for of_part, e, _ in self._totals
+        ]
+        totals = [each for events in parts for each in events.totals]
+        return TotalsMentions(rows, _flat(series, np.uint64), totals)
+
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Reject totals that contradict what is known, by their place among all of the batch."""
+        ends = np.cumsum([len(rows) for rows, _, _ in self._totals])
+        for place, reason, detail in refusals:
+            part = int(np.searchsorted(ends, place, side="right"))
+            rows, events, raw = self._totals[part]
+            at = place - int(ends[part]) + len(rows)
+            chosen = np.array([at])
+            self.rejects += _rejects(raw, events.take(chosen), reason, detail)
+        self._refused = len(refusals)
+
     def _column(self, parts: Sequence[tuple[Rows, Any]], name: str) -> Any:
         return _flat([getattr(events, name) for _, events in parts], _DTYPES.get(name, np.int64))
 
@@ -162,19 +277,10 @@ class Intake:
         return arms
 
 
-def _unread(raw: RawBatch, totals: TotalsRows) -> list[Reject]:
-    """Reject totals where every metric reads events: added on top they would count twice."""
-    detail = "no metric of the pool reads totals"
+def _rejects(raw: RawBatch, events: EventColumns, reason: str, detail: str) -> list[Reject]:
     return [
-        Reject(
-            raw.topic,
-            raw.partition,
-            raw.offset_of(at),
-            "unexpected_input",
-            detail,
-            raw.payloads[at],
-        )
-        for at in totals.indexes.tolist()
+        Reject(raw.topic, raw.partition, raw.offset_of(at), reason, detail, raw.payloads[at])
+        for at in events.indexes.tolist()
     ]
 
 

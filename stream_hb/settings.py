@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from stream_hb.events.clock import TimeRules
+from stream_hb.money import MoneyRules
 from stream_hb.statistics.forgetting import Forgetting
 from stream_hb.stores import Stores
 
@@ -61,6 +62,33 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """Whether a metric reads single events or totals.
+
+    Attributes
+    ----------
+    totals
+        Whether it reads totals.
+    except_chains
+        The chains of which it reads the other.
+    """
+
+    totals: bool = False
+    except_chains: frozenset[str] = frozenset()
+
+    def reads_totals(self, chain: str) -> bool:
+        """Tell what it reads of a chain.
+
+        >>> Input(except_chains=frozenset({"north"})).reads_totals("north")
+        True
+        """
+        return self.totals != (chain in self.except_chains)
+
+
+EVENTS = Input()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """The engine's settings.
 
@@ -88,6 +116,10 @@ class EngineSettings:
         How event time is judged.
     forgetting
         How metrics forget, by their names; the others never do.
+    money
+        How money is taken.
+    inputs
+        What metrics read that do not read the single events of every chain.
     bot_visits_per_hour
         More visits of a visitor in a store and hour are a bot's.
     groups_max
@@ -114,6 +146,8 @@ class EngineSettings:
     level: float = 0.95
     time: TimeRules = field(default_factory=TimeRules)
     forgetting: Mapping[str, Forgetting] = field(default_factory=lambda: MappingProxyType({}))
+    money: MoneyRules = field(default_factory=MoneyRules)
+    inputs: Mapping[str, Input] = field(default_factory=lambda: MappingProxyType({}))
     bot_visits_per_hour: int = 60
     groups_max: int = 100_000
     belongs: BelongsTo | None = None

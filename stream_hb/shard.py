@@ -16,11 +16,13 @@ from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
-from stream_hb.events.moves import Moves
+from stream_hb.events.moves import Moves, Signed
+from stream_hb.events.totals import TotalsChange, TotalsMemory
 from stream_hb.feeds.emission import Emitted
-from stream_hb.intake import Arms, Intake
+from stream_hb.intake import Arms, Intake, Readers
 from stream_hb.membership import Membership
 from stream_hb.metrics import METRICS
+from stream_hb.money import OrderTallies, Purse
 from stream_hb.pool_summaries import PoolSummaries
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.columns import Rows, Statistic
@@ -38,6 +40,10 @@ class ShardCandidate:
         The rows of the table that the batch touches.
     attribution
         What is to be remembered of visits, orders and refunds.
+    totals
+        What is to be remembered of totals.
+    purse
+        The groups' currencies.
     positions
         Where all of the shard's sources then stand.
     forget_before_ms
@@ -50,6 +56,8 @@ class ShardCandidate:
 
     change: TableChange
     attribution: AttributionChange
+    totals: TotalsChange
+    purse: Purse
     positions: dict[Source, Position]
     forget_before_ms: int
     rejects: list[Reject]
@@ -72,6 +80,12 @@ class Shard:
     ----------
     unscreened
         A batch or a refit was applied that no emission has looked at yet.
+    attribution, totals
+        What is remembered of events.
+    orders
+        Live orders by group, those without value and those above the cap.
+    arms
+        The arms of experiments, by number.
     membership
         What the stores table says of the groups.
     summaries
@@ -86,6 +100,8 @@ class Shard:
         kinds = {name: METRICS[name].statistic for name in settings.methods}
         self.table = GroupTable(kinds, settings.forgetting)
         self.attribution = Attribution(AttributionSettings(settings.bot_visits_per_hour))
+        self.totals = TotalsMemory()
+        self.orders = OrderTallies.zeros(0)
         self.positions: dict[Source, Position] = {}
         self.emitted = {name: Emitted.zeros(0) for name in settings.emitted_metrics}
         self.unscreened = False
@@ -95,6 +111,8 @@ class Shard:
         self._hash_key = hash_key
         self._rows = RowsByCode(self.table)
         self._group_hashes = np.empty(0, np.uint64)
+        self._purse = Purse(settings.money)
+        self._readers = Readers(settings.methods, settings.inputs, settings.default_chain)
         self.arms = Arms()
 
     def ingest(
@@ -102,7 +120,8 @@ class Shard:
     ) -> ShardCandidate:
         """Work out what the decoded batches change; ``groups_left`` new groups may be made."""
         admission = Admission(self.table, self._rows, self._settings, self.number, groups_left)
-        intake = Intake(admission, self.arms)
+        purse = Purse(self._settings.money, self._purse.known)
+        intake = Intake(admission, self.arms, purse, self._readers)
         positions = dict(self.positions)
         for raw, decoded in batches:
             timely = in_time(raw, decoded, positions, self._settings.time, now_ms)
@@ -115,11 +134,14 @@ class Shard:
             intake.refunds(groups),
             self.arms.experiments,
         )
+        totals = self.totals.probe(intake.totals(groups))
+        intake.refuse(totals.refusals)
+        newest_ms = intake.newest_ms(len(groups))
         return ShardCandidate(
-            self._change(
-                attribution.moves, intake.newest_ms(len(groups)), positions, admission.new
-            ),
+            self._change(attribution.moves, totals, newest_ms, positions, admission.new),
             attribution,
+            totals,
+            intake.purse.grown(len(groups)),
             positions,
             self._forget_before_ms(positions, now_ms),
             intake.rejects,
@@ -129,23 +151,36 @@ class Shard:
     def _change(
         self,
         moves: Moves,
+        totals: TotalsChange,
         newest_ms: Int64s,
         positions: Mapping[Source, Position],
         new: NewGroups,
     ) -> TableChange:
         clock_ms = max((p.clock.time_ms for p in positions.values()), default=0)
         marks = self.table.later_marks(clock_ms)
-        rows, place = _touched(newest_ms, moves, self.table.lapsing(marks))
-        exchange = Exchange.of(moves, place)
-        statistics = {
-            name: self._exchanged(name, rows, exchange, marks[name]) for name in self.table.metrics
-        }
+        summed = (totals.taken.row, totals.put.row)
+        rows, place = _touched(newest_ms, moves, [*self.table.lapsing(marks), *summed])
+        exchanges = (
+            Exchange.of(moves, place, self._settings.money.cap_minor),
+            Exchange.of_totals(totals, place),
+        )
+        chains, codes = self.table.chain_codes_with(new.keys)
+        statistics = {}
+        for name in self.table.metrics:
+            by_totals = np.array([self._readers.totals(name, chain) for chain in chains], np.bool_)
+            mine = by_totals[codes[rows]]
+            kept = self.table.at_mark(name, rows, marks[name])
+            if not mine.any():
+                kept = self._exchanged(name, kept, exchanges[0], marks[name])
+            else:
+                for exchange, chosen in zip(exchanges, (~mine, mine), strict=True):
+                    kept = self._exchanged(name, kept, exchange.within(chosen), marks[name])
+            statistics[name] = kept
         times = np.maximum(self.table.read_event_time_ms(rows), newest_ms[rows])
         return TableChange(rows, statistics, times, new, marks)
 
-    def _exchanged(self, metric: str, rows: Rows, exchange: Exchange, mark: int) -> Statistic:
-        rule, kind, size = self.table.rules[metric], self.table.kind(metric), len(rows)
-        kept = self.table.at_mark(metric, rows, mark)
+    def _exchanged(self, metric: str, kept: Statistic, exchange: Exchange, mark: int) -> Statistic:
+        rule, kind, size = self.table.rules[metric], self.table.kind(metric), len(kept)
         if exchange.taken.is_something:
             kept = kept.remove(contribution(metric, kind, exchange.taken, rule, mark, size))
         return kept.merge(contribution(metric, kind, exchange.put, rule, mark, size))
@@ -182,9 +217,23 @@ class Shard:
         """Make a candidate the state."""
         self._apply_change(candidate.change)
         self.attribution.apply(candidate.attribution)
+        self.totals.apply(candidate.totals)
         self.attribution.forget(candidate.forget_before_ms)
+        self.totals.forget(candidate.forget_before_ms)
+        self._purse = candidate.purse
+        self._count_orders(candidate.attribution.moves.orders)
         self.positions = candidate.positions
         self.unscreened = True
+
+    def _count_orders(self, orders: Signed) -> None:
+        self.orders = self.orders.grown(len(self.table))
+        cap_minor = self._settings.money.cap_minor
+        self.orders.count(orders.rows, orders.signs.astype(np.int64), orders.values, cap_minor)
+
+    @property
+    def purse(self) -> Purse:
+        """The groups' currencies."""
+        return self._purse
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain values and arrays."""
@@ -196,6 +245,9 @@ class Shard:
             "unscreened": self.unscreened,
             "table": self.table.snapshot(),
             "attribution": self.attribution.snapshot(),
+            "totals": [self.totals.table.page(n) for n in self.totals.table.dirty(0)],
+            "currencies": self._purse.known.tolist(),
+            "orders": list(astuple(self.orders)),
             "arms": [list(arm) for arm in self.arms.known],
             "positions": [
                 [*source, position.next_offset, *astuple(position.clock)]
@@ -211,6 +263,12 @@ class Shard:
         self.unscreened = state["unscreened"]
         self._group_hashes = self._groups_with(self.table.keys)
         self.attribution.restore(state["attribution"])
+        for number, page in enumerate(state["totals"]):
+            self.totals.table.restore_page(number, page)
+        self.totals.table.restored()
+        self.totals.restored()
+        self._purse.known = np.array(state["currencies"], "U3")
+        self.orders = OrderTallies(*state["orders"])
         self.arms = Arms([(experiment, arm) for experiment, arm in state["arms"]])
         self.positions = {
             (topic, partition): Position(next_offset, SourceClock(*clock))

@@ -26,6 +26,8 @@ class View:
         The shard.
     offsets
         JSON of how far its sources will have been read.
+    purse
+        The groups' currencies.
     touched
         Rows that the candidate touches.
     """
@@ -41,6 +43,7 @@ class View:
         self._settings = settings
         self._watermark_ms = watermark_ms
         self._change = candidate.change if candidate else None
+        self.purse = candidate.purse if candidate else shard.purse
         positions = candidate.positions if candidate else shard.positions
         self.offsets = encode_raw(_offsets(positions))
         self.touched: Rows = self._change.rows if self._change else np.empty(0, dtype=np.intp)

@@ -16,6 +16,7 @@ def share(*rows: int, at_ms: int = 0) -> Share:
 HAPPENED = Happened(
     visits=share(0, 0, 1),
     conversions=share(0),
+    exposed=share(0, 0, 1),
     orders=share(0, 0, 2, 2),
     valued=share(0, 2, 2),
     log_values=np.log([100.0, 100.0, 100.0 * np.e**2]),
@@ -47,7 +48,7 @@ def test_an_order_without_value_has_no_part_in_the_values() -> None:
 def test_nothing_happened_is_the_identity(name: str, rule: Forgetting) -> None:
     none: Rows = np.empty(0, np.intp)
     nowhere = Share(none, none)
-    nothing = Happened(nowhere, nowhere, nowhere, nowhere, np.empty(0))
+    nothing = Happened(nowhere, nowhere, nowhere, nowhere, nowhere, np.empty(0))
     plain = METRICS[name].statistic
     made = contribution(name, rule.kind(plain), nothing, rule, 0, 2)
     zeros = rule.zeros(plain, 2)

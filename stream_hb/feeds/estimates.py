@@ -75,6 +75,7 @@ class EstimateRecord(msgspec.Struct, frozen=True, gc=False):
     half_life_s: float | None
     currency: str | None
     flags: Sequence[str]
+    rates_version: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ class Provenance:
         Flags that hold for every record of the pool now.
     half_life_s
         Of the metric; None: its observations do not fade.
+    rates_version
+        The table of rates that converted money; None: nothing is converted.
     """
 
     metric: str
@@ -117,6 +120,7 @@ class Provenance:
     as_of_ms: int
     flags: tuple[str, ...]
     half_life_s: float | None = None
+    rates_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,7 @@ def estimate_records(
     seq: Sequence[int],
     posterior: Posterior,
     sizes: Sizes,
+    currencies: Sequence[str | None] | None = None,
 ) -> Iterator[OutRecord]:
     """Write one record per group.
 
@@ -165,6 +170,8 @@ def estimate_records(
         The groups' posterior; ``raw`` is NaN without data, ``weight`` for metrics made of others.
     sizes
         How much data the groups have.
+    currencies
+        Currency of each group's money; None: the metric is none of money.
 
     Raises
     ------
@@ -180,9 +187,10 @@ def estimate_records(
     weights = np.where(alone, 1.0, np.clip(q.weight, 0.0, 1.0))
     posteriors = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, weights)
     columns = (*posteriors, sizes.seen, sizes.mass, sizes.kish)
-    for (chain, store), number, mean, sd, lo, hi, raw, pooled, weight, size, mass, kish in zip(
-        keys, seq, *(column.tolist() for column in columns), strict=True
-    ):
+    money = currencies or [None] * len(keys)
+    numbers = zip(*(column.tolist() for column in columns), strict=True)
+    for (chain, store), number, currency, found in zip(keys, seq, money, numbers, strict=True):
+        mean, sd, lo, hi, raw, pooled, weight, size, mass, kish = found
         cold = raw != raw
         record = EstimateRecord(
             SCHEMA_VERSION,
@@ -204,8 +212,9 @@ def estimate_records(
             staleness_ms,
             p.offsets,
             p.half_life_s,
-            None,
+            currency,
             _size_flags(cold, size) + p.flags,
+            p.rates_version or msgspec.UNSET,
         )
         yield OutRecord(record_key(chain, store, p.metric), _encoder.encode(record))
 

@@ -4,6 +4,7 @@ from stream_hb.config import Config
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.partitioner import PARTITIONERS
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
+from stream_hb.runtime.rates_file import money_rules
 from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.stores_file import known_stores
 from stream_hb.runtime.topics import TopicState, TopicUse, check_topics, inspect_topics, topic_needs
@@ -76,6 +77,8 @@ def _settings(
         level=config.interval.level,
         time=time,
         forgetting=config.metrics.forgetting(),
+        money=money_rules(config),
+        inputs=config.metrics.inputs(),
         bot_visits_per_hour=config.bots.visits_per_hour,
         groups_max=config.limits.groups,
         belongs=belongs,
