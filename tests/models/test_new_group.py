@@ -94,6 +94,21 @@ def test_of_counts_with_covariates_it_has_the_priors_variance(name: str) -> None
     assert new.sd[0] == pytest.approx(expected[1], rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("name", "spread", "variance"),
+    [
+        ("beta-binomial", {"concentration": 20.0}, 0.3 * 0.7 / 21),
+        ("gamma-poisson", {"shape": 20.0}, 0.3**2 / 20),
+    ],
+)
+def test_in_regions_that_do_not_differ_it_has_the_spread_of_the_stores(
+    name: str, spread: dict[str, float], variance: float
+) -> None:
+    family = NESTED_FAMILIES[name]
+    hyper = family.condition({"mean": 0.3, "tau_region": 1e-6, **spread})
+    assert_predicts(family.new_group(hyper, 0.95), (0.3, float(np.sqrt(variance))), 1e-6)
+
+
 INFINITE = "a store without data is NaN in regions where ml finds stores that do not differ (κ = ∞)"
 
 
