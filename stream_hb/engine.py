@@ -105,12 +105,16 @@ class Engine:
         return Candidate(made)
 
     def refit(self, now_ms: int, *, force: bool = False) -> Refit | None:
-        """Refit the pools whose data changed enough; None before it is due, or without groups."""
+        """Refit the pools whose data changed enough; None before it is due, or without groups.
+
+        ``force``: refit all pools, now.
+        """
         due_ms = (self.refitted_at_ms or 0) + self.settings.refit_every_ms
         if not self.groups_count or (now_ms < due_ms and not force):
             return None
         version = self.refits + 1
-        return refit(self.shards.values(), self.pools, self.settings, version, now_ms)
+        known = {} if force else self.pools
+        return refit(self.shards.values(), known, self.settings, version, now_ms)
 
     def emit(
         self,

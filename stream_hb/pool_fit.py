@@ -80,7 +80,7 @@ class PoolFit:
     def parameters(self) -> dict[str, float | str]:
         """Return the hyperparameters as JSON can hold them: what is infinite is a text."""
         values = self.family.parameters(self.fit.hyper)
-        return {k: v if math.isfinite(v) else str(v) for k, v in values.items()}
+        return {k: float(v) if math.isfinite(v) else str(float(v)) for k, v in values.items()}
 
     def reference(self) -> HyperReference:
         """Return what the records made with this fit say of it."""

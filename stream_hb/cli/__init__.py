@@ -11,7 +11,7 @@ import typer
 from typer.main import get_command
 
 from stream_hb import __version__
-from stream_hb.cli import check, demo, fit, replay, run, schema, show, topics
+from stream_hb.cli import check, convert, demo, fit, replay, run, schema, show, topics
 from stream_hb.errors import StreamHBError
 
 _EPILOG = """\b
@@ -39,6 +39,7 @@ app = typer.Typer(
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=replay.EXAMPLES)(replay.replay)
+app.command(epilog=convert.EXAMPLES)(convert.convert)
 app.command(epilog=fit.EXAMPLES)(fit.fit)
 app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=topics.EXAMPLES)(topics.topics)

@@ -169,6 +169,13 @@ class IdTable:
             column[slots] = 0
         self._free = np.union1d(self._free, slots)
         self._touch(slots)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Let the table end with its last id: so it does where it is restored."""
+        used = np.flatnonzero(self.column("key"))
+        self._end = int(used[-1]) + 1 if len(used) else 0
+        self._free = self._free[self._free < self._end]
 
     def _grow(self, end: int) -> None:
         room = len(self._columns["key"])
@@ -232,9 +239,11 @@ class IdTable:
         return sorted(page for page, mark in self._touched.items() if mark >= since)
 
     def page(self, number: int) -> dict[str, NDArray[Any]]:
-        """Return a page's columns, copied."""
+        """Return a page's columns, copied; without rows where the table ends before it."""
         part = slice(number * PAGE_SLOTS, min((number + 1) * PAGE_SLOTS, self._end))
-        return {name: column[part].copy() for name, column in self._columns.items()}
+        columns = {name: column[part].copy() for name, column in self._columns.items()}
+        # Whether an optional column has room depends on the past, what is in it does not.
+        return {n: c for n, c in columns.items() if n not in self._optional or c.any()}
 
     def restore_page(self, number: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """Put a page in its place; call :meth:`restored` after the last one."""
@@ -242,13 +251,13 @@ class IdTable:
         self._make_room(columns)
         self._grow(start + len(columns["key"]))
         for name, column in self._columns.items():
-            column[start : start + len(columns["key"])] = columns.get(name, 0)
+            end = start + len(columns["key"])
+            column[start:end] = columns.get(name, 0)
+            column[end : start + PAGE_SLOTS] = 0  # what stood there when the page was longer
         self._touched[number] = self._mark
 
     def restored(self) -> None:
         """Make the index and the list of free slots from the pages."""
-        key = self.column("key")
-        used = np.flatnonzero(key)
-        self._end = int(used[-1]) + 1 if len(used) else 0
         self._free = np.flatnonzero(self.column("key") == 0)
+        self._trim()
         self._reindex()

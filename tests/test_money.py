@@ -1,0 +1,112 @@
+"""Money: one currency a group, dated rates, caps, orders worth nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream_hb.engine import Engine
+from stream_hb.errors import TableError
+from stream_hb.money import MoneyRules
+from stream_hb.runtime.rates_file import read_rates
+from stream_hb.settings import EngineSettings
+from tests.support.logs import START_MS, batch, open_engine, purchase, refit, visit
+from tests.support.records import emit
+
+METHODS = {"conversion": "ml", "log_order_value": "pm"}
+RATES = "date,currency,rate\n2024-01-01,USD,0.8\n2024-11-01,USD,0.9\n2024-01-01,JPY,0.006\n"
+DAY_MS = 86_400_000
+
+
+def fed(rules: MoneyRules, *payloads: bytes) -> tuple[Engine, list[tuple[str, int]]]:
+    engine = open_engine(EngineSettings(METHODS, money=rules))
+    candidate = engine.ingest({0: [batch(payloads)]})
+    engine.apply(candidate)
+    return engine, [(reject.reason, reject.offset) for reject in candidate.rejects]
+
+
+def values(engine: Engine) -> dict[str, float]:
+    table = engine.shards[0].table
+    means = np.exp(table.statistic("log_order_value").columns()["mean"])
+    return {store: value for (_, store), value in zip(table.keys, means.tolist(), strict=True)}
+
+
+def test_a_group_has_the_currency_of_its_first_order() -> None:
+    engine, rejects = fed(
+        MoneyRules(),
+        purchase("a", "1", currency="EUR"),
+        purchase("a", "2", currency="USD"),
+        purchase("b", "3", currency="USD"),
+    )
+    assert rejects == [("mixed_currency", 1)]
+    later = engine.ingest({0: [batch([purchase("a", "4", currency="GBP")], first_offset=3)]})
+    assert [reject.reason for reject in later.rejects] == ["mixed_currency"]
+    purse = engine.shards[0].purse
+    assert [purse.currency(row) for row in (0, 1, 2)] == ["EUR", "USD", None]
+
+
+def test_the_configured_currency_is_everybodys() -> None:
+    _, rejects = fed(MoneyRules("EUR"), purchase("a", "1", currency="USD"))
+    assert rejects == [("mixed_currency", 0)]
+
+
+def test_orders_are_converted_at_their_own_date(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text(RATES)
+    rules = MoneyRules("EUR", read_rates(path, "EUR"))
+    november_ms = 1_730_419_200_000  # 2024-11-01
+    engine, rejects = fed(
+        rules,
+        purchase("a", "1", november_ms - 1, amount_minor=1000, currency="USD"),
+        purchase("b", "2", november_ms, amount_minor=1000, currency="USD"),
+        purchase("c", "3", november_ms, amount_minor=1000, currency="JPY"),
+        purchase("d", "4", november_ms, amount_minor=1000, currency="EUR"),
+        purchase("e", "5", november_ms, amount_minor=1000, currency="CHF"),
+    )
+    assert rejects == [("mixed_currency", 4)]
+    found = values(engine)
+    del found["e"]
+    assert found == pytest.approx({"a": 800, "b": 900, "c": 600, "d": 1000})
+
+
+def test_records_of_money_name_currency_and_rates(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text(RATES)
+    rates = read_rates(path, "EUR")
+    events = [e for s in "abc" for e in (visit(s), purchase(s, s, amount_minor=ord(s)))]
+    for rules, version in ((MoneyRules(), None), (MoneyRules("EUR", rates), rates.version)):
+        engine, _ = fed(rules, *events)
+        refit(engine, START_MS)
+        found = {
+            r["metric"]: (r["currency"], r.get("rates_version")) for r in emit(engine, START_MS)
+        }
+        assert found == {"conversion": (None, None), "log_order_value": ("EUR", version)}
+
+
+def test_values_above_the_cap_count_as_the_cap_and_are_counted() -> None:
+    orders = [purchase("a", str(n), amount_minor=amount) for n, amount in enumerate((0, 50, 10**9))]
+    engine, _ = fed(MoneyRules(cap_minor=200), *orders)
+    assert values(engine)["a"] == pytest.approx((50 * 200) ** 0.5)
+    tallies = engine.shards[0].orders
+    assert (tallies.orders.tolist(), tallies.zero_valued.tolist(), tallies.capped.tolist()) == (
+        [3],
+        [1],
+        [1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("day,currency,rate\n", "line 1: expected date,currency,rate"),
+        ("date,currency,rate\nmonday,USD,1\n", "line 2: expected a date"),
+        ("date,currency,rate\n2024-01-01,usd,1\n", "line 2: expected a currency"),
+        ("date,currency,rate\n2024-01-01,USD,0\n", "line 2: expected a rate above 0"),
+        ("date,currency,rate\n2024-01-01,USD,1\n2024-01-01,USD,2\n", "line 3: USD has a rate"),
+    ],
+)
+def test_a_wrong_table_of_rates_is_named_by_its_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text(text)
+    with pytest.raises(TableError, match=said):
+        read_rates(path, "EUR")
