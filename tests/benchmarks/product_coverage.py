@@ -114,6 +114,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--replicates", type=int, default=2_000)
     parser.add_argument("--method", default="bayes")
+    every = range(len(CELLS))
+    parser.add_argument("--cells", type=int, nargs="+", choices=every, default=every)
     options = parser.parse_args()
     print(
         f"nominal {LEVEL}, method {options.method}, seed {SEED}, {options.replicates:,} replicates"
