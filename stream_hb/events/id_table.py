@@ -242,8 +242,11 @@ class IdTable:
         """Return a page's columns, copied; without rows where the table ends before it."""
         part = slice(number * PAGE_SLOTS, min((number + 1) * PAGE_SLOTS, self._end))
         columns = {name: column[part].copy() for name, column in self._columns.items()}
-        # Whether an optional column has room depends on the past, what is in it does not.
-        return {n: c for n, c in columns.items() if n not in self._optional or c.any()}
+        # Which optional columns have room, and since when, depends on the past; what is in them
+        # does not.
+        optional = [name for name in self._optional if name in columns and columns[name].any()]
+        always = [name for name in columns if name not in self._optional]
+        return {name: columns[name] for name in [*always, *optional]}
 
     def restore_page(self, number: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """Put a page in its place; call :meth:`restored` after the last one."""
