@@ -75,6 +75,6 @@ def test_what_no_snapshot_holds_is_refused() -> None:
 
 
 def test_another_version_is_refused_by_its_number() -> None:
-    other = state.encode({"x": 1}).replace(b"\xa7version\x02", b"\xa7version\x63")
+    other = state.encode({"x": 1}).replace(b"\xa7version\x03", b"\xa7version\x63")
     with pytest.raises(SnapshotError, match="99"):
         state.decode(other)

@@ -100,7 +100,12 @@ class SourceClock:
         newest = int(times_ms.max(initial=0))
         if not newest:
             return self, np.full(len(times_ms), self.time_ms)
-        bound = self.newest_ms + horizon_ms
+        if not self.time_ms:
+            # The first batch has nothing to be far from but itself.
+            earliest = int(times_ms[times_ms > 0].min())
+            bound = newest if earliest < newest <= earliest + horizon_ms else 0
+        else:
+            bound = self.newest_ms + horizon_ms
         if newest > bound or (self.ahead_ms and self.ahead_ms <= newest + horizon_ms):
             return self._one_by_one(times_ms, horizon_ms, now_ms)
         running = np.maximum(np.maximum.accumulate(times_ms), self.newest_ms)

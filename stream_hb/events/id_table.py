@@ -180,7 +180,7 @@ class IdTable:
     def _grow(self, end: int) -> None:
         room = len(self._columns["key"])
         if end > room:
-            more = max(end - room, room // 8, PAGE_SLOTS)
+            more = max(end - room, room // 16, PAGE_SLOTS)
             for name, column in self._columns.items():
                 self._columns[name] = np.concatenate([column, np.zeros(more, column.dtype)])
         self._end = max(self._end, end)

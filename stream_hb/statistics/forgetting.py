@@ -153,7 +153,8 @@ class HalfLife:
     """Forward decay: an event at t weighs 2^((t - L)/H), L being the landmark mark·H.
 
     The landmark is a whole number of half-lives, so a weight is the same number at every landmark
-    but for a power of two: what is taken out later is to the bit what was put in.
+    but for a power of two: what is taken out later is to the bit what was put in. Sums have 53
+    bits, though: what is fifty half-lives older than an observation is lost when that is taken out.
 
     Attributes
     ----------

@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 import msgspec
+import numpy as np
 from confluent_kafka import Producer
 
 from stream_hb.engine import Engine
@@ -30,6 +31,7 @@ from tests.support.broker import find_broker
 PARTITIONS = 8
 BATCH = 40_000
 SLICE = 1_000
+DUPLICATE_SHARES = (0.0, 0.05, 0.5)
 MODES = ("bare", "decode", "worker", "every-batch", "everything")
 
 
@@ -51,9 +53,27 @@ def main() -> None:
 
 def engine_alone(rounds: int, count: int = 400_000, stores: int = 10_000) -> None:
     """Decode and ingest without Kafka, against msgspec's decode of the same payloads."""
-    texts = [payload for _, payload in payloads(count, stores)]
-    size = sum(map(len, texts)) / count
-    print(f"engine alone, {count:,} events of {size:.0f} B, {stores:,} stores")
+    fresh = [payload for _, payload in payloads(count, stores)]
+    for share in DUPLICATE_SHARES:
+        texts = with_duplicates(fresh, share)
+        size = sum(map(len, texts)) / count
+        print(
+            f"engine alone, {count:,} events of {size:.0f} B, {stores:,} stores, {share:.0%} twice"
+        )
+        compare(texts, rounds)
+
+
+def with_duplicates(texts: list[bytes], share: float) -> list[bytes]:
+    """Return as many events, of which a share repeats earlier ones from anywhere in the log."""
+    rng = np.random.default_rng(3)
+    repeated = rng.random(len(texts)) < share
+    sources = (rng.random(len(texts)) * np.arange(len(texts))).astype(int)
+    return [texts[sources[at]] if repeated[at] else text for at, text in enumerate(texts)]
+
+
+def compare(texts: list[bytes], rounds: int) -> None:
+    """Print the engine's rate beside the bare decode's."""
+    count = len(texts)
     modes = {"bare msgspec decode": bare_decode, "decode + ingest + apply": ingest}
     taken: dict[str, list[float]] = {mode: [] for mode in modes}
     with quiet_collector():
