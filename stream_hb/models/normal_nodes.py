@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from stream_hb.models.normal_mixture import Mixture
+from stream_hb.models.variance_interval import variance_interval
 from stream_hb.statistics.columns import Floats
 
 _CURVE_POINTS = 801
@@ -55,6 +56,9 @@ class NormalNodes:
         :class:`Kernels`.
     prior_degrees, prior_variance, pooled_degrees
         d0, s0² and Σd_j of the groups' own variances, where each has its own; else NaN.
+    sigma2_degrees
+        Degrees of freedom of σ² where one node stands for them; NaN where the nodes have its
+        spread.
     """
 
     location: Floats
@@ -67,6 +71,7 @@ class NormalNodes:
     prior_degrees: float = math.nan
     prior_variance: float = math.nan
     pooled_degrees: float = math.nan
+    sigma2_degrees: float = math.nan
 
     def kernels(self) -> Kernels:
         """Return all nodes in one row."""
@@ -108,12 +113,8 @@ class NormalNodes:
             "tau": (_sd(kernels.tau, kernels.weight), *self._tau_quantiles(tails)),
         }
         if self.sigma2 is not None:
-            ends = _discrete_quantiles(np.log(kernels.sigma2), kernels.weight, tails)
-            found["sigma2"] = (
-                _sd(kernels.sigma2, kernels.weight),
-                math.exp(ends[0]),
-                math.exp(ends[1]),
-            )
+            nodes = kernels.sigma2, kernels.weight
+            found["sigma2"] = variance_interval(*nodes, self.sigma2_degrees, level)
         return found
 
     def _tau_quantiles(self, tails: tuple[float, float]) -> tuple[float, float]:
@@ -154,13 +155,3 @@ def _mean(values: Floats, weight: Floats) -> float:
 
 def _sd(values: Floats, weight: Floats) -> float:
     return math.sqrt(float((weight * (values - _mean(values, weight)) ** 2).sum()))
-
-
-def _discrete_quantiles(
-    values: Floats, weight: Floats, probabilities: tuple[float, float]
-) -> tuple[float, float]:
-    """Return quantiles of weighted values, the distribution straight between their middles."""
-    distinct, rows = np.unique(values.round(12), return_inverse=True)
-    mass = np.bincount(rows, weights=weight)
-    low, high = np.interp(probabilities, np.cumsum(mass) - mass / 2, distinct)
-    return float(low), float(high)

@@ -187,8 +187,10 @@ def _integrate(pool: Pool, within: Within, prior: Prior) -> Integrated:
     ]
     mu, mu_sd, spread, weight, sigma2 = columns
     few = few_kernels(mu, mu_sd, spread, sigma2, weight)
+    alone = within.degrees if inner.log_sigma2.shape[-1] == 1 else math.nan
+    hyper = NormalNodes(mu, mu_sd, spread, weight, sigma2, line.bound, few)
     return Integrated(
-        NormalNodes(mu, mu_sd, spread, weight, sigma2, line.bound, few),
+        replace(hyper, sigma2_degrees=alone),
         nodes.log_total,
         Sensitivity.of(spread, weight, log_prior_at(resolved, mu, spread)),
     )

@@ -60,18 +60,7 @@ def test_as_much_of_the_posterior_lies_in_an_interval_as_was_asked_for(
                 assert above == pytest.approx(expected / 2, abs=0.01), (level, row)
 
 
-ONE_NODE = "σ² is one node where its degrees of freedom pass 500: its interval has no width"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=ONE_NODE))
-        if name == "regions normal"
-        else name
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_a_hyperparameters_interval_of_less_probability_lies_inside(name: str) -> None:
     family, _, hyper = fitted(name, "bayes")
     half, most = (family.uncertainty(hyper, level) for level in (0.5, 0.95))

@@ -39,10 +39,22 @@ def _lowest(cell: Replicates) -> list[str]:
 
 def _squared_error(cell: Replicates) -> list[str]:
     """Below raw's MSE always; from 20 groups on at most 4/J of it above the oracle's."""
-    bayes, raw, oracle = (cell.mean_squared_error(name) for name in ("bayes", "raw", "oracle"))
-    found = [] if bayes < raw else [f"MSE is {bayes / raw:.4f} of raw's"]
+    found = []
+    (over_raw, error), (excess, other_error) = _excess(cell, "raw"), _excess(cell, "oracle")
+    if over_raw >= 0:
+        found.append(f"MSE is {1 + over_raw:.4f} ± {error:.4f} of raw's")
     allowed = 4 / cell.world.groups_count
-    if cell.world.groups_count >= MANY_GROUPS and bayes - oracle > allowed * raw:
-        excess = (bayes - oracle) / raw
-        found.append(f"MSE exceeds the oracle's by {excess:.4f} of raw's, allowed {allowed:.4f}")
+    if cell.world.groups_count >= MANY_GROUPS and excess > allowed:
+        found.append(
+            f"MSE exceeds the oracle's by {excess:.4f} ± {other_error:.4f} of raw's, "
+            f"allowed {allowed:.4f}"
+        )
     return found
+
+
+def _excess(cell: Replicates, other: str) -> tuple[float, float]:
+    """Return bayes's MSE less another's, over raw's, and the error of it; pools are paired."""
+    difference = cell.squared_error["bayes"] - cell.squared_error[other]
+    raw = cell.mean_squared_error("raw")
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    return float(difference.mean()) / raw, float(error) / raw

@@ -1,5 +1,6 @@
 """Hyperparameters of a pool of means whose prior mean is a regression, and its posteriors."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from stream_hb.models.covariates.design import Design
 from stream_hb.models.covariates.weighted_quantile import interval_of_nodes
 from stream_hb.models.family import Posterior
 from stream_hb.models.normal_mixture import Mixture
+from stream_hb.models.variance_interval import variance_interval
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measured import Measured
 
@@ -161,5 +163,5 @@ def uncertainty(hyper: RegressionHyper, level: float) -> dict[str, tuple[float, 
     share = hyper.weight[:, 0]
     out["tau"] = interval_of_nodes(np.sqrt(hyper.tau2), share, level)
     if hyper.is_from_observations:
-        out["sigma2"] = interval_of_nodes(hyper.sigma2, share, level)
+        out["sigma2"] = variance_interval(hyper.sigma2, share, math.nan, level)
     return out

@@ -40,6 +40,9 @@ class NestedHyper:
         The part of that variance that is left if the chain's location were known, shape (O, R).
     region_stores
         Stores that each region's mean was learnt from, shape (R,).
+    sigma2_degrees
+        Degrees of freedom of σ² where one node stands for them; NaN where the nodes have its
+        spread.
     """
 
     weight: Floats
@@ -53,7 +56,7 @@ class NestedHyper:
     region_variance: Floats
     region_own: Floats
     region_stores: Floats
-    pool_size: float = float("nan")
+    sigma2_degrees: float = float("nan")
 
     @classmethod
     def point(

@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from stream_hb.models.nested import normal_stores
 from stream_hb.models.nested.hyper import NestedHyper
 from stream_hb.models.nested.layout import by_region, seen
 from stream_hb.models.nested.normal_fit import Means, fit_variances, rounding
-from stream_hb.models.nested.normal_grid import integrate
+from stream_hb.models.nested.normal_grid import degrees_alone, integrate
 from stream_hb.models.nested.normal_likelihood import (
     Chain,
     chain,
@@ -29,6 +30,7 @@ from stream_hb.models.nested.normal_likelihood import (
 from stream_hb.models.nested.summary import mean_and_sd, nodes_interval, sensitivity_of
 from stream_hb.models.normal_mixture import Mixture
 from stream_hb.models.pool import check_method
+from stream_hb.models.variance_interval import variance_interval
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
@@ -112,6 +114,9 @@ class _NestedNormal(Generic[S]):
         for name, values in _spreads(hyper).items():
             _, sd = mean_and_sd(values, hyper.weight)
             found[name] = (sd, *nodes_interval(values, hyper.weight, level))
+        if "sigma2" in found:
+            nodes = hyper.sigma2, hyper.weight
+            found["sigma2"] = variance_interval(*nodes, hyper.sigma2_degrees, level)
         return found
 
     def _learnt(self, groups: Described[S], hyper: NestedHyper) -> NestedHyper:
@@ -211,6 +216,7 @@ def _integrate(means: Means, prior: Prior) -> Fit[NestedHyper]:
     spreads = nodes.tau_region, nodes.tau_store, sigma2
     at = _chain(means, NestedHyper.bare(nodes.weight, zero, zero, *spreads), *location)
     hyper = NestedHyper.bare(nodes.weight, at.mu, 1 / np.sqrt(at.total), *spreads)
+    hyper = replace(hyper, sigma2_degrees=degrees_alone(means))
     return Fit(
         "bayes",
         normal_stores.with_regions(hyper, at, means.layout),

@@ -28,6 +28,9 @@ from stream_hb.statistics.columns import Floats
 _NODES = (17, 21)
 """Nodes of τ_store and of τ_region."""
 
+_ALONE = 500.0
+"""From so many degrees of freedom on σ² has one node."""
+
 _BLOCK_CELLS = 1_000_000
 _NEGLIGIBLE = 1e-8
 _REACH = 100.0
@@ -119,10 +122,16 @@ def _sigma2_nodes(means: Means) -> tuple[Floats, Floats]:
     centre, degrees = _within(means), means.degrees_within
     if means.n is None or degrees <= 0:
         return np.array([centre]), np.zeros(1)
-    count = 1 if degrees > 500 else 3 if degrees > 50 else 7
+    count = 1 if degrees > _ALONE else 3 if degrees > 50 else 7
     x, weight = np.polynomial.hermite.hermgauss(count)
     sd = math.sqrt(2 / degrees)
     return centre * np.exp(math.sqrt(2) * sd * x), np.log(math.sqrt(2) * sd * weight) + x**2
+
+
+def degrees_alone(means: Means) -> float:
+    """Return the degrees of freedom of σ² where one node stands for them, NaN elsewhere."""
+    degrees = means.degrees_within
+    return degrees if degrees > _ALONE else math.nan
 
 
 def _axes(means: Means, spread: SpreadPrior) -> tuple[Axis, Axis]:

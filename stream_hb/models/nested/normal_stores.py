@@ -9,6 +9,7 @@ region is thus drawn to the chain, and (1-B)y + BM = (1-weight)·y + weight·poo
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,18 +48,13 @@ def with_regions(hyper: NestedHyper, at: Chain, layout: Layout) -> NestedHyper:
     share = 1 / (1 + at.tau2_region * at.precision[:, known])
     mu, sd = hyper.location[:, np.newaxis], hyper.location_sd[:, np.newaxis]
     own = at.tau2_region * share
-    return NestedHyper(
-        hyper.weight,
-        hyper.location,
-        hyper.location_sd,
-        hyper.spread_region,
-        hyper.spread_store,
-        hyper.sigma2,
-        layout.codes,
-        mu + (1 - share) * (at.mean[:, known] - mu),
-        own + (share * sd) ** 2,
-        own,
-        layout.known_sizes,
+    return replace(
+        hyper,
+        regions=layout.codes,
+        region_mean=mu + (1 - share) * (at.mean[:, known] - mu),
+        region_variance=own + (share * sd) ** 2,
+        region_own=own,
+        region_stores=layout.known_sizes,
     )
 
 
