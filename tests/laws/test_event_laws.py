@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_hb.engine import Engine
+from stream_hb.events.clock import TimeRules
 from stream_hb.settings import EngineSettings, Input
 from stream_hb.statistics.forgetting import HalfLife, Window, as_seen
 from tests.reference import event_rules
