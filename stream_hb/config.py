@@ -199,6 +199,14 @@ class Emission(Section):
     """Emit every group that a batch touched, whatever changed: for measurements."""
 
 
+class Experiments(Section):
+    """The units of experiments."""
+
+    keep_seconds: Annotated[float, Field(ge=86_400, allow_inf_nan=False)] = 2_592_000.0
+    """How long after its first visit a visitor (or visit) of an experiment is remembered: the
+    experiment's length and its attribution window together. At least a day."""
+
+
 class Interval(Section):
     """The credible intervals."""
 
@@ -271,6 +279,7 @@ class Config(Section):
     time: Time = Time()
     money: Money = Money()
     bots: Bots = Bots()
+    experiments: Experiments = Experiments()
     limits: Limits = Limits()
 
     @model_validator(mode="after")

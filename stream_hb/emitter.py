@@ -143,6 +143,7 @@ def _emit_pool(
             view.kish(estimator.base_metric, rows[chosen]),
         ),
         _currencies(view, estimator.metric, rows[chosen]),
+        view.late(rows[chosen], settings.time.horizon_ms).tolist(),
     )
     update = MemoryUpdate(view.shard.number, estimator.metric, rows[chosen], emitted)
     return list(records), update

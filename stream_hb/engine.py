@@ -5,6 +5,7 @@ hyperparameters; each returns a value, and only ``apply`` changes the state. So 
 engine (Kafka, files, a simulator) can drop what it could not deliver, and nothing is to be undone.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain as flatten
@@ -90,6 +91,17 @@ class Engine:
         """Number of groups in all shards."""
         return sum(len(shard.table) for shard in self.shards.values())
 
+    @property
+    def tallies(self) -> dict[str, int]:
+        """How much was seen and not counted, or not as it came; by name."""
+        found: Counter[str] = Counter()
+        for shard in self.shards.values():
+            found.update(shard.attribution.tallies)
+            found["orders"] += int(shard.orders.orders.sum())
+            found["orders_without_value"] += int(shard.orders.zero_valued.sum())
+            found["orders_capped"] += int(shard.orders.capped.sum())
+        return dict(found)
+
     def ingest(self, batches: Mapping[int, Sequence[RawBatch]], now_ms: int = 0) -> Candidate:
         """Work out what batches (by the number of their shard) change; changes nothing.
 
@@ -104,16 +116,16 @@ class Engine:
             groups_left -= len(made[number].change.new_groups.keys)
         return Candidate(made)
 
-    def refit(self, now_ms: int, *, force: bool = False) -> Refit | None:
+    def refit(self, now_ms: int, *, force: bool = False, every_pool: bool = False) -> Refit | None:
         """Refit the pools whose data changed enough; None before it is due, or without groups.
 
-        ``force``: refit all pools, now.
+        ``force``: now, due or not; ``every_pool``: whether its data changed enough or not.
         """
         due_ms = (self.refitted_at_ms or 0) + self.settings.refit_every_ms
         if not self.groups_count or (now_ms < due_ms and not force):
             return None
         version = self.refits + 1
-        known = {} if force else self.pools
+        known = {} if every_pool else self.pools
         return refit(self.shards.values(), known, self.settings, version, now_ms)
 
     def emit(

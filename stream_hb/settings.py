@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from stream_hb.events.clock import TimeRules
+from stream_hb.events.clock import DAY_MS, TimeRules
 from stream_hb.money import MoneyRules
 from stream_hb.statistics.forgetting import Forgetting
 from stream_hb.stores import Stores
@@ -122,6 +122,8 @@ class EngineSettings:
         What metrics read that do not read the single events of every chain.
     bot_visits_per_hour
         More visits of a visitor in a store and hour are a bot's.
+    units_kept_ms
+        How long after its first visit a unit of an experiment is remembered.
     groups_max
         Groups kept; events of further groups are rejected and counted.
     belongs
@@ -149,6 +151,7 @@ class EngineSettings:
     money: MoneyRules = field(default_factory=MoneyRules)
     inputs: Mapping[str, Input] = field(default_factory=lambda: MappingProxyType({}))
     bot_visits_per_hour: int = 60
+    units_kept_ms: int = 30 * DAY_MS
     groups_max: int = 100_000
     belongs: BelongsTo | None = None
     registers: BelongsTo | None = None

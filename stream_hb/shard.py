@@ -26,7 +26,14 @@ from stream_hb.money import OrderTallies, Purse
 from stream_hb.pool_summaries import PoolSummaries
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.columns import Rows, Statistic
-from stream_hb.statistics.table import GroupKey, GroupTable, NewGroups, TableChange, spelt_out
+from stream_hb.statistics.table import (
+    GroupKey,
+    GroupTable,
+    NewGroups,
+    Spelling,
+    TableChange,
+    spelt_out,
+)
 from stream_hb.timing import Position, Source, in_time
 
 
@@ -48,6 +55,8 @@ class ShardCandidate:
         Where all of the shard's sources then stand.
     forget_before_ms
         What is older is forgotten once the batch is applied.
+    late
+        The clock when an event of a group came too late, by the group as the event spells it.
     rejects
         Messages of the batch that could not be used, in offset order per source.
     accepted
@@ -60,6 +69,7 @@ class ShardCandidate:
     purse: Purse
     positions: dict[Source, Position]
     forget_before_ms: int
+    late: Mapping[Spelling, int]
     rejects: list[Reject]
     accepted: int
 
@@ -86,6 +96,8 @@ class Shard:
         Live orders by group, those without value and those above the cap.
     arms
         The arms of experiments, by number.
+    late_ms
+        The clock when an event of a group last came too late to be counted; 0: never.
     membership
         What the stores table says of the groups.
     summaries
@@ -99,8 +111,11 @@ class Shard:
         self.epoch = epoch
         kinds = {name: METRICS[name].statistic for name in settings.methods}
         self.table = GroupTable(kinds, settings.forgetting)
-        self.attribution = Attribution(AttributionSettings(settings.bot_visits_per_hour))
+        self.attribution = Attribution(
+            AttributionSettings(settings.bot_visits_per_hour, settings.units_kept_ms)
+        )
         self.totals = TotalsMemory()
+        self.late_ms = np.empty(0, np.int64)
         self.orders = OrderTallies.zeros(0)
         self.positions: dict[Source, Position] = {}
         self.emitted = {name: Emitted.zeros(0) for name in settings.emitted_metrics}
@@ -123,10 +138,12 @@ class Shard:
         purse = Purse(self._settings.money, self._purse.known)
         intake = Intake(admission, self.arms, purse, self._readers)
         positions = dict(self.positions)
+        late: dict[Spelling, int] = {}
         for raw, decoded in batches:
             timely = in_time(raw, decoded, positions, self._settings.time, now_ms)
             intake.add(raw, timely.decoded, timely.rejects)
             positions[raw.topic, raw.partition] = Position(raw.next_offset, timely.clock)
+            late |= dict.fromkeys(timely.late, timely.clock.time_ms)
         groups = self._groups_with(admission.new.keys)
         attribution = self.attribution.probe(
             intake.visits(groups),
@@ -144,6 +161,7 @@ class Shard:
             intake.purse.grown(len(groups)),
             positions,
             self._forget_before_ms(positions, now_ms),
+            late,
             intake.rejects,
             intake.accepted,
         )
@@ -218,12 +236,21 @@ class Shard:
         self._apply_change(candidate.change)
         self.attribution.apply(candidate.attribution)
         self.totals.apply(candidate.totals)
-        self.attribution.forget(candidate.forget_before_ms)
-        self.totals.forget(candidate.forget_before_ms)
+        before_ms = candidate.forget_before_ms
+        self.attribution.forget(before_ms, before_ms + self._settings.time.horizon_ms)
+        self.totals.forget(before_ms)
+        self._mark_late(candidate.late)
         self._purse = candidate.purse
         self._count_orders(candidate.attribution.moves.orders)
         self.positions = candidate.positions
         self.unscreened = True
+
+    def _mark_late(self, late: Mapping[Spelling, int]) -> None:
+        self.late_ms = np.append(self.late_ms, np.zeros(len(self.table) - len(self.late_ms), int))
+        for spelling, time_ms in late.items():
+            row = self.table.index.get(spelling)
+            if row is not None:
+                self.late_ms[row] = time_ms
 
     def _count_orders(self, orders: Signed) -> None:
         self.orders = self.orders.grown(len(self.table))
@@ -248,6 +275,7 @@ class Shard:
             "totals": [self.totals.table.page(n) for n in self.totals.table.dirty(0)],
             "currencies": self._purse.known.tolist(),
             "orders": list(astuple(self.orders)),
+            "late_ms": self.late_ms,
             "arms": [list(arm) for arm in self.arms.known],
             "positions": [
                 [*source, position.next_offset, *astuple(position.clock)]
@@ -269,6 +297,7 @@ class Shard:
         self.totals.restored()
         self._purse.known = np.array(state["currencies"], "U3")
         self.orders = OrderTallies(*state["orders"])
+        self.late_ms = state["late_ms"]
         self.arms = Arms([(experiment, arm) for experiment, arm in state["arms"]])
         self.positions = {
             (topic, partition): Position(next_offset, SourceClock(*clock))

@@ -12,6 +12,7 @@ from stream_hb.events.batch import (
     Int64s,
     RawBatch,
     Reject,
+    StoreKey,
     TotalsRows,
 )
 from stream_hb.events.clock import SourceClock, TimeRules, watermark_ms
@@ -53,11 +54,14 @@ class InTime:
         The rest.
     clock
         The source's clock after it.
+    late
+        Of which stores something came too late.
     """
 
     decoded: Decoded
     rejects: list[Reject]
     clock: SourceClock
+    late: frozenset[StoreKey] = frozenset()
 
 
 def in_time(
@@ -85,8 +89,17 @@ def in_time(
     before = positions.get(source, Position()).clock
     clock, running = before.observed(_times_by_place(decoded), rules.horizon_ms, now_ms)
     others = [position.clock for other, position in positions.items() if other != source]
-    decoded, late = _without_late(raw, decoded, running, others, rules, now_ms)
-    return InTime(decoded, rejects + late, clock)
+    left, late = _without_late(raw, decoded, running, others, rules, now_ms)
+    return InTime(left, rejects + late, clock, _missing(decoded, left) if late else frozenset())
+
+
+def _missing(before: Decoded, after: Decoded) -> frozenset[StoreKey]:
+    """Return the stores of the events that are left out."""
+    return frozenset(
+        one.known_stores[code]
+        for one, other in zip(before.events, after.events, strict=True)
+        for code in one.store_codes[~np.isin(one.indexes, other.indexes)].tolist()
+    )
 
 
 def _without_future(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_hb.description import described
 from stream_hb.events.batch import Int64s
@@ -112,6 +113,14 @@ class View:
         """Return the metric's half-life, None where it has none."""
         rule = self.shard.table.rules[metric]
         return rule.half_life_ms / 1000 if isinstance(rule, HalfLife) else None
+
+    def late(self, rows: Rows, horizon_ms: int) -> NDArray[np.bool_]:
+        """Tell of which groups an event came too late within the last horizon."""
+        late_ms = np.zeros(len(rows), np.int64)
+        known = rows < len(self.shard.late_ms)
+        late_ms[known] = self.shard.late_ms[rows[known]]
+        found: NDArray[np.bool_] = (late_ms > 0) & (late_ms > self._watermark_ms - horizon_ms)
+        return found
 
     def retired(self, now_ms: int) -> Rows:
         """Return the rows of the stores that are retired by now."""

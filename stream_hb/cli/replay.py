@@ -85,6 +85,11 @@ def _print_summary(
     )
     for reason, count in summary.rejected.most_common():
         print(f"  rejected {count}: {reason}")
+    told = {name: count for name, count in summary.tallies.items() if count and name != "orders"}
+    if told:
+        print(
+            "  of these: " + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in told.items())
+        )
     if engine.pools:
         print_table(pools_table(engine.pools))
     warned = {w for pool in engine.pools.values() for w in pool.check_warnings()}

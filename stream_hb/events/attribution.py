@@ -33,9 +33,12 @@ class AttributionSettings:
     ----------
     visits_per_hour
         More visits of a visitor in a store and hour are a bot's.
+    units_kept_ms
+        How long after its first visit a unit of an experiment is remembered.
     """
 
     visits_per_hour: int = 60
+    units_kept_ms: int = 30 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Attribution:
         self.hours = VisitorHours(settings.visits_per_hour)
         self.units = UnitMemory()
         self._forgotten_day = 0
+        self._units_kept_ms = settings.units_kept_ms
 
     @property
     def tables(self) -> dict[str, IdTable]:
@@ -171,14 +175,19 @@ class Attribution:
         for name, number in change.tallies.items():
             self.tallies[name] += number
 
-    def forget(self, before_ms: int) -> None:
-        """Forget what is older, in whole days; a visit a day later than its orders."""
+    def forget(self, before_ms: int, watermark_ms: int) -> None:
+        """Forget what is older, in whole days; a visit a day later than its orders.
+
+        Units have a time of their own, counted from the watermark.
+        """
         day = before_ms // DAY_MS
         if day <= self._forgotten_day:
             return
         self._forgotten_day = day
         for name, table in self.tables.items():
             last = day - 1 if name in ("visits", "hours") else day
+            if name == "units":
+                last = (watermark_ms - self._units_kept_ms) // DAY_MS
             old = (table.column("key") != 0) & (table.column("day") < last)
             slots = np.flatnonzero(old)
             if name == "orders":

@@ -80,6 +80,7 @@ def _settings(
         money=money_rules(config),
         inputs=config.metrics.inputs(),
         bot_visits_per_hour=config.bots.visits_per_hour,
+        units_kept_ms=round(config.experiments.keep_seconds * 1000),
         groups_max=config.limits.groups,
         belongs=belongs,
         registers=registers,

@@ -75,7 +75,7 @@ class Feeds:
 
 @dataclass(slots=True)
 class ReplaySummary:
-    """What a replay did."""
+    """What a replay did; the tallies are of what was seen and not counted as it came."""
 
     received: int = 0
     accepted: int = 0
@@ -83,6 +83,7 @@ class ReplaySummary:
     records: int = 0
     refits: int = 0
     groups: int = 0
+    tallies: dict[str, int] = field(default_factory=dict)
 
 
 class Replay:
@@ -125,6 +126,7 @@ class Replay:
         self._tick(max(self._clock_ms, EARLIEST_MS), last=True)
         self.summary.groups = self.engine.groups_count
         self.summary.refits = self.engine.refits
+        self.summary.tallies = self.engine.tallies
         return self.summary
 
     def _ingest(self, batch: list[Line]) -> None:
@@ -150,7 +152,7 @@ class Replay:
         return RawBatch(name, 0, payloads, lambda at: lines[at].offset, end)
 
     def _tick(self, now_ms: int, *, last: bool = False) -> None:
-        refit = self.engine.refit(now_ms, force=last)
+        refit = self.engine.refit(now_ms, force=last, every_pool=last)
         if refit:
             self.engine.apply(refit)
             for record in refit.records(self.engine.settings.level):

@@ -392,6 +392,7 @@ class Worker:
             rejected=sum(self.status.rejected.values()),
             records=self.status.records,
             refits=self.engine.refits,
+            tallies=self.engine.tallies,
             watermark_ms=self.engine.watermark_ms(now_ms=now_ms),
         )
 

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.ids``: bytes and nanoseconds of a remembered id, beside a set of ints.
+"""``python -m tests.benchmarks.ids``: bytes and time of a remembered id, beside a set of ints.
 
 Visits as a shard remembers them, without visitors and with: a visitor is a column of eight bytes
 and an hour of its own.

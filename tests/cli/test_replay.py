@@ -74,6 +74,15 @@ def test_files_may_be_many_and_compressed(tmp_path: Path, out: Path) -> None:
         "records": 6,
         "refits": 1,
         "groups": 2,
+        "tallies": {
+            "bot_visits": 0,
+            "bot_orders": 0,
+            "repeated_events": 0,
+            "unmatched_refunds": 0,
+            "orders": 3,
+            "orders_without_value": 0,
+            "orders_capped": 0,
+        },
     }
     written = (out / "estimates.ndjson").read_bytes()
     offsets = [checked_record(line)["offsets"] for line in written.splitlines()]
