@@ -1,5 +1,6 @@
 """``stream-hb fit``: one pool from a table, the bridge to lme4, metafor and notebooks."""
 
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,7 +48,8 @@ def fit(
         str | None,
         typer.Option(
             metavar="NAME=VALUE,…",
-            help="Take the hyperparameters as given: alpha,beta or shape,rate or mu,tau2.",
+            help="Take the hyperparameters as given: alpha,beta or shape,rate or mu,tau2 (others "
+            "with --nested: a wrong name is answered with the right ones).",
         ),
     ] = None,
     prior: Annotated[
@@ -89,7 +91,7 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fit one pool from a table of group statistics."""
-    _check_numbers(level, sigma2)
+    _check_numbers(level, sigma2, above)
 
     from stream_hb.cli.fit_description import Description
     from stream_hb.cli.fit_groups import choose_form
@@ -103,6 +105,7 @@ def fit(
         model = description.family(form.model)
         methods = _methods(model, method, given)
         hyperprior = prior_of(prior, location, form.family, methods if given is None else ())
+        description.require_takes(prior)
         rows = reader.read((*form.columns, *description.covariates), description.texts)
     groups = description.described(form.groups(rows), rows)
     pools = [
@@ -112,11 +115,13 @@ def fit(
     (print_pools_json if as_json else print_pools)(pools)
 
 
-def _check_numbers(level: float, sigma2: float | None) -> None:
+def _check_numbers(level: float, sigma2: float | None, above: float | None) -> None:
     if not 0 < level < 1:
         raise UsageError(f"--level should lie between 0 and 1, not {level:g}")
     if sigma2 is not None and not 0 < sigma2 < float("inf"):
         raise UsageError(f"--sigma2 should be above 0, not {sigma2:g}")
+    if above is not None and not isfinite(above):
+        raise UsageError(f"--above should be a finite number, not {above:g}")
 
 
 def _methods(model: "Family[Any, Any]", method: str | None, given: str | None) -> tuple[str, ...]:
@@ -175,6 +180,8 @@ def parse_given(text: str) -> dict[str, float]:
     given: dict[str, float] = {}
     for part in text.split(","):
         name, _, value = (piece.strip() for piece in part.partition("="))
+        if name in given:
+            raise UsageError(f"--given names {name!r} twice")
         try:
             given[name] = float(value)
         except ValueError:

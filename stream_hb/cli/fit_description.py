@@ -57,6 +57,12 @@ class Description:
             raise UsageError(f"{option} needs a known or a common variance: leave --variance out")
         return families[name]
 
+    def require_takes(self, prior: str | None) -> None:
+        """Raise for the one prior that is of α and β: groups described have neither."""
+        _, option = self._families()
+        if prior == "bda" and option:
+            raise UsageError(f"--prior bda is of one α and one β, and {option} has several")
+
     def described(self, groups: Statistic, table: Table) -> Any:
         """Return the groups as the family takes them."""
         if self.covariates:

@@ -14,8 +14,8 @@ from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
 
-# Above it float64 no longer tells a count from the next one.
-_LARGEST_COUNT = 2.0**53
+# Above it the quadrature has no digits left: a rate is then known to more of them than a spread.
+_LARGEST_COUNT = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _not_negative(table: Table, column: str) -> Floats:
     table.require_finite(column)
     values = table.columns[column]
     table.require(column, values >= 0, "should not be negative")
-    table.require(column, values <= _LARGEST_COUNT, "should be at most 2^53")
+    table.require(column, values <= _LARGEST_COUNT, f"should be at most {_LARGEST_COUNT:g}")
     return values
 
 

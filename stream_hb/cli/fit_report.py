@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any, Self
 
+import numpy as np
 from rich.text import Text
 
 from stream_hb.cli.output import exact, new_table, note, print_table, short
@@ -23,6 +24,8 @@ _dumps = json.JSONEncoder(allow_nan=False).encode
 
 # Shift of the spread (in posterior sds) under the prior to the power ½ or 2 that is worth a remark.
 _PRIOR_MATTERS_SD = 0.3
+
+_NO_MORE = "differ no more than chance makes them"
 
 _NEW_GROUP = ("estimate", "sd", "interval")
 
@@ -101,7 +104,7 @@ def print_pools(pools: Sequence[FittedPool]) -> None:
         _print_side_by_side(pools)
     remarks: dict[str, list[str]] = {}
     for pool in pools:
-        for remark in _remarks(pool.fit):
+        for remark in _remarks(pool):
             remarks.setdefault(remark, []).append(pool.fit.method)
     for remark, methods in remarks.items():
         note(f"{', '.join(methods)}: {remark}")
@@ -119,7 +122,7 @@ def _print_pool(pool: FittedPool) -> None:
     beyond = [] if tail is None else [f"P(> {pool.above:.4g})"]
     table = new_table("group", "raw", "estimate", "sd", interval, "weight\non pooled", *beyond)
     for row, name in enumerate(_shown(pool.names)):
-        beyond = [] if tail is None else [short(tail[row])]
+        beyond = [] if tail is None else [_probability(tail[row])]
         table.add_row(name, *_cells(pool.groups, row), *beyond)
     table.add_section()
     table.add_row("a new group", *_cells(pool.new_group, 0))
@@ -148,7 +151,7 @@ def _parameters(pool: FittedPool) -> str:
     numbers = [f"{name} {short(value)}" for name, value in pool.parameters.items()]
     if not isnan(pool.fit.log_likelihood):
         called = "log-likelihood" if pool.fit.plug_in else "log evidence"
-        numbers.append(f"{called} {pool.fit.log_likelihood:.4f}")
+        numbers.append(f"{called} {round(pool.fit.log_likelihood, 4) + 0.0:.4f}")
     return "  ".join(numbers)
 
 
@@ -160,6 +163,15 @@ def _cells(posterior: Posterior, row: int) -> tuple[str, ...]:
         f"{short(posterior.lo[row])} to {short(posterior.hi[row])}",
         short(posterior.weight[row]),
     )
+
+
+def _probability(value: float) -> str:
+    """Write a probability: how small it is below a millionth tells nobody anything.
+
+    >>> _probability(0.0), _probability(3e-94), _probability(0.0521)
+    ('0', '<1e-06', '0.0521')
+    """
+    return "<1e-06" if 0 < value < 1e-6 else short(value)
 
 
 def _say_what_is_left_out(pool: FittedPool) -> None:
@@ -266,11 +278,13 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _remarks(fit: Fit[Any]) -> Iterator[str]:
+def _remarks(pool: FittedPool) -> Iterator[str]:
     """Say what a reader of the numbers must know."""
+    fit = pool.fit
     if fit.boundary:
-        pooled = ": each estimate is the pooled mean" if fit.plug_in else ""
-        yield f"the groups differ no more than chance makes them{pooled}"
+        yield _boundary(pool)
+    if not pool.new_group.lo[0] <= pool.new_group.mean[0] <= pool.new_group.hi[0]:
+        yield "a new group's distribution has so long a tail that only its interval says something"
     if fit.bimodal:
         yield "the likelihood has a second mode nearly as good: read the hyperparameters with care"
     spread = fit.sensitivity
@@ -281,3 +295,21 @@ def _remarks(fit: Fit[Any]) -> Iterator[str]:
         )
     if not fit.converged:
         yield f"did not converge in {fit.iterations} iterations: the last step is shown"
+
+
+def _boundary(pool: FittedPool) -> str:
+    """Say what does not differ, and what that makes of the estimates."""
+    pooled = bool((pool.groups.weight[~np.isnan(pool.groups.raw)] > 1 - 1e-6).all())
+    if "tau_region" in pool.parameters and not pooled:
+        return f"{_alike(pool)} {_NO_MORE}"
+    if not (pool.fit.plug_in and pooled):
+        return f"the groups {_NO_MORE}"
+    mean = "what its covariates foretell" if "intercept" in pool.parameters else "the pooled mean"
+    return f"the groups {_NO_MORE}: each estimate is {mean}"
+
+
+def _alike(pool: FittedPool) -> str:
+    """Name the spread of a nested pool that is none; integrated, it may be either."""
+    if not pool.fit.plug_in:
+        return "regions, or the groups of a region,"
+    return "regions" if pool.parameters["tau_region"] == 0 else "the groups of a region"

@@ -117,3 +117,28 @@ def test_a_region_draws_its_stores_together() -> None:
     assert south - north > 8
     plain = fitted(table)["groups"][0]
     assert result["groups"][0]["shrinkage_weight"] > plain["shrinkage_weight"]
+
+
+ALIKE = (
+    "group,successes,trials,region\na,5,100,n\nb,6,100,n\nc,1,100,s\nd,12,100,s\n"
+    "e,3,100,\nf,2,100,w\n"
+)
+
+
+def test_regions_alike_are_told_apart_from_groups_alike() -> None:
+    """It said that each estimate is the pooled mean, above a table of estimates that differ."""
+    ran = run("fit", "-", "--nested", "region", "--method", "ml", stdin=ALIKE)
+    assert ran.err == "ml: regions differ no more than chance makes them\n"
+
+
+def test_regions_that_do_not_differ_leave_the_estimates_of_the_plain_family() -> None:
+    """At ml's boundary groups of no region had other estimates than those of one."""
+    nested, plain = (
+        fitted(ALIKE, "--method", "ml", *options) for options in (("--nested", "region"), ())
+    )
+    for one, other in zip(nested["groups"], plain["groups"], strict=True):
+        assert one["estimate"] == pytest.approx(other["estimate"], rel=1e-5)
+        assert one["interval"] == pytest.approx(other["interval"], rel=1e-4)
+    assert nested["new_group"]["estimate"] == pytest.approx(
+        plain["new_group"]["estimate"], rel=1e-5
+    )

@@ -109,10 +109,6 @@ def test_in_regions_that_do_not_differ_it_has_the_spread_of_the_stores(
     assert_predicts(family.new_group(hyper, 0.95), (0.3, float(np.sqrt(variance))), 1e-6)
 
 
-INFINITE = "a store without data is NaN in regions where ml finds stores that do not differ (κ = ∞)"
-
-
-@pytest.mark.xfail(reason=INFINITE, raises=(AssertionError, RuntimeWarning))
 @pytest.mark.parametrize("name", ["beta-binomial", "gamma-poisson"])
 def test_in_regions_at_the_boundary_it_is_a_number(name: str) -> None:
     kind: Any = {"beta-binomial": Counts, "gamma-poisson": Exposure}[name]

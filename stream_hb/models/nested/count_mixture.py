@@ -1,5 +1,6 @@
 """Quantiles of mixtures of Beta or Gamma kernels, one mixture per row."""
 
+import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,8 +25,19 @@ _CLOSE = 1e-7
 """A quantile's last step, in standard deviations, and how far its probability may be off."""
 
 
+_LEAST = 1e-15
+"""How near 0 or 1 a Beta's mean may lie: nearer no digit tells it from them."""
+
+_TOTAL_MOST = 1e14
+
+
 class Kernels(Protocol):
     """A distribution with two parameters, matched to a mean and a variance."""
+
+    @property
+    def most(self) -> float:
+        """The largest value there is."""
+        ...
 
     def matched(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """Return the parameters with this mean and variance."""
@@ -51,9 +63,14 @@ class Kernels(Protocol):
 class BetaKernels:
     """Beta(a, b)."""
 
+    most = 1.0
+
     def matched(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """Return a and b."""
-        total = mean * (1 - mean) / variance - 1
+        mean = np.clip(mean, _LEAST, 1 - _LEAST)
+        total = mean * (1 - mean) / np.maximum(variance, mean * (1 - mean) / _TOTAL_MOST) - 1
+        # Rounding of rates next to 1 can leave a variance that no distribution has.
+        total = np.maximum(total, _LEAST)
         return mean * total, (1 - mean) * total
 
     def below(self, x: Floats, parameters: tuple[Floats, Floats]) -> Floats:
@@ -80,6 +97,8 @@ class BetaKernels:
 
 class GammaKernels:
     """Gamma with a shape and a rate."""
+
+    most = math.inf
 
     def matched(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """Return shape and rate."""
@@ -144,8 +163,8 @@ class Mixture(NamedTuple):
         # A Gamma or Beta matched to a wide mixture has its lower quantiles at zero: not a start.
         log_sd = np.sqrt(np.log1p((sd / mean) ** 2))
         log_normal = mean * np.exp(float(ndtri(probability)) * log_sd - log_sd**2 / 2)
-        at = np.where(at > 1e-3 * log_normal, at, log_normal)
-        low, high = np.zeros_like(at), np.full_like(at, np.inf)
+        at = np.where(at > 1e-3 * log_normal, at, np.minimum(log_normal, self.kernels.most))
+        low, high = np.zeros_like(at), np.full_like(at, self.kernels.most)
         rows = np.arange(len(at))
         for _ in range(_STEPS_MAX):
             here, own = at[rows], (parameters[0][rows], parameters[1][rows])

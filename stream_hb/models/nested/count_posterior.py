@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_hb.models.nested.count_stores import BetaStores, CountModel
+from stream_hb.models.nested.count_stores import CONCENTRATION_MOST, BetaStores, CountModel
 from stream_hb.models.nested.hyper import NestedHyper
 from stream_hb.statistics.columns import Floats
 
 _LOCATION_NODES, _EFFECT_NODES, _RATE_NODES = 3, 9, 5
 _GRID_NODES = 61
+_CENTRE_STEPS = 12
 _SHARE_MOST = 0.999
 _APART = 1e-3
 
@@ -61,7 +62,7 @@ def predictive(model: CountModel, hyper: NestedHyper) -> Predictive:
     density = np.exp(-(z**2) / 2)
     sd = np.hypot(hyper.spread_region, hyper.location_sd)[:, np.newaxis]
     link = hyper.location[:, np.newaxis] + sd * z
-    rate, c = model.natural(link), hyper.spread_store[:, np.newaxis]
+    rate, c = model.natural(link), _finite(hyper.spread_store)[:, np.newaxis]
     within = rate * (1 - rate) / (c + 1) if isinstance(model, BetaStores) else rate**2 / c
     # Each node stands for its cell of the grid, which leaves no gaps where stores do not differ.
     cell = (sd * (z[1] - z[0]) * model.slope(link)) ** 2 / 12
@@ -139,9 +140,8 @@ def _share_alone(
     model: CountModel, raw: Floats, mean: Floats, first_order: Floats, hyper: NestedHyper
 ) -> Floats:
     """Return the share of a region's only store: what is not its own is the chain's, exactly."""
-    x, weight = np.polynomial.hermite_e.hermegauss(_EFFECT_NODES)
-    sd = np.hypot(hyper.spread_region, hyper.location_sd)[:, np.newaxis]
-    chain = model.natural(hyper.location[:, np.newaxis] + sd * x) @ (weight / weight.sum())
+    sd = np.hypot(hyper.spread_region, hyper.location_sd)
+    chain = chain_rate(model, hyper.location, sd)
     apart = np.abs(raw - chain) > _APART * chain
     share = np.divide(mean - chain, raw - chain, out=first_order.copy(), where=apart)
     clipped: Floats = np.clip(share, 0.0, _SHARE_MOST)
@@ -170,9 +170,8 @@ def _alone(model: CountModel, groups: Any, hyper: NestedHyper) -> RegionMoments:
     u, u_weight = np.polynomial.hermite_e.hermegauss(_EFFECT_NODES)
     e_weight = e_weight / e_weight.sum()
     columns = []
-    nodes = zip(
-        hyper.location, hyper.location_sd, hyper.spread_region, hyper.spread_store, strict=True
-    )
+    concentration = _finite(hyper.spread_store)
+    nodes = zip(hyper.location, hyper.location_sd, hyper.spread_region, concentration, strict=True)
     for location, sd, omega, c in nodes:
         link = location + sd * e[:, np.newaxis] + omega * u
         value = model.log_likelihood(groups, link[..., np.newaxis], c)
@@ -184,3 +183,24 @@ def _alone(model: CountModel, groups: Any, hyper: NestedHyper) -> RegionMoments:
         mean = e_weight @ means
         columns.append((mean, own + e_weight @ (means - mean) ** 2, own))
     return RegionMoments(*(np.stack(column, axis=-1) for column in zip(*columns, strict=True)))
+
+
+def chain_rate(model: CountModel, location: Floats, sd: Floats) -> Floats:
+    """Return the mean rate where the link is normal, at every node."""
+    x, weight = np.polynomial.hermite_e.hermegauss(_EFFECT_NODES)
+    links = location[:, np.newaxis] + sd[:, np.newaxis] * x
+    rate: Floats = model.natural(links) @ (weight / weight.sum())
+    return rate
+
+
+def centred(model: CountModel, rate: Floats, sd: Floats) -> Floats:
+    """Return the location at which :func:`chain_rate` is a rate: the inverse, by a few steps."""
+    location = model.link(rate)
+    for _ in range(_CENTRE_STEPS):
+        found = chain_rate(model, location, sd)
+        location = location + model.link(rate) - model.link(found)
+    return location
+
+
+def _finite(concentration: Floats) -> Floats:
+    return np.minimum(concentration, CONCENTRATION_MOST)

@@ -17,6 +17,9 @@ from stream_hb.statistics.exposure import Exposure
 LEAST_SPREAD = 1e-5
 """A spread below this is none."""
 
+CONCENTRATION_MOST = 1e12
+"""What an infinite concentration is where a number is needed."""
+
 _LOG_RATIO_MOST = 100.0
 """Of two spreads: what is larger is as good as infinite, and its square is not."""
 

@@ -28,8 +28,20 @@ from stream_hb.models.nested.count_grid import (
     pool_of,
 )
 from stream_hb.models.nested.count_mixture import BetaKernels, GammaKernels, Kernels, Mixture
-from stream_hb.models.nested.count_posterior import StoreNodes, predictive, store_nodes
-from stream_hb.models.nested.count_stores import LEAST_SPREAD, BetaStores, CountModel, GammaStores
+from stream_hb.models.nested.count_posterior import (
+    StoreNodes,
+    centred,
+    chain_rate,
+    predictive,
+    store_nodes,
+)
+from stream_hb.models.nested.count_stores import (
+    CONCENTRATION_MOST,
+    LEAST_SPREAD,
+    BetaStores,
+    CountModel,
+    GammaStores,
+)
 from stream_hb.models.nested.hyper import NestedHyper
 from stream_hb.models.nested.layout import by_region, seen
 from stream_hb.models.nested.normal_stores import heaviest
@@ -42,7 +54,6 @@ from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
 
 _BLOCK_CELLS = 200_000
-_CONCENTRATION_MOST = 1e12
 
 
 class _NestedCounts:
@@ -59,9 +70,10 @@ class _NestedCounts:
     def fit(self, groups: Described[Any], method: str, prior: Prior = DEFAULT) -> Fit[NestedHyper]:
         """Fit the location and both spreads, and learn every region's rate.
 
-        ``ml`` takes the spreads at the likelihood's maximum, and at that integrates the location;
-        ω is 0 where the data cannot tell regions from stores, and a pool with nothing, or nothing
-        but, successes has the location's prior of ``bayes`` (there would be no maximum).
+        ``ml`` takes location and spreads at the likelihood's maximum as known, as the plain family
+        does, and like it integrates the location where neither regions nor stores differ; ω is 0
+        where the data cannot tell regions from stores, and a pool with nothing, or nothing but,
+        successes has the location's prior of ``bayes`` (there would be no maximum).
         """
         check_method(method, self.methods)
         pool_groups, layout = by_region(seen(groups, self._model.size(groups.groups)))
@@ -134,10 +146,15 @@ class _NestedCounts:
     def parameters(self, hyper: NestedHyper) -> dict[str, float]:
         """Return the chain's mean rate, the log of κ (or a), and ``tau_region``: ω."""
         return {
-            "mean": float(hyper.weight @ self._model.natural(hyper.location)),
+            "mean": self._mean_rate(hyper),
             self._log_name: float(hyper.weight @ np.log(hyper.spread_store)),
             "tau_region": float(hyper.weight @ hyper.spread_region),
         }
+
+    def _mean_rate(self, hyper: NestedHyper) -> float:
+        if len(hyper.weight) > 1:
+            return float(hyper.weight @ self._model.natural(hyper.location))
+        return float(chain_rate(self._model, hyper.location, hyper.location_sd)[0])
 
     def uncertainty(
         self, hyper: NestedHyper, level: float
@@ -250,7 +267,7 @@ class NestedGammaPoisson(_NestedCounts):
 
 
 def _table(pool: CountPool, hyper: NestedHyper, node: int) -> RegionTable:
-    c = min(float(hyper.spread_store[node]), _CONCENTRATION_MOST)
+    c = min(float(hyper.spread_store[node]), CONCENTRATION_MOST)
     return RegionTable.of(pool.model, pool.groups, pool.layout, c, FINE_KNOTS)
 
 
@@ -276,17 +293,16 @@ def _integrated(pool: CountPool, prior: Prior) -> Fit[NestedHyper]:
 def _maximum(pool: CountPool) -> Fit[NestedHyper]:
     best = maximise(pool)
     omega = np.array([best.spread_region])
-    nothing = np.zeros_like(located_nodes(best.located))
-    _, moments = collapsed(pool, best.table, omega, best.located, nothing)
-    _, sd, mean, variance, own = moments
+    c = np.array([_concentration(pool, best)])
+    eta, sd, mean, variance, own = _regions_at(pool, best, omega, alike=bool(np.isinf(c[0])))
     return Fit(
         "ml",
         NestedHyper(
             np.ones(1),
-            best.located.eta,
+            eta,
             sd,
             omega,
-            np.array([_concentration(pool, best)]),
+            c,
             np.array([math.nan]),
             pool.layout.codes,
             mean,
@@ -295,12 +311,32 @@ def _maximum(pool: CountPool) -> Fit[NestedHyper]:
             pool.layout.known_sizes,
         ),
         float(best.located.height[0]) + pool.model.constant(pool.groups),
-        boundary=best.spread_region == 0 or best.spread_store <= LEAST_SPREAD,
+        boundary=best.spread_region == 0 or bool(np.isinf(c[0])),
         bimodal=best.bimodal,
         converged=True,
         iterations=best.iterations,
         groups_count=pool.layout.stores_count,
     )
+
+
+def _regions_at(
+    pool: CountPool, best: Maximum, omega: Floats, *, alike: bool
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Return the location, its sd and the regions' moments at the maximum.
+
+    The location is known there, but where ``alike`` stores are in regions that are alike too: what
+    all have in common is then all that there is to know, and only so well.
+    """
+    known = slice(0, len(pool.layout.codes))
+    if not alike or best.spread_region > 0:
+        effects = best.table.effects(best.located.eta, omega)
+        own = effects.variance[:, known]
+        return best.located.eta, np.zeros(1), effects.mean[:, known], own, own
+    nothing = np.zeros_like(located_nodes(best.located))
+    _, (eta, sd, mean, variance, own) = collapsed(pool, best.table, omega, best.located, nothing)
+    if len(pool.layout.codes):
+        eta = centred(pool.model, mean[:, 0], sd)
+    return eta, sd, mean, variance, own
 
 
 def _concentration(pool: CountPool, best: Maximum) -> float:
