@@ -151,10 +151,9 @@ class IdTable:
         self._grow(int(write.slots.max()) + 1)
         fresh = self._columns["key"][write.slots] == 0
         new = write.slots[fresh]
-        for name, column in self._columns.items():
-            column[new] = 0
-            if name in write.values:
-                column[write.slots] = write.values[name]
+        for name, values in write.values.items():
+            if name in self._columns:  # an optional one of which all is 0 has no room
+                self._columns[name][write.slots] = values
         self._columns["key"][new] = write.keys[fresh]
         self._free = self._free[~np.isin(self._free, new)] if len(self._free) else self._free
         self._index_keys(write.keys[fresh], new)

@@ -83,6 +83,8 @@ class StoreCodes:
 
     def of(self, chains: Sequence[str | None], stores: Sequence[str]) -> Int64s:
         """Return the code of every event's store; a MalformedError where an id is malformed."""
+        if len(set(chains)) == 1:
+            return np.fromiter(map(self._chains[chains[0]].__getitem__, stores), np.int64)
         codes = map(getitem, map(self._chains.__getitem__, chains), stores)
         return np.fromiter(codes, np.int64, len(stores))
 

@@ -55,7 +55,7 @@ class Signed:
     def between(cls, before: Counted, after: Counted) -> Self:
         """Return what leads from one state to the other; what has not changed does not move.
 
-        The moves stand in an order that depends on them alone, not on keys of hashes.
+        The moves stand by group and time, so that sums hardly depend on the keys of hashes.
         """
         same = (
             (before.counts == after.counts)
@@ -68,7 +68,7 @@ class Signed:
         times = np.concatenate([before.time_ms[out], after.time_ms[into]])
         values = np.concatenate([before.value[out], after.value[into]])
         signs = np.repeat(np.array([-1, 1], np.int8), [out.sum(), into.sum()])
-        order = np.lexsort((values, signs, times, rows))
+        order = np.lexsort((times, rows))
         return cls(rows[order], times[order], signs[order], values[order])
 
 
