@@ -172,7 +172,6 @@ class Attribution:
         """Make a change the state."""
         for name, write in change.writes.items():
             self.tables[name].apply(write)
-        self.hours.applied(change.writes["hours"])
         for name, number in change.tallies.items():
             self.tallies[name] += number
 
@@ -209,7 +208,6 @@ class Attribution:
             for number, page in enumerate(state["pages"][name]):
                 table.restore_page(number, page)
             table.restored()
-        self.hours.restored()
         self.tallies = dict(state["tallies"])
         self._forgotten_day = state["day"]
 

@@ -135,13 +135,11 @@ class VisitMemory:
     ) -> VisitChange:
         """Return what becomes of the visits that events or their orders touch."""
         left, joined = changed.before.visit_key, changed.after.visit_key
-        named = orders.visit_key[orders.visit_key != 0]
-        parts = (visits.key, named, left[left != 0], joined[joined != 0])
-        keys, place = np.unique(np.concatenate(parts), return_inverse=True)
-        seen, bought = place[: len(visits.key)], place[len(visits.key) :][: len(named)]
+        keys = np.concatenate([visits.key, orders.visit_key, left, joined])
+        keys = np.unique(keys[keys != 0])
         slots = self.table.find(keys)
         before = self.read(slots)
-        after = _after(before, keys, (seen, visits), (bought, orders), changed)
+        after = _after(before, keys, visits, orders, changed)
         at = _earliest_left(before, keys, changed)
         if len(at):
             times = _earliest_orders(keys[at], changed, memory)
@@ -182,16 +180,14 @@ class VisitMemory:
 def _after(
     before: Visits,
     keys: Hashes,
-    told: tuple[Slots, VisitMentions],
-    implied: tuple[Slots, OrderMentions],
+    visits: VisitMentions,
+    orders: OrderMentions,
     changed: OrderChange,
 ) -> Visits:
-    """Return the visits with the batch's events, but for orders that leave their earliest time.
-
-    ``told`` and ``implied`` are the events with their visits' places among ``keys``.
-    """
-    (seen, visits), (bought, orders) = told, implied
+    """Return the visits with the batch's events, but for orders that leave their earliest time."""
+    seen = np.searchsorted(keys, visits.key)
     named = orders.visit_key != 0
+    bought = np.searchsorted(keys, orders.visit_key[named])
     row, own, is_bot = before.row.copy(), before.own_ms.copy(), before.is_bot.copy()
     row[seen] = visits.row
     row[bought] = orders.row[named]
