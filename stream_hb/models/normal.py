@@ -19,7 +19,7 @@ from stream_hb.models import normal_fit, normal_observations_fit, normal_shrinka
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.given import take_given
 from stream_hb.models.hyperprior import DEFAULT, Prior
-from stream_hb.models.normal_bayes import Integrated, integrate
+from stream_hb.models.normal_bayes import Integrated, integrate, is_likeliest_without_spread
 from stream_hb.models.normal_nodes import NormalNodes
 from stream_hb.models.normal_observations_fit import Observed, as_measured
 from stream_hb.models.normal_quadrature import Pool
@@ -90,7 +90,9 @@ class NormalKnownVariance:
         pool = to_fit(groups)
         sums = sums_of(pool)
         if method == "bayes":
-            return bayes_fit(integrate(Pool(sums), prior), pool.groups_count)
+            found = integrate(Pool(sums), prior)
+            is_flat = is_likeliest_without_spread(Pool(sums), found.nodes)
+            return bayes_fit(found, pool.groups_count, boundary=is_flat)
         tau2, bimodal, iterations = normal_fit.fit_tau2(sums, method)
         at = sums.at(tau2)
         value = (
@@ -193,9 +195,11 @@ class NormalFromObservations:
         """Fit μ, τ² and σ²."""
         check_method(method, self.methods)
         pool = to_fit(groups)
-        if method == "bayes":
-            return bayes_fit(integrate_common(pool, prior), pool.groups_count)
         observed = Observed.of(pool)
+        if method == "bayes":
+            tau2 = normal_observations_fit.fit_components(observed, "reml").tau2
+            found = integrate_common(pool, prior)
+            return bayes_fit(found, pool.groups_count, boundary=tau2 == 0)
         tau2, sigma2, bimodal, iterations = normal_observations_fit.fit_components(observed, method)
         at = observed.sums.at(tau2, sigma2)
         value = (
@@ -244,13 +248,17 @@ class NormalFromObservations:
         return self._known.uncertainty(hyper, level)
 
 
-def bayes_fit(found: Integrated, count: int) -> Fit[Any]:
-    """Return the fit that an integration makes."""
+def bayes_fit(found: Integrated, count: int, *, boundary: bool) -> Fit[Any]:
+    """Return the fit that an integration makes.
+
+    ``boundary`` says that restricted maximum likelihood finds no difference between the groups: the
+    posterior of the spread is then highest near zero, and no weight is 1.
+    """
     return Fit(
         "bayes",
         found.nodes,
         found.log_evidence,
-        boundary=False,
+        boundary=boundary,
         bimodal=found.nodes.bimodal,
         converged=True,
         iterations=0,

@@ -9,8 +9,12 @@ from stream_hb.models.hyperprior import JointPrior, NormalLocation, Prior
 from stream_hb.models.normal_location import Located, locate
 from stream_hb.models.normal_nodes import NormalNodes
 from stream_hb.models.normal_quadrature import Pool, Resolved, line_of, resolve, spread_nodes
+from stream_hb.models.profile import shape_of
 from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.statistics.columns import Floats
+
+_THINNED = 4
+"""Every fourth node is near enough to a mode."""
 
 
 class Integrated(NamedTuple):
@@ -19,6 +23,13 @@ class Integrated(NamedTuple):
     nodes: NormalNodes
     log_evidence: float
     sensitivity: Sensitivity
+
+
+def is_likeliest_without_spread(pool: Pool, nodes: NormalNodes) -> bool:
+    """Return whether the restricted likelihood is highest at τ = 0, not at one of the nodes."""
+    tau2 = np.append(0.0, nodes.concentration[::_THINNED, 0] ** 2)
+    at = pool.sums.at(tau2, pool.sigma2)
+    return shape_of(-(at.log_variance + np.log(at.total) + at.q) / 2).boundary
 
 
 def integrate(pool: Pool, prior: Prior) -> Integrated:

@@ -114,9 +114,10 @@ class NormalSeparate:
         groups = groups_of(groups)
         groups = with_data(groups, groups.weight)
         variances = self.variance_prior(groups)
-        if method == "bayes":
-            return bayes_fit(integrate_own(groups, variances, prior), len(groups))
         measured = Measured(groups.mean, sampling_variance(groups, variances))
+        if method == "bayes":
+            is_flat = self._known.fit(measured, "reml").boundary
+            return bayes_fit(integrate_own(groups, variances, prior), len(groups), boundary=is_flat)
         fit = self._known.fit(measured, method)
         point = fit.hyper
         return replace(fit, hyper=OwnVarianceHyper(point.mu, point.tau2, point.se_mu, *variances))

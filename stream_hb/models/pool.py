@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from stream_hb.errors import FitError, nearest
+from stream_hb.models.refused import checked
 from stream_hb.statistics.binned import BinnedSummary
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.summary import ExactSummary, as_summary
@@ -20,11 +21,19 @@ def check_method(method: str, methods: Collection[str]) -> None:
 
 
 def to_fit(pool: S | ExactSummary[S] | BinnedSummary[S]) -> ExactSummary[S] | BinnedSummary[S]:
-    """Return the summary to be fitted; a pool without data cannot be."""
-    summary = as_summary(pool)
+    """Return the summary to be fitted; a pool without data, or of no numbers, cannot be."""
+    summary = as_summary(_checked(pool))
     if not summary.groups_count:
         raise FitError("no group has data yet: there is nothing to fit")
     return summary
+
+
+def _checked(
+    pool: S | ExactSummary[S] | BinnedSummary[S],
+) -> S | ExactSummary[S] | BinnedSummary[S]:
+    if isinstance(pool, BinnedSummary):
+        return pool
+    return ExactSummary(checked(pool.groups)) if isinstance(pool, ExactSummary) else checked(pool)
 
 
 def groups_of(pool: S | ExactSummary[S] | BinnedSummary[S]) -> S:
@@ -36,7 +45,7 @@ def groups_of(pool: S | ExactSummary[S] | BinnedSummary[S]) -> S:
 
 def with_data(groups: S, size: Floats) -> S:
     """Return the groups that have any data; a pool without one cannot be fitted."""
-    seen = size > 0
+    groups, seen = checked(groups), size > 0
     if not seen.any():
         raise FitError("no group has data yet: there is nothing to fit")
     return groups if seen.all() else groups.take(seen)

@@ -11,6 +11,7 @@ from stream_hb.statistics.columns import Floats
 Function = Callable[[float], float]
 
 _SCAN_POINTS = 60
+_DIP_NATS = 0.01
 
 
 class Peak(NamedTuple):
@@ -49,6 +50,35 @@ def highest_peak(
     if slopes[-1] > 0:
         peaks.append(highest)
     return Peak(max(peaks, key=value), len(peaks) > 1, iterations)
+
+
+class Shape(NamedTuple):
+    """What a likelihood says of itself: highest where there is no spread, of two modes."""
+
+    boundary: bool
+    bimodal: bool
+
+
+def shape_of(heights: Floats) -> Shape:
+    """Return the shape of a log-likelihood from its values at no spread and at rising spreads.
+
+    A mode counts if .01 nats of descent part it from the one before: less is rounding, or how the
+    spreads happened to lie.
+
+    >>> shape_of(np.array([3.0, 2.0, 1.0, 1.5, 0.0]))
+    Shape(boundary=True, bimodal=True)
+    >>> shape_of(np.array([1.0, 2.0, 1.995, 1.999, 0.0]))
+    Shape(boundary=False, bimodal=False)
+    """
+    modes, turn, is_rising = 0, float(heights[0]), True
+    for height in heights.tolist():
+        turn = max(turn, height) if is_rising else min(turn, height)
+        if is_rising and height < turn - _DIP_NATS:
+            modes, turn, is_rising = modes + 1, height, False
+        elif not is_rising and height > turn + _DIP_NATS:
+            turn, is_rising = height, True
+    boundary = float(heights[0]) >= float(heights.max())
+    return Shape(boundary, modes + is_rising > 1)
 
 
 def find_root(function: Function, below: float, above: float) -> tuple[float, int]:

@@ -10,9 +10,6 @@ from stream_hb.runtime.librdkafka_log import QuietLog
 PARTITIONS = 4
 """How many every topic of an embedded broker has."""
 
-PARTITION_BYTES_MAX = 5 * 1024 * 1024
-"""What it keeps of a partition, about; beyond that the oldest messages disappear."""
-
 ANSWER_SECONDS_MAX = 10.0
 
 

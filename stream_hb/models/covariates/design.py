@@ -1,7 +1,7 @@
 """The columns of a regression: an intercept, and covariates centred and scaled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_hb.errors import FitError
 from stream_hb.models.described import Described
+from stream_hb.models.refused import checked
 from stream_hb.statistics.columns import Floats
 
 _COLLINEAR = 1e-8
@@ -90,7 +91,7 @@ class Design:
 
 def with_data(described: Described[Any], size: Floats) -> Described[Any]:
     """Return the groups that have any data; a pool without one cannot be fitted."""
-    seen = size > 0
+    described, seen = replace(described, groups=checked(described.groups)), size > 0
     if not seen.any():
         raise FitError("no group has data yet: there is nothing to fit")
     return described if seen.all() else described.take(seen)

@@ -22,6 +22,7 @@ from stream_hb.models.covariates.link_fit import FARTHEST, covariance_of
 from stream_hb.models.covariates.link_hyper import JOINT_MAX, LinkHyper, inner_weights
 from stream_hb.models.covariates.link_likelihood import LinkLikelihood, surfaces
 from stream_hb.models.hyperprior import Flat, JointPrior, NormalLocation, Prior, SpreadPrior
+from stream_hb.models.profile import Shape, shape_of
 from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.statistics.columns import Floats
 
@@ -29,15 +30,21 @@ _OUTER = 21
 _SCAN = 41
 _NATS = 13.0
 _LIGHTEST = 1e-9
+_NO_SPREAD = 30.0
+"""A log concentration that is as good as infinite."""
+
 _CELLS_MAX = 1 << 20
 _LOG_2PI = math.log(2 * math.pi)
 
 
 class Integrated(NamedTuple):
-    """The integrated hyperparameters, the log evidence, and what the prior does to it."""
+    """The integrated hyperparameters, the log evidence, what the likelihood of the spread is like
+    (profiled over the coefficients), and what the prior does to it.
+    """
 
     hyper: LinkHyper
     log_evidence: float
+    shape: Shape
     sensitivity: Sensitivity
 
 
@@ -81,12 +88,14 @@ class _Cells(NamedTuple):
     """Modes of the coefficients at each spread, and the density in (ln s, β) integrated there.
 
     Shapes: beta (o, d), root (o, d, d), log_concentration (o,), the rest (o, k); ``spread`` is the
-    prior's s, which depends on the location of the node, ``log_prior`` the whole hyperprior's.
+    prior's s, which depends on the location of the node, ``log_prior`` the whole hyperprior's, and
+    ``height`` the coefficients' log posterior at its mode (o,).
     """
 
     beta: Floats
     root: Floats
     log_concentration: Floats
+    height: Floats
     mass: Floats
     log_top: Floats
     spread: Floats
@@ -103,7 +112,7 @@ class _Cells(NamedTuple):
 def integrate(likelihood: LinkLikelihood, design: Design, prior: Prior) -> Integrated:
     """Integrate over the spread and the coefficients."""
     believed = Believed.of(prior, likelihood)
-    low, high = _range(likelihood, believed)
+    low, high, scan = _range(likelihood, believed)
     u, share = _gauss_legendre(math.sqrt(low / high))
     cells = _cells(likelihood, believed, np.log(high * u**2))
     # In ln s = 2 ln u + constant.
@@ -124,7 +133,10 @@ def integrate(likelihood: LinkLikelihood, design: Design, prior: Prior) -> Integ
         weight,
     )
     sensitivity = Sensitivity.of(cells.spread[kept], weight, cells.log_prior[kept])
-    return Integrated(hyper, top + math.log(total) + likelihood.constant, sensitivity)
+    *_, none = _modes(likelihood, believed, np.array([_NO_SPREAD]))
+    shape = shape_of(np.append(none, cells.height))
+    shape = shape._replace(bimodal=shape.bimodal or shape_of(np.append(none, scan)).bimodal)
+    return Integrated(hyper, top + math.log(total) + likelihood.constant, shape, sensitivity)
 
 
 def _gauss_legendre(low: float) -> tuple[Floats, Floats]:
@@ -133,12 +145,18 @@ def _gauss_legendre(low: float) -> tuple[Floats, Floats]:
     return low + (1 - low) * (x + 1) / 2, share * (1 - low) / 2
 
 
-def _range(likelihood: LinkLikelihood, believed: Believed) -> tuple[float, float]:
-    """Return where the spread's density is within 13 nats of its maximum; from 0 if it is there."""
+def _range(likelihood: LinkLikelihood, believed: Believed) -> tuple[float, float, Floats]:
+    """Return where the spread's density is within 13 nats of its maximum; from 0 if it is there.
+
+    Besides, the heights of a scan of the whole range.
+    """
+    heights = []
     scale = believed.spread.scale
     log_s = np.linspace(math.log(1e-3 * min(scale, 1.0)), math.log(30 * scale), _SCAN)
     for _ in range(2):
-        value = _cells(likelihood, believed, log_s).log_density
+        cells = _cells(likelihood, believed, log_s)
+        value = cells.log_density
+        heights.append(cells.height)
         # Above by the mass in ln s, below by the density in s.
         rises, falls = value - log_s, value
         above = int(np.flatnonzero(falls > falls.max() - _NATS)[-1])
@@ -149,14 +167,14 @@ def _range(likelihood: LinkLikelihood, believed: Believed) -> tuple[float, float
         if below == 0 or last - first > _SCAN // 2:
             break
         log_s = np.linspace(low, high, _SCAN)
-    return (0.0 if below == 0 else math.exp(low)), math.exp(high)
+    return (0.0 if below == 0 else math.exp(low)), math.exp(high), heights[0]
 
 
 def _cells(likelihood: LinkLikelihood, believed: Believed, log_s: Floats) -> _Cells:
     """Integrate the coefficients at each spread."""
     unit = float(likelihood.unit_variance(np.array(believed.centre[0])))
     log_concentration = -2 * log_s - math.log(unit)
-    beta, hessian = _modes(likelihood, believed, log_concentration)
+    beta, hessian, height = _modes(likelihood, believed, log_concentration)
     root = np.linalg.cholesky(covariance_of(-hessian)).astype(np.float64, copy=False)
     points, share = inner_weights(beta.shape[1])
     joint = beta.shape[1] <= JOINT_MAX
@@ -179,6 +197,7 @@ def _cells(likelihood: LinkLikelihood, believed: Believed, log_s: Floats) -> _Ce
         beta,
         root,
         log_concentration,
+        height,
         mass,
         log_top,
         np.broadcast_to(spread, shape),
@@ -188,8 +207,8 @@ def _cells(likelihood: LinkLikelihood, believed: Believed, log_s: Floats) -> _Ce
 
 def _modes(
     likelihood: LinkLikelihood, believed: Believed, log_concentration: Floats
-) -> tuple[Floats, Floats]:
-    """Return the coefficients' modes with their own prior (not the spread's), and the Hessians."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return the coefficients' modes with their own prior (not the spread's), Hessians, heights."""
     fixed = log_concentration[:, np.newaxis]
     precision = np.diag(believed.precision)
 
@@ -205,7 +224,7 @@ def _modes(
     edge = np.full(len(believed.centre), FARTHEST)
     start = np.tile(believed.centre, (len(fixed), 1))
     modes = ascend(function, start, np.minimum(-edge, believed.centre), edge)
-    return modes.point, modes.surface.hessian
+    return modes.point, modes.surface.hessian, modes.surface.value
 
 
 def _values(likelihood: LinkLikelihood, at: Floats, log_concentration: Floats) -> Floats:

@@ -25,7 +25,7 @@ from stream_hb.models.covariates.regression_summary import (
 )
 from stream_hb.models.described import Described
 from stream_hb.models.family import Fit, Posterior
-from stream_hb.models.hyperprior import DEFAULT, Prior
+from stream_hb.models.hyperprior import DEFAULT, Prior, half_normal_of_means
 from stream_hb.models.normal_mixture import Mixture
 from stream_hb.models.normal_observations_fit import as_measured
 from stream_hb.models.pool import check_method
@@ -71,7 +71,8 @@ class CovariateNormalKnownVariance:
         design, pool, count = _measured_pool(groups)
         if method == "bayes":
             usual = math.sqrt(pool.median_variance)
-            believed = Believed.of(prior, pool, usual)
+            default = half_normal_of_means(usual, normal_fit.fit_tau2(pool, "dl").tau2)
+            believed = Believed.of(prior, pool, default)
             return _integrated_fit(integrate(pool, design, believed, usual), count)
         tau2, bimodal, iterations = normal_fit.fit_tau2(pool, method)
         value = (
@@ -149,9 +150,9 @@ class CovariateNormalFromObservations:
         design, pool, within = _observed_pool(groups)
         count = pool.groups_count
         if method == "bayes":
-            sigma2 = normal_fit.fit_components(pool, within, "moments").sigma2
+            tau2, sigma2, *_ = normal_fit.fit_components(pool, within, "dl")
             usual = math.sqrt(sigma2 * pool.median_variance)
-            believed = Believed.of(prior, pool, usual)
+            believed = Believed.of(prior, pool, half_normal_of_means(usual, tau2))
             return _integrated_fit(integrate(pool, design, believed, usual, within), count)
         tau2, sigma2, bimodal, iterations = normal_fit.fit_components(pool, within, method)
         if method == "reml":
@@ -272,8 +273,8 @@ def _integrated_fit(found: Integrated, count: int) -> Fit[RegressionHyper]:
         "bayes",
         found.hyper,
         found.log_evidence,
-        boundary=False,
-        bimodal=False,
+        boundary=found.shape.boundary,
+        bimodal=found.shape.bimodal,
         converged=True,
         iterations=0,
         groups_count=count,

@@ -19,7 +19,6 @@ from stream_hb.models.covariates.regression import Regression, RegressionPool
 from stream_hb.models.covariates.regression_hyper import RegressionHyper
 from stream_hb.models.hyperprior import (
     Flat,
-    HalfNormal,
     JointPrior,
     NormalLocation,
     Prior,
@@ -27,6 +26,7 @@ from stream_hb.models.hyperprior import (
     Uniform,
 )
 from stream_hb.models.normal_quadrature import Line, spread_nodes
+from stream_hb.models.profile import Shape, shape_of
 from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.statistics.columns import Floats
 
@@ -37,10 +37,13 @@ _LIGHTEST = 1e-10
 
 
 class Integrated(NamedTuple):
-    """The integrated hyperparameters, the log evidence, and what the prior does to it."""
+    """The integrated hyperparameters, the log evidence, what the likelihood of τ is like (all else
+    integrated), and what the prior does to it.
+    """
 
     hyper: RegressionHyper
     log_evidence: float
+    shape: Shape
     sensitivity: Sensitivity
 
 
@@ -51,14 +54,14 @@ class Believed(NamedTuple):
     location: tuple[float, float] | None
 
     @classmethod
-    def of(cls, prior: Prior, pool: RegressionPool, usual: float) -> "Believed":
-        """Resolve; ``usual`` is the median standard error of the means."""
+    def of(cls, prior: Prior, pool: RegressionPool, default: SpreadPrior) -> "Believed":
+        """Resolve; ``default`` is τ's prior where none is given."""
         if isinstance(prior, JointPrior):
             raise FitError(
                 "a joint prior of two hyperparameters has no slopes: give a pool with covariates "
                 "a prior of the spread and one of the location"
             )
-        spread = prior.spread or HalfNormal(2 * usual)
+        spread = prior.spread or default
         location = prior.location or Flat()
         if not isinstance(location, NormalLocation):
             return cls(spread, None)
@@ -76,6 +79,28 @@ class _Cell(NamedTuple):
     covariance: Floats
 
 
+class _Pool(NamedTuple):
+    """A pool with its priors, and the nodes of ln σ² with the log of their step."""
+
+    pool: RegressionPool
+    believed: Believed
+    within: Within | None
+    log_sigma2: Floats
+    log_step: float
+
+    def cells(self, tau: Floats) -> list[list[_Cell]]:
+        """Integrate the coefficients at each τ and σ²."""
+        return [
+            [_cell(self.pool, self.believed, self.within, at, u) for u in self.log_sigma2]
+            for at in tau
+        ]
+
+    @property
+    def highest_sigma2(self) -> float:
+        """The largest node of σ²; 1 where sampling variances are known."""
+        return math.exp(float(self.log_sigma2.max())) if self.within else 1.0
+
+
 def integrate(
     pool: RegressionPool,
     design: Design,
@@ -84,40 +109,56 @@ def integrate(
     within: Within | None = None,
 ) -> Integrated:
     """Integrate over τ, and with ``within`` over σ² (``pool`` then has the variances 1/n)."""
-    log_sigma2, log_step = _sigma2_nodes(pool, within)
-
-    def cells(t: Floats) -> list[list[_Cell]]:
-        return [[_cell(pool, believed, within, tau, u) for u in log_sigma2] for tau in line.tau(t)]
+    whole = _Pool(pool, believed, within, *_sigma2_nodes(pool, within))
+    line = _line(pool, believed, usual, whole.highest_sigma2)
 
     def log_prior(t: Floats) -> Floats:
-        return believed.spread.log_density(line.tau(t))
+        log: Floats = believed.spread.log_density(line.tau(t)) + line.log_jacobian(t)
+        return log
+
+    scans: list[Floats] = []
 
     def log_density(t: Floats) -> Floats:
-        given = np.array([[cell.log_density for cell in row] for row in cells(t)])
-        total: Floats = np.logaddexp.reduce(given, axis=1) + log_prior(t) + line.log_jacobian(t)
-        return total
+        scans.append(np.logaddexp.reduce(_log_density(whole.cells(line.tau(t))), axis=1))
+        return scans[-1] + log_prior(t)
 
-    line = _line(pool, believed, usual, math.exp(float(log_sigma2.max())) if within else 1.0)
     nodes = spread_nodes(log_density, line)
-    found = cells(nodes.t)
-    density = np.array([[cell.log_density for cell in row] for row in found])
-    density += (log_prior(nodes.t) + line.log_jacobian(nodes.t))[:, np.newaxis]
-    tau = np.broadcast_to(line.tau(nodes.t)[:, np.newaxis], density.shape)
-    sigma2 = np.broadcast_to(np.exp(log_sigma2) if within else math.nan, density.shape)
+    tau = line.tau(nodes.t)
+    cells = whole.cells(np.append(0.0, tau))
+    likelihood = _log_density(cells)
+    density = likelihood[1:] + log_prior(nodes.t)[:, np.newaxis]
+    hyper = _hyper(design, cells[1:], tau, whole, _normalised(density))
+    spread = hyper.concentration
+    shape = shape_of(np.logaddexp.reduce(likelihood, axis=1))
+    return Integrated(
+        hyper,
+        nodes.log_total + whole.log_step,
+        # The first scan is of the whole line, from as good as no spread.
+        shape._replace(bimodal=shape.bimodal or shape_of(scans[0]).bimodal),
+        Sensitivity.of(spread, hyper.weight, believed.spread.log_density(spread)),
+    )
+
+
+def _log_density(cells: list[list[_Cell]]) -> Floats:
+    return np.array([[cell.log_density for cell in row] for row in cells])
+
+
+def _hyper(
+    design: Design, cells: list[list[_Cell]], tau: Floats, whole: _Pool, weight: Floats
+) -> RegressionHyper:
+    """Return all nodes of any weight in one row."""
+    sigma2 = np.exp(whole.log_sigma2) if whole.within else np.array([math.nan])
     hyper = RegressionHyper(
         design.names,
         design.centre,
         design.scale,
-        np.array([cell.beta for row in found for cell in row]),
-        np.array([cell.covariance for row in found for cell in row]),
-        tau.ravel() ** 2,
-        sigma2.ravel(),
-        _normalised(density),
+        np.array([cell.beta for row in cells for cell in row]),
+        np.array([cell.covariance for row in cells for cell in row]),
+        np.repeat(tau**2, len(sigma2)),
+        np.tile(sigma2, len(tau)),
+        weight,
     )
-    hyper = _without_light_nodes(hyper)
-    spread = hyper.concentration
-    sensitivity = Sensitivity.of(spread, hyper.weight, believed.spread.log_density(spread))
-    return Integrated(hyper, nodes.log_total + log_step, sensitivity)
+    return _without_light_nodes(hyper)
 
 
 def _cell(

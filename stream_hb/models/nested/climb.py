@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
+from stream_hb.models.profile import shape_of
 from stream_hb.statistics.columns import Floats
 
 ScanFunction = Callable[[Floats, Floats], Floats]
@@ -21,6 +22,7 @@ PointFunction = Callable[[Floats], tuple[float, Floats]]
 
 _SCAN_POINTS = 14
 _NEWTON_STEPS = 8
+_WAY_POINTS = 17
 _DIFFERENCE = 1e-4
 _NEGLIGIBLE = 1e-9
 """A variance below this share of the smallest that is scanned is zero."""
@@ -54,10 +56,11 @@ def highest_summit(many: ScanFunction, one: PointFunction, ranges: tuple[Range, 
     grid = np.stack(np.meshgrid(first, second, indexing="ij"), axis=-1).reshape(-1, 2)
     values = many(grid[:, 0], grid[:, 1]).reshape(len(first), len(second))
     starts = grid.reshape(len(first), len(second), 2)[_peaks(values)]
-    ends, iterations = [], 0
+    ends: list[Floats] = []
+    iterations = 0
     for start in starts:
-        end, steps = _climb(one, start, ranges)
-        ends.append(end)
+        found, steps = _climb(one, start, ranges)
+        ends += found
         iterations += steps
     heights = [one(end)[0] for end in ends]
     best = ends[int(np.argmax(heights))]
@@ -82,9 +85,12 @@ def _peaks(values: Floats) -> Floats:
     return peaks
 
 
-def _climb(one: PointFunction, start: Floats, ranges: tuple[Range, Range]) -> tuple[Floats, int]:
+def _climb(
+    one: PointFunction, start: Floats, ranges: tuple[Range, Range]
+) -> tuple[list[Floats], int]:
+    """Return the end of the climb, and a higher edge besides if that is another mode's."""
     if not any(scanned.free for scanned in ranges):
-        return start, 0
+        return [start], 0
     lowest = np.array([scanned.lowest for scanned in ranges])
     scale = np.maximum(start, lowest)
     bounds = [(0.0, None if scanned.free else 0.0) for scanned in ranges]
@@ -106,7 +112,18 @@ def _climb(one: PointFunction, start: Floats, ranges: tuple[Range, Range]) -> tu
     # An edge that is as high is the simpler answer: rounding may have kept the climb off it.
     candidates += [_polish(one, edge) for edge in _edges(end)]
     best = max(candidates, key=lambda point: one(point)[0])
-    return best, int(found.nit)
+    if _is_parted(one, candidates[0], best):
+        return [candidates[0], best], int(found.nit)
+    return [best], int(found.nit)
+
+
+def _is_parted(one: PointFunction, end: Floats, edge: Floats) -> bool:
+    """Return whether the way between two points goes through a valley."""
+    if (end == edge).all():
+        return False
+    shares = np.linspace(0, 1, _WAY_POINTS)[:, np.newaxis]
+    way = ((1 - shares) * np.sqrt(edge) + shares * np.sqrt(end)) ** 2
+    return shape_of(np.array([one(point)[0] for point in way])).bimodal
 
 
 def _edges(point: Floats) -> list[Floats]:

@@ -27,6 +27,8 @@ from stream_hb.models.nested.count_stores import CountModel
 from stream_hb.models.nested.hyper import NestedHyper
 from stream_hb.models.nested.layout import Layout
 from stream_hb.models.nested.region_table import RegionTable
+from stream_hb.models.nested.shape import shape_of_both
+from stream_hb.models.profile import Shape
 from stream_hb.statistics.columns import Floats
 
 FINE_KNOTS, COARSE_KNOTS = 41, 17
@@ -83,11 +85,14 @@ class Located(NamedTuple):
 
 
 class Integral(NamedTuple):
-    """Integrated hyperparameters, their log prior (up to the location's) and log evidence."""
+    """Integrated hyperparameters, their log prior (up to the location's) and log evidence; and what
+    the spreads' likelihood is like (profiled over the location).
+    """
 
     hyper: NestedHyper
     log_prior: Floats
     log_evidence: float
+    shape: Shape
 
 
 def pool_of(model: CountModel, groups: Any, layout: Layout, prior: Prior) -> CountPool:
@@ -134,28 +139,44 @@ def integrate(pool: CountPool, prior: Prior) -> Integral:
     """Return the nodes of (s, ω), the location collapsed at each to its mean and sd."""
     spread = getattr(prior, "spread", None) or HalfNormal(1.0)
     coarse: dict[float, RegionTable] = {}
+    scans: list[tuple[Floats, Floats, Floats]] = []
 
     def log_density(store: Floats, region: Floats) -> Floats:
-        out = np.empty(len(store))
+        out, height = np.empty(len(store)), np.empty(len(store))
         for s in np.unique(store):
             if float(s) not in coarse:
                 coarse[float(s)] = pool.table(float(s), COARSE_KNOTS)
             rows = store == s
             at = locate(pool, coarse[float(s)], region[rows])
             log_prior = _log_prior(pool, spread, s, region[rows], at.eta)
+            height[rows] = at.height
             out[rows] = at.height + np.log(at.sd) + log_prior
+        scans.append((store, region, height))
         return out
 
     nodes = spread_nodes(log_density, *_axes(pool, spread), _NODES)
+    without = np.append(0.0, nodes.second[: _NODES[1]])
+    heights = [locate(pool, pool.table(0.0, FINE_KNOTS), without).height]
     parts = []
     for s in np.unique(nodes.first):
         rows = nodes.first == s
         table = pool.table(float(s), FINE_KNOTS)
-        at = locate(pool, table, nodes.second[rows])
+        located = locate(pool, table, without)
+        heights.append(located.height)
+        at = Located(*(column[1:] for column in located))
         parts.append(_at_spread(pool, table, float(s), nodes.second[rows], at, spread))
         parts[-1] = (parts[-1][0] + nodes.log_weight[rows], *parts[-1][1:])
     log_mass, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return _normalised(pool, log_mass, columns)
+    shape = _shape(pool, np.append(0.0, nodes.first[:: _NODES[1]]), without, np.stack(heights))
+    store, region, height = scans[0]
+    whole = _shape(pool, np.unique(store), np.unique(region), height)
+    shape = shape._replace(bimodal=shape.bimodal or whole.bimodal)
+    return _normalised(pool, log_mass, columns, shape)
+
+
+def _shape(pool: CountPool, store: Floats, region: Floats, heights: Floats) -> Shape:
+    heights = heights.reshape(len(store), len(region))
+    return shape_of_both(store, region, heights, tells_apart=pool.layout.tells_apart)
 
 
 def collapsed(
@@ -209,7 +230,7 @@ def _at_spread(
     return (log_mass, omega, concentration, log_prior[:, _LOCATION_NODES // 2], *moments)
 
 
-def _normalised(pool: CountPool, log_mass: Floats, columns: list[Floats]) -> Integral:
+def _normalised(pool: CountPool, log_mass: Floats, columns: list[Floats], shape: Shape) -> Integral:
     omega, concentration, log_prior, location, sd, mean, variance, own = columns
     top = float(log_mass.max())
     mass = np.exp(log_mass - top)
@@ -228,7 +249,7 @@ def _normalised(pool: CountPool, log_mass: Floats, columns: list[Floats]) -> Int
         own[kept],
         pool.layout.known_sizes,
     )
-    return Integral(hyper, log_prior[kept], evidence)
+    return Integral(hyper, log_prior[kept], evidence, shape)
 
 
 def _log_prior(

@@ -13,16 +13,20 @@ import numpy as np
 from stream_hb.errors import FitError
 from stream_hb.models.hyperprior import (
     Flat,
-    HalfNormal,
     JointPrior,
     NormalLocation,
     Prior,
     SpreadPrior,
     Uniform,
+    half_normal_of_means,
 )
-from stream_hb.models.nested.box import Axis, spread_nodes
+from stream_hb.models.nested.box import Axis, LogDensity, SpreadNodes, spread_nodes
 from stream_hb.models.nested.normal_fit import Means
 from stream_hb.models.nested.normal_likelihood import chain, integrated, of_observations
+from stream_hb.models.nested.shape import shape_of_both
+from stream_hb.models.normal_fit import fit_tau2
+from stream_hb.models.normal_sums import GroupSums
+from stream_hb.models.profile import Shape
 from stream_hb.statistics.columns import Floats
 
 _NODES = (17, 21)
@@ -53,6 +57,7 @@ class Nodes(NamedTuple):
     weight: Floats
     log_prior: Floats
     log_evidence: float
+    shape: Shape
 
 
 def integrate(means: Means, prior: Prior) -> tuple[Nodes, Location]:
@@ -66,9 +71,15 @@ def integrate(means: Means, prior: Prior) -> tuple[Nodes, Location]:
         both: Floats = spread.log_density(store) + spread.log_density(region)
         return both
 
+    scans: list[tuple[Floats, Floats, Floats]] = []
+
+    def likelihood(store: Floats, region: Floats) -> Floats:
+        usual = np.full(len(store), sigma2[len(sigma2) // 2])
+        return _log_evidence(means, store, region, usual, location)
+
     def log_density(store: Floats, region: Floats) -> Floats:
-        at = np.full(len(store), sigma2[len(sigma2) // 2])
-        return log_prior(store, region) + _log_evidence(means, store, region, at, location)
+        scans.append((store, region, likelihood(store, region)))
+        return log_prior(store, region) + scans[-1][-1]
 
     nodes = spread_nodes(log_density, *_axes(means, spread), _NODES)
     count = len(sigma2)
@@ -76,19 +87,47 @@ def integrate(means: Means, prior: Prior) -> tuple[Nodes, Location]:
     log_weight = np.repeat(nodes.log_weight, count) + np.tile(log_sigma2, len(nodes.first))
     variance = np.tile(sigma2, len(nodes.first))
     priors = log_prior(store, region)
-    log_mass = log_weight + priors + _log_evidence(means, store, region, variance, location)
+    evidence = _log_evidence(means, store, region, variance, location)
+    shape = _shape(means, nodes, likelihood, evidence.reshape(*_NODES, count)[..., count // 2])
+    shape = shape._replace(bimodal=shape.bimodal or _of_scan(means, *scans[0]).bimodal)
+    log_mass = log_weight + priors + evidence
     top = float(log_mass.max())
     mass = np.exp(log_mass - top)
     kept = mass > _NEGLIGIBLE * mass.sum()
     weight = mass / mass[kept].sum()
-    evidence = top + math.log(float(mass.sum()))
+    log_evidence = top + math.log(float(mass.sum()))
     spreads = store[kept], region[kept], variance[kept]
-    return Nodes(*spreads, weight[kept], priors[kept], evidence), location
+    return Nodes(*spreads, weight[kept], priors[kept], log_evidence, shape), location
+
+
+def _shape(means: Means, nodes: SpreadNodes, likelihood: LogDensity, inside: Floats) -> Shape:
+    """Return the likelihood's shape at a usual σ², from the nodes and both edges beside them.
+
+    What nodes lose beside the maximum they lose on the edge too.
+    """
+    store = np.append(0.0, nodes.first[:: _NODES[1]])
+    region = np.append(0.0, nodes.second[: _NODES[1]])
+    heights = np.empty((len(store), len(region)))
+    heights[1:, 1:] = inside
+    heights[0] = likelihood(np.zeros_like(region), region)
+    heights[1:, 0] = likelihood(store[1:], np.zeros(len(store) - 1))
+    return shape_of_both(store, region, heights, tells_apart=means.layout.tells_apart)
+
+
+def _of_scan(means: Means, store: Floats, region: Floats, values: Floats) -> Shape:
+    """Return the likelihood's shape over the whole range, from the first scan's grid."""
+    both = np.unique(store), np.unique(region)
+    heights = values.reshape(len(both[0]), len(both[1]))
+    return shape_of_both(*both, heights, tells_apart=means.layout.tells_apart)
 
 
 def _spread_prior(means: Means, prior: Prior) -> SpreadPrior:
-    spread = getattr(prior, "spread", None)
-    return spread if spread is not None else HalfNormal(2 * _median_se(means))
+    spread: SpreadPrior | None = getattr(prior, "spread", None)
+    if spread is not None:
+        return spread
+    # The stores' whole spread, whether regions or stores make it: one prior serves both.
+    sums = GroupSums(1 / means.unit, means.y)
+    return half_normal_of_means(_median_se(means), fit_tau2(sums, "dl", _within(means)).tau2)
 
 
 def _location(means: Means, prior: Prior) -> Location:

@@ -8,10 +8,12 @@ from scipy.special import ndtr
 
 from stream_hb.models.covariates.registry import COVARIATE_FAMILIES
 from stream_hb.models.described import Described
+from stream_hb.models.hyperprior import DEFAULT, HalfNormal, Hyperprior, Uniform
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.measured import Measured
+from stream_hb.statistics.moments import Moments
 from tests.models.covariates.pools import pool
 from tests.oracles.reading import oracle
 from tests.reference.covariate_posterior import Pool, _log_density
@@ -101,3 +103,20 @@ def _dense_normal(described: Described[Any], rows_of: Any) -> tuple[Floats, Floa
     density = np.exp(np.array(log_density) - max(log_density))
     evidence = max(log_density) + np.log(density.sum() * (log_tau[1] - log_tau[0]))
     return np.array(means), np.array(sds), density / density.sum(), float(evidence)
+
+
+@pytest.mark.parametrize("name", ["normal", "normal-known-variance"])
+def test_tiny_standard_errors_do_not_hold_the_default_spread_down(name: str) -> None:
+    """What the covariate leaves is a hundred standard errors wide, what it explains a thousand."""
+    rng = np.random.default_rng(5)
+    x = np.arange(8.0)
+    mean, n = 10 * x + rng.normal(size=8), np.full(8, 400.0)
+    groups = Measured(mean, 0.04 / n) if name != "normal" else Moments(n, mean, 0.04 * (n - 1))
+    described, family = Described.of(groups, x[:, np.newaxis]), COVARIATE_FAMILIES[name]
+    tau, held_down = (
+        family.parameters(family.fit(described, "bayes", prior).hyper)["tau"]
+        for prior in (DEFAULT, Hyperprior(HalfNormal(0.02)))
+    )
+    open_minded = family.fit(described, "bayes", Hyperprior(Uniform(20.0))).hyper
+    _, lo, hi = family.uncertainty(open_minded, 0.95)["tau"]
+    assert held_down < lo < tau < hi

@@ -5,7 +5,7 @@ import pytest
 
 from stream_hb.errors import FitError
 from stream_hb.models.described import Described
-from stream_hb.models.hyperprior import BDA
+from stream_hb.models.hyperprior import BDA, DEFAULT, HalfNormal, Hyperprior, Uniform
 from stream_hb.models.nested.normal import NestedNormalFromObservations, NestedNormalKnownVariance
 from stream_hb.models.normal import NormalKnownVariance
 from stream_hb.statistics.measured import Measured
@@ -137,3 +137,18 @@ def test_pools_that_cannot_be_fitted_say_why() -> None:
         KNOWN.fit(STORES, "bayes", BDA)
     with pytest.raises(FitError, match="unknown method"):
         KNOWN.fit(STORES, "dl")
+
+
+def test_tiny_standard_errors_do_not_hold_the_default_spread_down() -> None:
+    """2 x median se alone is .02 here: it would say of stores 2 apart that they are .4 apart."""
+    rng = np.random.default_rng(5)
+    y = np.repeat(2 * rng.normal(size=4), 3) + 2 * rng.normal(size=12)
+    regions = np.repeat(np.arange(4), 3)
+    stores = Described.of(Measured(y, np.full(12, 1e-4)), regions=regions)
+    tau, held_down = (
+        KNOWN.parameters(KNOWN.fit(stores, "bayes", prior).hyper)["tau_store"]
+        for prior in (DEFAULT, Hyperprior(HalfNormal(0.02)))
+    )
+    open_minded = KNOWN.fit(stores, "bayes", Hyperprior(Uniform(20.0))).hyper
+    _, lo, hi = KNOWN.uncertainty(open_minded, 0.95)["tau_store"]
+    assert held_down < lo < tau < hi
