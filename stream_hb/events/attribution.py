@@ -18,7 +18,7 @@ from stream_hb.events.moves import Counted, Moves, Signed
 from stream_hb.events.order_memory import OrderChange, OrderMemory, Orders
 from stream_hb.events.packed_time import DAY_MS
 from stream_hb.events.refund_memory import RefundMemory
-from stream_hb.events.units import Sightings, UnitDeltas, UnitMemory
+from stream_hb.events.units import Others, Sightings, UnitDeltas, UnitMemory
 from stream_hb.events.visit_memory import VisitChange, VisitMemory, Visits
 from stream_hb.events.visitor_hours import HourChange, VisitorHours, hour_keys
 
@@ -100,7 +100,7 @@ class Attribution:
         """
         refund_write, deltas = self.refunds.probe(refunds)
         ordered = self.orders.probe(orders, deltas)
-        visited = self.visits.probe(visits, orders, ordered, self.orders)
+        visited = self.visits.probe(visits, ordered, self.orders)
         hours = self.hours.probe(visited.before, visited.after)
         standing = self._standing(ordered, visited, hours)
         writes = {
@@ -110,7 +110,7 @@ class Attribution:
             "hours": hours.write,
         }
         if len(experiments):
-            writes["units"] = self._units(standing, experiments)
+            writes["units"] = self._units(standing, experiments, hours)
         repeated = len(visits.key) + len(orders.key) + len(refunds.key)
         repeated -= _news(visited, ordered) + len(refund_write.keys)
         tallies = {**standing.tallies(), "repeated_events": repeated}
@@ -153,9 +153,10 @@ class Attribution:
             ordered.after.concatenate(others),
         )
 
-    def _units(self, standing: "_Standing", experiments: Int64s) -> TableWrite:
+    def _units(self, standing: "_Standing", experiments: Int64s, hours: HourChange) -> TableWrite:
         v = standing.visits
-        seen = Sightings.of(experiments, v.keys, v.slots, v.before, v.after)
+        sides = (v.before, v.counted(after=False)), (v.after, v.counted(after=True))
+        seen = Sightings.of(experiments, v.keys, v.slots, *sides)
         # Of a visit that changes its unit, all orders do.
         slots = self.orders.of_visits(v.keys[seen.before != seen.after])
         slots = np.setdiff1d(slots, standing.slots)
@@ -166,7 +167,11 @@ class Attribution:
             standing.before.concatenate(others),
             standing.after.concatenate(others),
         )
-        return self.units.probe(seen, more.unit_deltas(seen), self.visits)
+        untouched = Others(
+            self.visits,
+            lambda visits: visits.is_bot | self.hours.too_full(hour_keys(visits), hours),
+        )
+        return self.units.probe(seen, more.unit_deltas(seen), untouched)
 
     def apply(self, change: AttributionChange) -> None:
         """Make a change the state."""

@@ -27,7 +27,7 @@ class Orders:
         Group.
     bought
         Whether a purchase defines it; else only refunds are known of it.
-    revision, time_ms, amount_minor, visit_key, is_bot
+    revision, time_ms, amount_minor, visit_key, is_bot, visitor, arm
         Of the event that defines it.
     refunds, cancels, refunded
         Number of its refunds, of those that cancel it, and their sum.
@@ -40,6 +40,8 @@ class Orders:
     amount_minor: Int64s
     visit_key: Hashes
     is_bot: Bools
+    visitor: Hashes
+    arm: Int64s
     refunds: Int64s
     cancels: Int64s
     refunded: Int64s
@@ -81,6 +83,8 @@ class Orders:
             (self.amount_minor, other.amount_minor),
             (self.visit_key, other.visit_key),
             (self.is_bot, other.is_bot),
+            (self.visitor, other.visitor),
+            (self.arm, other.arm),
         ):
             better |= same & (mine < its)
             same &= mine == its
@@ -118,12 +122,14 @@ class OrderChange:
             "refunds": a.refunds,
             "cancels": a.cancels,
             "flags": flags,
+            "visitor": a.visitor,
+            "arm": a.arm + 1,
         }
         return TableWrite(self.slots, self.keys, values)
 
 
 class OrderMemory:
-    """The orders of a shard."""
+    """The orders of a shard. Visitors and arms take room from the first order that names one."""
 
     def __init__(self) -> None:
         self.table = IdTable(
@@ -134,10 +140,11 @@ class OrderMemory:
                 "amount": np.int64,
                 "refunded": np.int64,
                 "revision": np.int32,
-                "refunds": np.uint16,
-                "cancels": np.uint16,
+                "refunds": np.uint32,
+                "cancels": np.uint32,
                 "flags": np.uint8,
-            }
+            },
+            optional={"visitor": np.uint64, "arm": np.uint32},
         )
 
     def probe(self, orders: OrderMentions, deltas: RefundDeltas) -> OrderChange:
@@ -162,6 +169,8 @@ class OrderMemory:
             read(slots, "amount"),
             read(slots, "visit_key"),
             (flags & _BOT) > 0,
+            read(slots, "visitor"),
+            read(slots, "arm").astype(np.int64) - 1,
             read(slots, "refunds").astype(np.int64),
             read(slots, "cancels").astype(np.int64),
             read(slots, "refunded"),
@@ -181,6 +190,8 @@ def _defined(before: Orders, keys: Hashes, orders: OrderMentions) -> Orders:
         return before
     order = np.lexsort(
         (
+            orders.arm,
+            orders.visitor,
             orders.is_bot,
             orders.visit_key,
             orders.amount_minor,
@@ -201,6 +212,8 @@ def _defined(before: Orders, keys: Hashes, orders: OrderMentions) -> Orders:
         amount_minor=orders.amount_minor[chosen],
         visit_key=orders.visit_key[chosen],
         is_bot=orders.is_bot[chosen],
+        visitor=orders.visitor[chosen],
+        arm=orders.arm[chosen],
     )
     better = best.defined_before(known)
     return _put(before, at[better], best.take(better))

@@ -1,5 +1,6 @@
 """Experiment units: a visitor, else a visit, with its arm and what it did."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,12 +82,13 @@ class UnitMemory:
     def all(self) -> Units:
         """Return the units that have been seen and are remembered."""
         slots = np.flatnonzero(self.table.column("key"))
+        slots = slots[self.table.read(slots, "visits") > 0]  # the others were left by every visit
         return self._read(self.table.column("key")[slots], slots)
 
     def _read(self, keys: Hashes, slots: Slots) -> Units:
         read = self.table.read
         first = unpacked(read(slots, "day"), read(slots, "ms"))
-        first[slots < 0] = NEVER_MS
+        first[(slots < 0) | (read(slots, "visits") == 0)] = NEVER_MS
         return Units(
             keys,
             read(slots, "row").astype(np.intp),
@@ -98,7 +100,7 @@ class UnitMemory:
             first,
         )
 
-    def probe(self, seen: "Sightings", deltas: UnitDeltas, memory: VisitMemory) -> TableWrite:
+    def probe(self, seen: "Sightings", deltas: UnitDeltas, others: "Others") -> TableWrite:
         """Return what to write; nothing is changed.
 
         Parameters
@@ -107,8 +109,8 @@ class UnitMemory:
             The visits that change, with their units.
         deltas
             What is counted of units.
-        memory
-            The visits, for the units that some leave.
+        others
+            Finds the visits of the units that some leave.
         """
         keys = np.unique(np.concatenate([seen.before, seen.after, deltas.unit]))
         keys = keys[keys != 0]
@@ -121,14 +123,14 @@ class UnitMemory:
             counts, (deltas.visits, deltas.orders, deltas.revenue_minor), strict=True
         ):
             np.add.at(count, at, (deltas.sign * delta)[mine])
-        row, arm, crossed, first = seen.told(known, keys, memory)
+        row, arm, crossed, first = seen.told(known, keys, others)
         slots[slots < 0] = self.table.plan(keys[slots < 0])
         values = {
             "row": row,
             "arm": arm + 1,
             "crossed": crossed,
-            "visits": counts[0],
-            "orders": counts[1],
+            "visits": np.maximum(counts[0], 0),  # what was forgotten cannot be taken away
+            "orders": np.maximum(counts[1], 0),
             "revenue": counts[2],
             **packed(np.where(first == NEVER_MS, 0, first)),
         }
@@ -161,14 +163,22 @@ class Sightings:
 
     @classmethod
     def of(
-        cls, experiments: Int64s, keys: Hashes, slots: Slots, before: Visits, after: Visits
+        cls,
+        experiments: Int64s,
+        keys: Hashes,
+        slots: Slots,
+        before: tuple[Visits, Bools],
+        after: tuple[Visits, Bools],
     ) -> "Sightings":
-        """Find the visits' units."""
-        one, other = (unit_keys(experiments, keys, visits) for visits in (before, after))
-        return cls(experiments, keys, slots, one, other, before, after)
+        """Find the units of visits, of which those count that are said to."""
+        one, other = (
+            np.where(counts, unit_keys(experiments, keys, visits), np.uint64(0))
+            for visits, counts in (before, after)
+        )
+        return cls(experiments, keys, slots, one, other, before[0], after[0])
 
     def told(
-        self, known: Units, keys: Hashes, memory: VisitMemory
+        self, known: Units, keys: Hashes, others: "Others"
     ) -> tuple[Rows, Int64s, Bools, Int64s]:
         """Return row, arm, crossed or not and first time of the units."""
         row, crossed = known.row.copy(), known.crossed.copy()
@@ -177,7 +187,7 @@ class Sightings:
         left = self._left()
         at = np.searchsorted(keys, left)
         least[at], most[at], first[at], crossed[at] = NEVER_MS, NO_ARM, NEVER_MS, False
-        units, visits = self._members(left, memory)
+        units, visits = self._members(left, others)
         mine = units != 0
         at, visits = np.searchsorted(keys, units[mine]), visits.take(mine)
         row[at] = visits.row
@@ -189,22 +199,44 @@ class Sightings:
         return row, np.where(least == NEVER_MS, NO_ARM, least), crossed, first
 
     def _left(self) -> Hashes:
-        """Return the units that a visit leaves, or in which it becomes a later one."""
+        """Return the units that a visit leaves, or of which it no longer says what it said."""
         one, other = self.visits_before, self.visits_after
         gone = (self.before != self.after) | (one.time_ms < other.time_ms)
+        gone |= (one.crossed & ~other.crossed) | ((one.arm != other.arm) & ~other.crossed)
         return np.unique(self.before[gone & (self.before != 0)])
 
-    def _members(self, left: Hashes, memory: VisitMemory) -> tuple[Hashes, Visits]:
+    def _members(self, left: Hashes, others: "Others") -> tuple[Hashes, Visits]:
         """Return the visits that say of units what they are, and each one's unit."""
         if not len(left):
             return self.after, self.visits_after
         visitors = self.visits_before.visitor[np.isin(self.before, left)]
-        slots = np.setdiff1d(memory.of_visitors(np.unique(visitors[visitors != 0])), self.slots)
-        others = memory.read(slots)
-        keys = memory.table.column("key")[slots]
-        units = unit_keys(self.experiments, keys, others)
+        keys, visits = others.of_visitors(np.unique(visitors[visitors != 0]), self.slots)
+        units = unit_keys(self.experiments, keys, visits)
         units = np.where(np.isin(units, left), units, np.uint64(0))
-        return np.concatenate([self.after, units]), self.visits_after.concatenate(others)
+        return np.concatenate([self.after, units]), self.visits_after.concatenate(visits)
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The visits that a batch does not touch.
+
+    Attributes
+    ----------
+    memory
+        All visits.
+    is_bots
+        Tells which are bots', once the batch is applied.
+    """
+
+    memory: VisitMemory
+    is_bots: Callable[[Visits], Bools]
+
+    def of_visitors(self, visitors: Hashes, touched: Slots) -> tuple[Hashes, Visits]:
+        """Return the visits of some visitors that count, but for those touched: a pass over all."""
+        slots = np.setdiff1d(self.memory.of_visitors(visitors), touched)
+        visits = self.memory.read(slots)
+        counts = visits.exists & ~self.is_bots(visits)
+        return self.memory.table.column("key")[slots[counts]], visits.take(counts)
 
 
 def unit_keys(experiments: Int64s, keys: Hashes, visits: Visits) -> Hashes:

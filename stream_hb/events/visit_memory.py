@@ -1,13 +1,13 @@
 """Visits: seen or implied, when, with how many orders, whose."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
 
 from stream_hb.events.batch import Bools, Hashes, Int64s
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
-from stream_hb.events.mentions import OrderMentions, VisitMentions
+from stream_hb.events.mentions import VisitMentions
 from stream_hb.events.order_memory import OrderChange, OrderMemory, Orders
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
 from stream_hb.statistics.columns import Rows
@@ -19,6 +19,8 @@ NO_ARM = -1
 _NO_EVENT = 2**32 - 1
 _BOT = 1
 _CROSSED = 2
+_OWN_VISITOR = 4
+_OWN_CROSSED = 8
 _NOBODY = np.uint64(2**64 - 1)
 
 
@@ -38,12 +40,14 @@ class Visits:
         Number of its orders, and of those that count.
     is_bot
         Whether one of its events says that it is a bot's.
+    own_visitor
+        Whether one of its visit events names its visitor.
     visitor
-        The smallest of the visitors that its events name; 0: none is named.
-    arm
-        The smallest of the arms that its events name; -1: none is.
-    crossed
-        Whether they name several.
+        The smallest of the visitors that these name, else of those that its orders do; 0: none.
+    own_arm, own_crossed
+        The smallest of the arms that its visit events name, -1: none; whether they name several.
+    arm, crossed
+        The same of its visit events and its orders.
     """
 
     row: Rows
@@ -52,7 +56,10 @@ class Visits:
     orders: Int64s
     live: Int64s
     is_bot: Bools
+    own_visitor: Bools
     visitor: Hashes
+    own_arm: Int64s
+    own_crossed: Bools
     arm: Int64s
     crossed: Bools
 
@@ -99,12 +106,13 @@ class VisitChange:
         delay = a.own_ms - a.time_ms  # a horizon is shorter than the 49 days that it can hold
         values = {
             "row": a.row,
-            **packed(a.time_ms),
+            **packed(np.where(a.exists, a.time_ms, 0)),  # what is nothing is forgotten first
             "delay": np.where(a.own_ms < NEVER_MS, np.minimum(delay, _NO_EVENT - 1), _NO_EVENT),
             "orders": a.orders,
             "live": a.live,
-            "flags": a.is_bot * _BOT + a.crossed * _CROSSED,
+            "flags": _flags(a),
             "visitor": a.visitor,
+            "own_arm": a.own_arm + 1,
             "arm": a.arm + 1,
         }
         return TableWrite(self.slots[differ], self.keys[differ], values)
@@ -123,30 +131,27 @@ class VisitMemory:
                 "live": np.uint32,
                 "flags": np.uint8,
             },
-            optional={"visitor": np.uint64, "arm": np.uint32},
+            optional={"visitor": np.uint64, "own_arm": np.uint32, "arm": np.uint32},
         )
 
     def probe(
         self,
         visits: VisitMentions,
-        orders: OrderMentions,
         changed: OrderChange,
         memory: OrderMemory,
     ) -> VisitChange:
         """Return what becomes of the visits that events or their orders touch."""
         left, joined = changed.before.visit_key, changed.after.visit_key
-        keys = np.concatenate([visits.key, orders.visit_key, left, joined])
+        keys = np.concatenate([visits.key, left, joined])
         keys = np.unique(keys[keys != 0])
         slots = self.table.find(keys)
         before = self.read(slots)
-        after = _after(before, keys, visits, orders, changed)
+        after = _after(before, keys, visits, changed)
         at = _earliest_left(before, keys, changed)
         if len(at):
             times = _earliest_orders(keys[at], changed, memory)
             after.time_ms[at] = np.minimum(after.own_ms[at], times)
-        # A visit that neither was nor is leaves no trace: its time would be that of never.
-        gone = after.time_ms == NEVER_MS
-        after.time_ms[gone] = np.where(slots[gone] >= 0, before.time_ms[gone], 0)
+        after = _named(after, keys, changed, memory)
         new = np.flatnonzero((slots < 0) & after.exists)
         slots[new] = self.table.plan(keys[new])
         kept = slots >= 0
@@ -156,8 +161,9 @@ class VisitMemory:
         """Return the visits at some slots; where the slot is -1, one that nothing is known of."""
         read, flags = self.table.read, self.table.read(slots, "flags")
         times, delay = unpacked(read(slots, "day"), read(slots, "ms")), read(slots, "delay")
-        times[slots < 0] = NEVER_MS
-        own = np.where((delay == _NO_EVENT) | (slots < 0), NEVER_MS, times + delay)
+        unseen = (delay == _NO_EVENT) | (slots < 0)
+        own = np.where(unseen, NEVER_MS, times + delay)
+        times[unseen & (read(slots, "orders") == 0)] = NEVER_MS
         return Visits(
             read(slots, "row").astype(np.intp),
             own,
@@ -165,7 +171,10 @@ class VisitMemory:
             read(slots, "orders").astype(np.int64),
             read(slots, "live").astype(np.int64),
             (flags & _BOT) > 0,
+            (flags & _OWN_VISITOR) > 0,
             read(slots, "visitor"),
+            read(slots, "own_arm").astype(np.int64) - 1,
+            (flags & _OWN_CROSSED) > 0,
             read(slots, "arm").astype(np.int64) - 1,
             (flags & _CROSSED) > 0,
         )
@@ -177,56 +186,114 @@ class VisitMemory:
         return np.flatnonzero(np.isin(self.table.column("visitor"), visitors))
 
 
-def _after(
-    before: Visits,
-    keys: Hashes,
-    visits: VisitMentions,
-    orders: OrderMentions,
-    changed: OrderChange,
-) -> Visits:
-    """Return the visits with the batch's events, but for orders that leave their earliest time."""
+def _flags(visits: Visits) -> Int64s:
+    flags: Int64s = (
+        visits.is_bot * _BOT
+        + visits.crossed * _CROSSED
+        + visits.own_visitor * _OWN_VISITOR
+        + visits.own_crossed * _OWN_CROSSED
+    )
+    return flags
+
+
+def _after(before: Visits, keys: Hashes, visits: VisitMentions, changed: OrderChange) -> Visits:
+    """Return the visits with the batch's events.
+
+    Their own facts are final; what orders add to visitor and arm is left to :func:`_named`, and
+    the time of a visit that an order leaves to :func:`_earliest_orders`.
+    """
     seen = np.searchsorted(keys, visits.key)
-    named = orders.visit_key != 0
-    bought = np.searchsorted(keys, orders.visit_key[named])
     row, own, is_bot = before.row.copy(), before.own_ms.copy(), before.is_bot.copy()
     row[seen] = visits.row
-    row[bought] = orders.row[named]
     np.minimum.at(own, seen, visits.time_ms)
     is_bot[seen[visits.is_bot]] = True
-    visitor = _smallest_visitor(
-        before.visitor, (seen, visits.visitor), (bought, orders.visitor[named])
-    )
-    arm, crossed = _arms(before, (seen, visits.arm), (bought, orders.arm[named]))
+    own_visitor, visitor = _own_visitor(before, seen, visits.visitor)
+    arm, crossed = _arms((before.own_arm, before.own_crossed), seen, visits.arm)
     time_ms = np.minimum(before.time_ms, own)
-    number, live = _order_numbers(before, keys, time_ms, changed)
-    return Visits(row, own, time_ms, number, live, is_bot, visitor, arm, crossed)
+    number, live = _order_numbers(before, keys, row, time_ms, changed)
+    return Visits(
+        row,
+        own,
+        time_ms,
+        number,
+        live,
+        is_bot,
+        own_visitor,
+        visitor,
+        arm,
+        crossed,
+        before.arm,
+        before.crossed,
+    )
 
 
-def _smallest_visitor(known: Hashes, *named: tuple[Slots, Hashes]) -> Hashes:
-    if not any(hashes.any() for _, hashes in named):
-        return known
+def _own_visitor(before: Visits, seen: Slots, named: Hashes) -> tuple[Bools, Hashes]:
+    """Return whether visit events name the visitor, and whom: an order's word yields to theirs."""
+    if not named.any():
+        return before.own_visitor, before.visitor
+    own = _smallest(np.where(before.own_visitor, before.visitor, 0), seen, named)
+    return own != 0, np.where(own == 0, before.visitor, own)
+
+
+def _smallest(known: Hashes, at: Slots, named: Hashes) -> Hashes:
     smallest = np.where(known == 0, _NOBODY, known)
-    for at, hashes in named:
-        np.minimum.at(smallest, at, np.where(hashes == 0, _NOBODY, hashes))
+    np.minimum.at(smallest, at, np.where(named == 0, _NOBODY, named))
     return np.where(smallest == _NOBODY, np.uint64(0), smallest)
 
 
-def _arms(before: Visits, *named: tuple[Slots, Int64s]) -> tuple[Int64s, Bools]:
-    if not any(len(arms) and int(arms.max()) >= 0 for _, arms in named):
-        return before.arm, before.crossed
-    least = np.where(before.arm < 0, NEVER_MS, before.arm)
-    most = before.arm.copy()
-    for at, arms in named:
-        np.minimum.at(least, at, np.where(arms < 0, NEVER_MS, arms))
-        np.maximum.at(most, at, arms)
-    crossed = before.crossed | ((most >= 0) & (least < most))
-    return np.where(least == NEVER_MS, NO_ARM, least), crossed
+def _arms(known: tuple[Int64s, Bools], at: Slots, named: Int64s) -> tuple[Int64s, Bools]:
+    """Return the smallest of the arms known and named, and whether there are several."""
+    arm, crossed = known
+    if not len(named) or int(named.max()) < 0:
+        return known
+    least, most = np.where(arm < 0, NEVER_MS, arm), arm.copy()
+    np.minimum.at(least, at, np.where(named < 0, NEVER_MS, named))
+    np.maximum.at(most, at, named)
+    several = crossed | ((most >= 0) & (least < most))
+    return np.where(least == NEVER_MS, NO_ARM, least), several
+
+
+def _named(visits: Visits, keys: Hashes, changed: OrderChange, memory: OrderMemory) -> Visits:
+    """Return the visits with the visitor and the arms that their orders name."""
+    orders = changed.after
+    named = [_naming(side) for side in (changed.before, changed.after)]
+    own_arms = (visits.own_arm >= 0).any()
+    if not (own_arms or named[0].any() or named[1].any()):
+        return visits
+    # What an order no longer says is gone from the union: it is made anew from the orders left.
+    lost = np.zeros(len(keys), np.bool_)
+    lost[np.searchsorted(keys, changed.before.visit_key[named[0]])] = True
+    if lost.any():
+        slots = np.setdiff1d(memory.of_visits(keys[lost]), changed.slots)
+        orders = memory.read(slots).concatenate(orders)
+    mine = _naming(orders) & np.isin(orders.visit_key, keys)
+    at, told = np.searchsorted(keys, orders.visit_key[mine]), orders.take(mine)
+    visitor = _smallest(np.where(lost & ~visits.own_visitor, 0, visits.visitor), at, told.visitor)
+    visitor = np.where(visits.own_visitor, visits.visitor, visitor)
+    arm, crossed = _union(visits, lost)
+    arm, crossed = _arms((arm, crossed), at, told.arm)
+    return replace(visits, visitor=visitor, arm=arm, crossed=crossed)
+
+
+def _union(visits: Visits, lost: Bools) -> tuple[Int64s, Bools]:
+    """Return the arms that are known without the batch's orders, only visits' own where lost."""
+    arm, crossed = np.where(lost, NO_ARM, visits.arm), visits.crossed & ~lost
+    arm, crossed = _arms((arm, crossed), np.arange(len(arm)), visits.own_arm)
+    return arm, crossed | visits.own_crossed
+
+
+def _naming(orders: Orders) -> Bools:
+    naming: Bools = _of_visits(orders) & ((orders.visitor != 0) | (orders.arm >= 0))
+    return naming
 
 
 def _order_numbers(
-    before: Visits, keys: Hashes, time_ms: Int64s, changed: OrderChange
+    before: Visits, keys: Hashes, row: Rows, time_ms: Int64s, changed: OrderChange
 ) -> tuple[Int64s, Int64s]:
-    """Return how many orders visits have, and how many that count; times only grow earlier."""
+    """Return how many orders visits have, and how many that count; times only grow earlier.
+
+    A visit that an order implies has the order's row.
+    """
     number, live = before.orders.copy(), before.live.copy()
     for orders, sign in ((changed.before, -1), (changed.after, 1)):
         mine = _of_visits(orders)
@@ -235,7 +302,9 @@ def _order_numbers(
         np.add.at(live, at, sign * orders.counts[mine])
         if sign > 0:
             np.minimum.at(time_ms, at, orders.time_ms[mine])
-    return number, live
+            row[at] = orders.row[mine]
+    # Of a visit that was forgotten before one of its orders, nothing is known to take away from.
+    return np.maximum(number, 0), np.maximum(live, 0)
 
 
 def _of_visits(orders: Orders) -> Bools:

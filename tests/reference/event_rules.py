@@ -1,11 +1,7 @@
-"""The rules of ``stream_hb/events/README.md``, plain and slow: sets, dictionaries and loops.
-
-Everything is computed from the set of events at once: nothing is remembered, so nothing can depend
-on the order in which they came.
-"""
+"""The rules of ``stream_hb/events/README.md``, plain and slow, computed from the set of events."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,26 +9,34 @@ Event = dict[str, Any]
 Group = tuple[str, str]
 """(chain id, store id)."""
 
+Rank = Callable[[str | None], Any]
+"""What the ids of a group are ordered by where nothing else decides; of None the least."""
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class PlainGroup:
+    """What counts of a group.
+
+    Times of its visits and conversions; (time, value) of its live orders; bots' visits and live
+    orders; units by (experiment, visitor or visit): [arms, visits, orders, revenue, first time].
+    """
+
+    visits: list[int] = field(default_factory=list)
+    conversions: list[int] = field(default_factory=list)
+    orders: list[tuple[int, int]] = field(default_factory=list)
+    bot_visits: int = 0
+    bot_orders: int = 0
+    units: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+
 
 @dataclass
 class PlainOrder:
-    """What the purchases and refunds of one order come to."""
+    """The event that defines an order, and what its refunds leave of it."""
 
-    time_ms: int
-    amount: int
-    visit_id: str | None
-    is_bot: bool
-    refunds: list[Event]
-
-    @property
-    def value(self) -> int:
-        refunded: int = sum(refund["amount_minor"] for refund in self.refunds)
-        return max(0, self.amount - refunded)
-
-    @property
-    def live(self) -> bool:
-        cancelled = any(refund.get("cancels_order") for refund in self.refunds)
-        return not cancelled and (self.value > 0 or not self.refunds)
+    event: Event
+    value: int
+    live: bool
 
 
 @dataclass
@@ -46,27 +50,18 @@ class PlainVisit:
     orders: list[PlainOrder]
 
 
-@dataclass
-class PlainGroup:
-    """What counts of a group: times of visits and conversions, (time, value) of live orders."""
-
-    visits: list[int] = field(default_factory=list)
-    conversions: list[int] = field(default_factory=list)
-    orders: list[tuple[int, int]] = field(default_factory=list)
-    bot_visits: int = 0
-    bot_orders: int = 0
-    units: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
-
-
 def count(
-    events: Iterable[Event], default_chain: str = "default", visits_per_hour: int = 60
+    events: Iterable[Event],
+    default_chain: str = "default",
+    visits_per_hour: int = 60,
+    rank: Callable[[Group], Rank] = lambda _: lambda text: text or "",
 ) -> dict[Group, PlainGroup]:
     """Count a set of events by group."""
     by_group: dict[Group, list[Event]] = {}
     for event in events:
         key = (event.get("chain_id", default_chain), event["store_id"])
         by_group.setdefault(key, []).append(event)
-    return {key: _group(mine, visits_per_hour) for key, mine in by_group.items()}
+    return {key: _group(mine, visits_per_hour, rank(key)) for key, mine in by_group.items()}
 
 
 def _of(events: list[Event], kind: str, key: str) -> dict[str, list[Event]]:
@@ -77,88 +72,78 @@ def _of(events: list[Event], kind: str, key: str) -> dict[str, list[Event]]:
     return found
 
 
-def _group(events: list[Event], visits_per_hour: int) -> PlainGroup:
-    orders = _orders(events)
-    visits = _visits(events, orders)
-    named = (visit for visit in visits.values() if visit.visitor)
-    hours = Counter((str(visit.visitor), visit.time_ms // 3_600_000) for visit in named)
-    group = PlainGroup()
-    bots = set()
+def _group(events: list[Event], visits_per_hour: int, rank: Rank) -> PlainGroup:
+    orders = _orders(events, rank)
+    visits = _visits(events, orders, rank)
+    hours = Counter((visit.visitor, visit.time_ms // HOUR_MS) for visit in visits.values())
+    group, bots = PlainGroup(), set()
     for visit_id, visit in visits.items():
-        crowd = hours[str(visit.visitor), visit.time_ms // 3_600_000]
+        crowd = hours[visit.visitor, visit.time_ms // HOUR_MS] if visit.visitor else 0
         if visit.is_bot or crowd > visits_per_hour:
             bots.add(visit_id)
             group.bot_visits += 1
             continue
+        counted = [o for o in visit.orders if o.live and not o.event.get("is_bot")]
         group.visits.append(visit.time_ms)
-        counted = [order for order in visit.orders if order.live and not order.is_bot]
-        if counted:
-            group.conversions.append(visit.time_ms)
-    for order in orders.values():
-        if order.live:
-            if order.is_bot or order.visit_id in bots:
-                group.bot_orders += 1
-            else:
-                group.orders.append((order.time_ms, order.value))
-    _units(group, visits, bots)
+        group.conversions += [visit.time_ms] * bool(counted)
+        for experiment in {experiment for experiment, _ in visit.arms}:
+            key = (experiment, visit.visitor or visit_id)
+            unit = group.units.setdefault(key, [set(), 0, 0, 0, visit.time_ms])
+            unit[0] |= {arm for arm in visit.arms if arm[0] == experiment}
+            unit[1] += 1
+            unit[2] += len(counted)
+            unit[3] += sum(order.value for order in counted)
+            unit[4] = min(unit[4], visit.time_ms)
+    for order in orders:
+        if order.live and (order.event.get("is_bot") or order.event.get("visit_id") in bots):
+            group.bot_orders += 1
+        elif order.live:
+            group.orders.append((order.event["event_time_ms"], order.value))
     return group
 
 
-def _orders(events: list[Event]) -> dict[str, PlainOrder]:
+def _orders(events: list[Event], rank: Rank) -> list[PlainOrder]:
+    def first_refund(r: Event) -> Any:
+        when = (r["event_time_ms"], r["amount_minor"])
+        return *when, r.get("cancels_order", False), rank(r["order_id"])
+
+    def first_purchase(p: Event) -> Any:
+        when = (-p.get("revision", 0), p["event_time_ms"], p["amount_minor"])
+        who = (p.get("is_bot", False), rank(p.get("visitor_id")))
+        return *when, rank(p.get("visit_id")), *who, sorted(_arms([p]))
+
     refunds: dict[str, list[Event]] = {}
     for repeated in _of(events, "refund", "refund_id").values():
-        first = min(
-            repeated,
-            key=lambda r: (r["event_time_ms"], r["amount_minor"], r.get("cancels_order", False)),
-        )
-        refunds.setdefault(first["order_id"], []).append(first)
-    orders = {}
+        refund = min(repeated, key=first_refund)
+        refunds.setdefault(refund["order_id"], []).append(refund)
+    orders = []
     for order_id, repeated in _of(events, "purchase", "order_id").items():
-        first = min(
-            repeated,
-            key=lambda p: (-p.get("revision", 0), p["event_time_ms"], p["amount_minor"]),
-        )
-        orders[order_id] = PlainOrder(
-            first["event_time_ms"],
-            first["amount_minor"],
-            first.get("visit_id"),
-            first.get("is_bot", False),
-            refunds.get(order_id, []),
-        )
+        event, mine = min(repeated, key=first_purchase), refunds.get(order_id, [])
+        value = max(0, event["amount_minor"] - sum(refund["amount_minor"] for refund in mine))
+        cancelled = any(refund.get("cancels_order") for refund in mine)
+        orders.append(PlainOrder(event, value, not cancelled and (value > 0 or not mine)))
     return orders
 
 
-def _visits(events: list[Event], orders: dict[str, PlainOrder]) -> dict[str, PlainVisit]:
+def _visits(events: list[Event], orders: list[PlainOrder], rank: Rank) -> dict[str, PlainVisit]:
     seen = _of(events, "visit", "visit_id")
-    bought = _of([e for e in events if e.get("visit_id")], "purchase", "visit_id")
+    named = {order.event["visit_id"] for order in orders if order.event.get("visit_id")}
     visits = {}
-    for visit_id in seen.keys() | {order.visit_id for order in orders.values() if order.visit_id}:
+    for visit_id in sorted(seen.keys() | named):
         own = seen.get(visit_id, [])
-        told = own + bought.get(visit_id, [])
-        mine = [order for order in orders.values() if order.visit_id == visit_id]
+        mine = [order for order in orders if order.event.get("visit_id") == visit_id]
+        told = own + [order.event for order in mine]
+        visitors = [[e["visitor_id"] for e in es if e.get("visitor_id")] for es in (own, told)]
         visits[visit_id] = PlainVisit(
-            min([e["event_time_ms"] for e in own] + [order.time_ms for order in mine]),
-            next((e["visitor_id"] for e in told if e.get("visitor_id")), None),
+            min(e["event_time_ms"] for e in told),
+            min(visitors[0] or visitors[1], key=rank, default=None),
             any(e.get("is_bot", False) for e in own),
-            {tuple(e["experiment"].values()) for e in told if e.get("experiment")},
+            _arms(told),
             mine,
         )
     return visits
 
 
-def _units(group: PlainGroup, visits: dict[str, PlainVisit], bots: set[str]) -> None:
-    """Add (arms, visits, orders, revenue, first time) of every unit, by experiment and whom."""
-    for visit_id, visit in visits.items():
-        if not visit.arms:
-            continue
-        experiment = min(visit.arms)[0]
-        unit = group.units.setdefault(
-            (experiment, visit.visitor or visit_id), [set(), 0, 0, 0, visit.time_ms]
-        )
-        unit[0] |= visit.arms
-        unit[4] = min(unit[4], visit.time_ms)
-        if visit_id not in bots:
-            live = [order for order in visit.orders if order.live and not order.is_bot]
-            unit[1] += 1
-            unit[2] += len(live)
-            unit[3] += sum(order.value for order in live)
+def _arms(events: list[Event]) -> set[tuple[str, str]]:
+    named = [event["experiment"] for event in events if event.get("experiment")]
+    return {(each["experiment_id"], each["arm"]) for each in named}
