@@ -177,6 +177,7 @@ class Attribution:
         """Make a change the state."""
         for name, write in change.writes.items():
             self.tables[name].apply(write)
+        self.hours.applied(change.writes["hours"])
         for name, number in change.tallies.items():
             self.tallies[name] += number
 
@@ -213,6 +214,7 @@ class Attribution:
             for number, page in enumerate(state["pages"][name]):
                 table.restore_page(number, page)
             table.restored()
+        self.hours.restored()
         self.tallies = dict(state["tallies"])
         self._forgotten_day = state["day"]
 

@@ -142,11 +142,11 @@ class VisitMemory:
     ) -> VisitChange:
         """Return what becomes of the visits that events or their orders touch."""
         left, joined = changed.before.visit_key, changed.after.visit_key
-        keys = np.concatenate([visits.key, left, joined])
-        keys = np.unique(keys[keys != 0])
+        parts = (visits.key, left[left != 0], joined[joined != 0])
+        keys, place = np.unique(np.concatenate(parts), return_inverse=True)
         slots = self.table.find(keys)
         before = self.read(slots)
-        after = _after(before, keys, visits, changed)
+        after = _after(before, keys, place[: len(visits.key)], visits, changed)
         at = _earliest_left(before, keys, changed)
         if len(at):
             times = _earliest_orders(keys[at], changed, memory)
@@ -196,13 +196,14 @@ def _flags(visits: Visits) -> Int64s:
     return flags
 
 
-def _after(before: Visits, keys: Hashes, visits: VisitMentions, changed: OrderChange) -> Visits:
-    """Return the visits with the batch's events.
+def _after(
+    before: Visits, keys: Hashes, seen: Slots, visits: VisitMentions, changed: OrderChange
+) -> Visits:
+    """Return the visits with the batch's events; ``seen`` are these events' places among the keys.
 
     Their own facts are final; what orders add to visitor and arm is left to :func:`_named`, and
     the time of a visit that an order leaves to :func:`_earliest_orders`.
     """
-    seen = np.searchsorted(keys, visits.key)
     row, own, is_bot = before.row.copy(), before.own_ms.copy(), before.is_bot.copy()
     row[seen] = visits.row
     np.minimum.at(own, seen, visits.time_ms)

@@ -45,25 +45,35 @@ class VisitorHours:
     def __init__(self, visits_per_hour: int) -> None:
         self.table = IdTable({"number": np.uint32, **COLUMNS})
         self._most = visits_per_hour
+        self._fullest = 0
 
     def probe(self, before: Visits, after: Visits) -> HourChange:
         """Return how the hours change when visits do; nothing is changed."""
         out, into = hour_keys(before), hour_keys(after)
         moved = out != into
-        left, entered = out[moved & (out != 0)], into[moved & (into != 0)]
-        keys = np.unique(np.concatenate([left, entered]))
+        left, entered = moved & (out != 0), moved & (into != 0)
+        both = np.concatenate([out[left], into[entered]])
+        keys, place = np.unique(both, return_inverse=True)
+        signs = np.repeat([-1, 1], [left.sum(), entered.sum()])
         slots = self.table.find(keys)
         known = self.table.read(slots, "number").astype(np.int64)
         number = known.copy()
-        np.add.at(number, np.searchsorted(keys, left), -1)
-        np.add.at(number, np.searchsorted(keys, entered), 1)
+        np.add.at(number, place, signs)
         times = np.zeros(len(keys), np.int64)
-        for visits, sides in ((before, out), (after, into)):
-            mine = moved & (sides != 0)
-            times[np.searchsorted(keys, sides[mine])] = visits.time_ms[mine]
+        times[place] = np.concatenate([before.time_ms[left], after.time_ms[entered]])
         slots[slots < 0] = self.table.plan(keys[slots < 0])
         write = TableWrite(slots, keys, {"number": number, **packed(times)})
         return HourChange(keys, known, number, write)
+
+    def applied(self, change: TableWrite) -> None:
+        """Take note of the fullest hour: as long as none is too full nobody has to be asked."""
+        numbers = change.values.get("number")
+        if numbers is not None:
+            self._fullest = max(self._fullest, int(numbers.max(initial=0)))
+
+    def restored(self) -> None:
+        """Find the fullest hour of a restored table."""
+        self._fullest = int(self.table.column("number").max(initial=0))
 
     def crossing(self, change: HourChange) -> Hashes:
         """Return the hours that become, or are no longer, too full."""
@@ -72,7 +82,8 @@ class VisitorHours:
 
     def too_full(self, hours: Hashes, change: HourChange | None) -> Bools:
         """Tell which hours have too many visits, once a change is applied; hour 0 has none."""
-        if not hours.any():
+        fullest = 0 if change is None else int(change.after.max(initial=0))
+        if max(fullest, self._fullest) <= self._most or not hours.any():
             return np.zeros(len(hours), np.bool_)
         number = self.table.read(self.table.find(hours), "number").astype(np.int64)
         if change is not None and len(change.keys):
