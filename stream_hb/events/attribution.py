@@ -182,24 +182,34 @@ class Attribution:
             self.tallies[name] += number
 
     def forget(self, before_ms: int, watermark_ms: int) -> None:
-        """Forget what is older, in whole days; a visit a day later than its orders.
+        """Forget what is older, in whole days; what it had counted stays counted.
 
-        Units have a time of their own, counted from the watermark.
+        A visit goes a day later than its orders and not while one of them is remembered, else a
+        change of that order would take away from a visit of which nothing is known; a visitor's
+        hour goes with the last of its visits. Units have a time of their own, counted from the
+        watermark.
         """
         day = before_ms // DAY_MS
         if day <= self._forgotten_day:
             return
         self._forgotten_day = day
-        for name, table in self.tables.items():
-            last = day - 1 if name in ("visits", "hours") else day
-            if name == "units":
-                last = (watermark_ms - self._units_kept_ms) // DAY_MS
-            old = (table.column("key") != 0) & (table.column("day") < last)
-            slots = np.flatnonzero(old)
-            if name == "orders":
-                waiting = self.orders.read(slots)
-                self.tallies["unmatched_refunds"] += int(waiting.refunds[~waiting.bought].sum())
-            table.forget(slots)
+        self._forget_orders(_older(self.orders.table, day))
+        self.refunds.table.forget(_older(self.refunds.table, day))
+        units_day = (watermark_ms - self._units_kept_ms) // DAY_MS
+        self.units.table.forget(_older(self.units.table, units_day))
+        visits = _older(self.visits.table, day - 1)
+        needed = self.visits.table.column("key")[visits]
+        needed = np.isin(needed, self.orders.table.column("visit_key"))
+        kept = self.visits.read(visits[needed])
+        self.visits.table.forget(visits[~needed])
+        hours = _older(self.hours.table, day - 1)
+        needed = np.isin(self.hours.table.column("key")[hours], hour_keys(kept))
+        self.hours.table.forget(hours[~needed])
+
+    def _forget_orders(self, slots: Slots) -> None:
+        waiting = self.orders.read(slots)
+        self.tallies["unmatched_refunds"] += int(waiting.refunds[~waiting.bought].sum())
+        self.orders.table.forget(slots)
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain values and arrays, a page at a time."""
@@ -217,6 +227,10 @@ class Attribution:
         self.hours.restored()
         self.tallies = dict(state["tallies"])
         self._forgotten_day = state["day"]
+
+
+def _older(table: IdTable, day: int) -> Slots:
+    return np.flatnonzero((table.column("key") != 0) & (table.column("day") < day))
 
 
 @dataclass(frozen=True, slots=True)

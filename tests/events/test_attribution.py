@@ -3,11 +3,12 @@
 from collections import Counter
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_hb.events.attribution import Attribution, AttributionSettings
-from tests.events.attributed import ARMS, GROUPS, Counts, feed, rank, units
+from tests.events.attributed import ARMS, GROUPS, Counts, feed, probe, rank, units
 from tests.reference import event_rules
 from tests.reference.event_rules import Event
 
@@ -94,3 +95,115 @@ def test_any_order_repetition_and_batches_count_what_the_plain_rules_count(
     assert counts == expected
     assert bots(attribution) == expected_bots
     assert units(attribution) == expected_units
+
+
+DAY_MS = 86_400_000
+steps = st.lists(st.tuples(events(), st.integers(0, 2), st.integers(0, 7)), max_size=40)
+
+
+@given(log=steps)
+@settings(max_examples=100, deadline=None)
+def test_forgetting_takes_nothing_away_that_was_never_counted(
+    log: list[tuple[Event, int, int]],
+) -> None:
+    attribution, counts, newest = Attribution(TWO), Counts(), START_MS
+    day = 0
+    for event, later, late in log:
+        day += later
+        at_ms = event["event_time_ms"] + (day * 4 - late) * DAY_MS // 4
+        newest = max(newest, at_ms)
+        feed(attribution, [event | {"event_time_ms": at_ms}], counts=counts)
+        attribution.forget(newest - 2 * DAY_MS, newest)
+        for name in ("orders", "live"):
+            assert (attribution.visits.table.column(name) <= len(log)).all()
+
+
+VISIT: Event = {
+    "event_type": "visit",
+    "chain_id": "c",
+    "store_id": "a",
+    "event_time_ms": START_MS,
+    "visit_id": "v0",
+}
+ORDER: Event = VISIT | {"event_type": "purchase", "order_id": "o0", "amount_minor": 100}
+REFUND: Event = ORDER | {"event_type": "refund", "refund_id": "r0"}
+
+
+def test_a_refund_finds_the_visit_of_an_order_that_came_days_later() -> None:
+    attribution = Attribution()
+    order = ORDER | {"event_time_ms": START_MS + 5 * DAY_MS}
+    counts = feed(attribution, [VISIT, order])
+    attribution.forget(START_MS + 4 * DAY_MS, START_MS + 6 * DAY_MS)
+    assert sum(counts.conversions.values()) == 1
+    feed(attribution, [REFUND | {"event_time_ms": order["event_time_ms"]}], counts=counts)
+    assert (sum(counts.visits.values()), counts.conversions, counts.orders) == (1, {}, {})
+
+
+def test_what_is_forgotten_stays_counted_and_takes_no_room() -> None:
+    attribution = Attribution(AttributionSettings(units_kept_ms=DAY_MS))
+    arm = {"experiment": {"experiment_id": "e", "arm": "a"}, "visitor_id": "x"}
+    counts = feed(attribution, [VISIT | arm, ORDER, REFUND | {"order_id": "o9"}])
+    attribution.forget(START_MS + 3 * DAY_MS, START_MS + 4 * DAY_MS)
+    assert [len(table) for table in attribution.tables.values()] == [0, 0, 0, 0, 0]
+    assert attribution.tallies["unmatched_refunds"] == 1
+    assert [sum(c.values()) for c in (counts.visits, counts.conversions, counts.orders)] == [1] * 3
+
+
+def test_a_visit_that_all_its_orders_left_has_no_time_of_its_own() -> None:
+    moved = ORDER | {"revision": 1, "visit_id": "v1"}
+    later = ORDER | {"order_id": "o1", "event_time_ms": START_MS + 1}
+    counts = feed(Attribution(), [ORDER, moved, later], cuts=[1, 2])
+    assert counts.visits == {(0, START_MS, 0): 1, (0, START_MS + 1, 0): 1}
+
+
+def test_an_event_that_defines_no_order_says_nothing_of_its_visit() -> None:
+    arm = {"experiment": {"experiment_id": "e", "arm": "a"}}
+    for log in ([ORDER | arm, ORDER | {"revision": 1}], [ORDER | {"revision": 1}, ORDER | arm]):
+        attribution = Attribution()
+        feed(attribution, log, cuts=[1])
+        assert units(attribution) == {}
+
+
+def test_a_probe_changes_nothing() -> None:
+    attribution = Attribution(TWO)
+    feed(attribution, [VISIT, ORDER])
+    before = attribution.snapshot()
+    probe(
+        attribution, [ORDER | {"revision": 1, "visit_id": "v2"}, REFUND, VISIT | {"is_bot": True}]
+    )
+    np.testing.assert_equal(attribution.snapshot(), before)
+
+
+def test_what_repeats_what_is_known_moves_nothing() -> None:
+    attribution = Attribution(TWO)
+    log = [VISIT | {"visitor_id": "x"}, ORDER, REFUND | {"amount_minor": 40}]
+    feed(attribution, log)
+    change = probe(attribution, [*log, *log])
+    assert not any(len(getattr(change.moves, name).rows) for name in ("visits", "conversions"))
+    assert not len(change.moves.orders.rows)
+    assert change.tallies["repeated_events"] == 6
+
+
+def test_hours_that_fill_up_and_empty_again_turn_visits_that_no_event_names() -> None:
+    attribution = Attribution(TWO)
+    named = [VISIT | {"visit_id": f"v{n}", "visitor_id": "x"} for n in range(3)]
+    counts = feed(attribution, named[:2])
+    assert sum(counts.visits.values()) == 2
+    feed(attribution, named[2:], counts=counts)
+    assert (counts.visits, bots(attribution)) == ({}, (3, 0))
+    # The third turns out to have been an hour earlier.
+    feed(attribution, [named[2] | {"event_time_ms": START_MS - 1}], counts=counts)
+    assert (sum(counts.visits.values()), bots(attribution)) == (3, (0, 0))
+
+
+@given(log=logs, stop=st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
+def test_restored_page_by_page_it_goes_on_as_if_nothing_had_been(
+    log: list[Event], stop: int
+) -> None:
+    one, other = Attribution(TWO), Attribution(TWO)
+    feed(one, log[:stop], cuts=range(1, 30, 3))
+    other.restore(one.snapshot())
+    for attribution in (one, other):
+        attribution.apply(probe(attribution, log[stop:]))
+    np.testing.assert_equal(other.snapshot(), one.snapshot())
