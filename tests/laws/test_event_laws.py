@@ -278,6 +278,33 @@ def test_what_fades_fades_by_its_own_time(
         assert_mean_fades(table.read("log_order_value", np.array([row])).columns(), group.orders)
 
 
+@given(
+    hours=st.lists(st.integers(0, 8), min_size=2, max_size=4),
+    amounts=st.lists(st.integers(1, 10**6), min_size=4, max_size=4),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_replaced_order_leaves_with_the_weight_that_it_came_with(
+    hours: list[int], amounts: list[int]
+) -> None:
+    """Each revision in a batch of its own, at a time of its own; another order stays."""
+    common = {"schema_version": 1, "event_id": "event-0001", "store_id": "a", "currency": "EUR"}
+    common |= {"event_type": "purchase"}
+    stays = common | {"order_id": "o", "event_time_ms": START_MS, "amount_minor": 77}
+    log = [
+        common
+        | {"order_id": "x", "visit_id": "v", "revision": revision}
+        | {"event_time_ms": START_MS + hour * HOUR_MS // 4, "amount_minor": amount}
+        for revision, (hour, amount) in enumerate(zip(hours, amounts, strict=False))
+    ]
+    whole = fed([stays, *log], list(range(10)), settings=FORGETTING)
+    last = fed([stays, log[-1]], settings=FORGETTING)
+    for metric, rtol in (("conversion", 1e-12), ("log_order_value", 1e-9)):
+        kept = (engine.shards[0].table.read(metric, np.array([0])) for engine in (whole, last))
+        one, other = map(as_seen, kept)
+        for name, column in one.columns().items():
+            np.testing.assert_allclose(column, other.columns()[name], rtol=rtol, atol=1e-12)
+
+
 def faded(times: list[int], converted: list[int], half_life_ms: int) -> tuple[float, float]:
     """Return Kish's size and the weighted share of those that converted."""
     weights = [2.0 ** ((time - START_MS) / half_life_ms) for time in times]
