@@ -21,8 +21,8 @@ STORES = Described.of(Measured(Y, V), regions=REGIONS)
 
 
 def test_bayes_agrees_with_a_dense_integration() -> None:
-    expected = reference.normal(Y, V, REGIONS, 2 * float(np.sqrt(np.median(V))), 60)
-    fit = KNOWN.fit(STORES, "bayes")
+    expected = reference.normal(Y, V, REGIONS, 1.3, 60)
+    fit = KNOWN.fit(STORES, "bayes", Hyperprior(HalfNormal(1.3)))
     posterior = KNOWN.posterior(STORES, fit.hyper, 0.95)
     width = expected.hi - expected.lo
     assert fit.log_likelihood == pytest.approx(expected.log_evidence, abs=1e-3)
