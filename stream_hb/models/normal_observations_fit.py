@@ -55,7 +55,9 @@ class Observed(NamedTuple):
         if isinstance(pool, MomentsSummary):
             return cls(sums, sums.groups_count, pool.totals.weight, pool.totals.m2)
         groups = groups_of(pool)
-        return cls(sums, sums.groups_count, float(groups.weight.sum()), float(groups.m2.sum()))
+        # Less than one observation (decayed) takes nothing away from what others say of σ².
+        observations = float(np.maximum(groups.weight[groups.weight > 0], 1.0).sum())
+        return cls(sums, sums.groups_count, observations, float(groups.m2.sum()))
 
 
 def pooled_variance(pool: ObservedPool) -> float:

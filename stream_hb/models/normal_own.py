@@ -103,8 +103,15 @@ class NormalSeparate:
             return VariancePrior(0.0, pooled_variance(groups), float(degrees.sum()))
         variance = np.zeros(len(groups))
         np.divide(groups.m2, degrees, out=variance, where=degrees > 0)
-        found = fit_variance_prior(variance, degrees)
-        return found._replace(variance=max(found.variance, least_variance(groups)))
+        # Zeros are offset in units of 1 where half of the variances are zero: which unit of money
+        # was chosen must not matter, so one is the median of those that are not.
+        least = least_variance(groups)
+        positive = variance[variance > least]
+        if not len(positive):
+            return VariancePrior(math.inf, least, float(degrees.sum()))
+        unit = float(np.median(positive))
+        found = fit_variance_prior(variance / unit, degrees)
+        return found._replace(variance=max(found.variance * unit, least))
 
     def fit(
         self, groups: Moments | ExactSummary[Moments], method: str, prior: Prior = DEFAULT

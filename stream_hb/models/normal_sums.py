@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from scipy.special import log1p
 
+from stream_hb.models.normal_measured import precision_of
 from stream_hb.models.pool import groups_of
 from stream_hb.statistics.binned import BinnedSummary
 from stream_hb.statistics.centred import CentredMeans
@@ -292,7 +293,7 @@ def sums_of(pool: MeasuredPool | ObservedPool) -> NormalSums:
         return NodeSums.of(pool.means, pool.totals.log_weight, pool.totals.reciprocal_weight)
     kept: Any = pool
     groups: Any = groups_of(kept)
-    precision = 1 / groups.variance if isinstance(groups, Measured) else groups.weight
+    precision = precision_of(groups) if isinstance(groups, Measured) else groups.weight
     known = precision > 0
     return GroupSums(precision[known], groups.mean[known])
 

@@ -26,6 +26,7 @@ from stream_hb.models.covariates.regression_summary import (
 from stream_hb.models.described import Described
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.hyperprior import DEFAULT, Prior, half_normal_of_means
+from stream_hb.models.normal_measured import precision_of
 from stream_hb.models.normal_mixture import Mixture
 from stream_hb.models.normal_observations_fit import as_measured
 from stream_hb.models.pool import check_method
@@ -218,7 +219,7 @@ def _measured_pool(
     if isinstance(groups, CovariateSummary):
         design = design_of(groups)
         return design, BinnedRegressionPool.of(groups, design), groups.groups_count
-    seen = with_data(groups, 1 / groups.groups.variance)
+    seen = with_data(groups, precision_of(groups.groups))
     design = Design.of(seen.covariates, seen.names)
     pool = ExactRegressionPool.of(seen.groups, design.rows(seen.covariates))
     return design, pool, len(seen)

@@ -42,10 +42,10 @@ class Within(NamedTuple):
 
     @classmethod
     def of(cls, groups: Moments) -> Self:
-        """Sum over groups with data."""
+        """Sum over groups with data; less than one observation (decayed) counts as one."""
         largest = float(np.abs(groups.mean).max()) or 1.0
         return cls(
-            float(groups.weight.sum()),
+            float(np.maximum(groups.weight, 1.0).sum()),
             float(groups.m2.sum()),
             float(np.log(groups.weight).sum()),
             (2.0**-52 * largest) ** 2,

@@ -28,6 +28,7 @@ from stream_hb.models.nested.normal_likelihood import (
     of_observations,
 )
 from stream_hb.models.nested.summary import mean_and_sd, nodes_interval, sensitivity_of
+from stream_hb.models.normal_measured import precision_of
 from stream_hb.models.normal_mixture import Mixture
 from stream_hb.models.pool import check_method
 from stream_hb.models.variance_interval import variance_interval
@@ -163,7 +164,7 @@ class NestedNormalKnownVariance(_NestedNormal[Measured]):
     _statistic = Measured
 
     def _size(self, groups: Measured) -> Floats:
-        return 1 / groups.variance
+        return precision_of(groups)
 
     def _means(self, groups: Measured, layout: Any) -> Means:
         return Means(groups.mean, groups.variance, None, 0.0, layout)

@@ -50,8 +50,11 @@ class Means:
 
     @property
     def degrees_within(self) -> float:
-        """Observations less stores: what σ² alone is known from; 0 with known variances."""
-        return 0.0 if self.n is None else float(self.n.sum()) - len(self.n)
+        """Observations less stores: what σ² alone is known from; 0 with known variances.
+
+        A store of less than one observation (decayed) takes nothing away from the others.
+        """
+        return 0.0 if self.n is None else float(np.maximum(self.n - 1, 0).sum())
 
 
 def rounding(y: Floats) -> float:
@@ -61,7 +64,7 @@ def rounding(y: Floats) -> float:
 
 def fit_variances(means: Means, *, restricted: bool) -> tuple[Floats, float, Summit]:
     """Return (τ²_store, τ²_region), σ² (NaN with known variances) and how they were found."""
-    degrees = None if means.n is None else float(means.n.sum()) - restricted
+    degrees = None if means.n is None else means.degrees_within + len(means.y) - restricted
     scale = 1.0 if degrees is None else means.m2 / max(means.degrees_within, 1.0)
     lowest = 1e-3 * float(means.unit.min())
     highest = 10 * means.spread**2 / scale + 2 * lowest

@@ -137,7 +137,7 @@ def integrated(at: Chain, prior_precision: float = 0.0) -> Floats:
 
 def of_observations(value: Floats, n: Floats, m2: float, sigma2: Floats) -> Floats:
     """Turn the log density of the stores' means (variances σ²/n) into that of observations."""
-    degrees = float(n.sum()) - len(n)
+    degrees = float(np.maximum(n - 1, 0).sum())
     within = degrees * (_LOG_2PI + np.log(sigma2)) + np.log(n).sum() + m2 / sigma2
     out: Floats = value - within / 2
     return out
