@@ -327,7 +327,7 @@ def key_paths(model: type[BaseModel] = Config) -> Iterator[str]:
     """Yield the dotted path of every key.
 
     >>> sorted(key_paths())[:2]
-    ['default_chain', 'emission.changed_sd']
+    ['bots.visits_per_hour', 'default_chain']
     """
     for name, section in model.model_fields.items():
         inner = _section_model(section.annotation)
