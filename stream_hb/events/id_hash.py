@@ -49,9 +49,8 @@ class IdHash:
         # Empty texts are labels that say nothing, but they are texts: they hash to k₀.
         present = texts if None not in texts else [text or "" for text in texts]
         characters = _characters(present)
-        hashes = (self._half(characters, self._high) & ~_LOW) | (
-            self._half(characters, self._low) >> np.uint64(32)
-        )
+        hashes = self._half(characters, self._high) & ~_LOW
+        hashes |= self._half(characters, self._low) >> np.uint64(32)
         hashes[hashes == 0] = 1
         if present is not texts:
             hashes[[text is None for text in texts]] = 0
@@ -66,18 +65,29 @@ class IdHash:
 
 def _characters(texts: Sequence[str | None]) -> NDArray[np.uint32]:
     """Return the texts' bytes as 32-bit characters, padded with zeros, which add nothing."""
-    try:
-        array = np.array(texts, dtype="S")
-    except UnicodeEncodeError:
-        array = np.array([str(text).encode() for text in texts], dtype="S")
+    together = "".join(texts)  # type: ignore[arg-type]  # whoever has None among them, has ""
+    if not together.isascii():
+        return _characters_of([str(text).encode() for text in texts])
+    lengths = set(map(len, texts))  # type: ignore[arg-type]
+    if len(lengths) != 1 or max(lengths) > _BYTES:
+        return _characters_of(texts)
+    # All as long as each other, as ids mostly are: quicker by half.
+    (length,) = lengths
+    characters = np.zeros((len(texts), 4 * -(-max(length, 1) // 4)), np.uint8)
+    characters[:, :length] = np.frombuffer(together.encode(), np.uint8).reshape(len(texts), length)
+    return characters.view(np.uint32)
+
+
+def _characters_of(texts: Sequence[str | bytes | None]) -> NDArray[np.uint32]:
+    array = np.array(texts, dtype="S")
     if array.dtype.itemsize > _BYTES:
         array = np.array([_shortened(text) for text in texts], dtype="S")
     width = -(-max(array.dtype.itemsize, 1) // 4)
     return array.astype(f"S{4 * width}").view(np.uint32).reshape(len(texts), width)
 
 
-def _shortened(text: str | None) -> bytes:
-    raw = str(text).encode()
+def _shortened(text: str | bytes | None) -> bytes:
+    raw = text if isinstance(text, bytes) else str(text).encode()
     return raw if len(raw) <= _BYTES else blake2b(raw, digest_size=31).hexdigest().encode()
 
 

@@ -225,7 +225,7 @@ class IdTable:
         raise AssertionError("a key is not in the index")
 
     def _touch(self, slots: Slots) -> None:
-        for page in np.unique(slots // PAGE_SLOTS).tolist():
+        for page in np.flatnonzero(np.bincount(slots // PAGE_SLOTS)).tolist():
             self._touched[page] = self._mark
 
     def mark(self) -> int:

@@ -105,14 +105,15 @@ def test_rejects_of_every_stage_stand_in_offset_order_across_slices() -> None:
     backwards = TOTALS | {"period_end_ms": TOTALS["period_start_ms"]}
     bad_refund = as_json(REFUND | {"refund_id": "a b"})
     faulty = [b"{", bad_refund, as_json(VISIT | {"visit_id": "a b"}), None, as_json(backwards)]
-    payloads = [as_json(VISIT), *faulty, as_json(PURCHASE)] * 500
+    number = SLICE // 3
+    payloads = [as_json(VISIT), *faulty, as_json(PURCHASE)] * number
     result = Decoder().decode(raw_batch(payloads))
     offsets = [reject.offset for reject in result.rejects]
     assert len(payloads) > 2 * SLICE
     assert offsets == [at for at in range(len(payloads)) if at % 7 not in (0, 6)]
     assert result.visits.indexes.tolist() == list(range(0, len(payloads), 7))
     assert result.purchases.indexes.tolist() == list(range(6, len(payloads), 7))
-    assert result.received == 500 + 500 + len(offsets)
+    assert result.received == 2 * number + len(offsets)
 
 
 def test_one_bad_payload_in_a_slice_costs_no_other_event() -> None:
