@@ -4,9 +4,9 @@ Visits and conversions weigh as much as their visit's attribution time says, ord
 their order's time says; so what is put in can be taken out again to the bit.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Self
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -40,9 +40,20 @@ class Share:
         numbers = None if self.numbers is None else self.numbers[mine]
         return type(self)(self.rows[mine], self.times_ms[mine], numbers)
 
-    def within(self, chosen: Bools) -> Self:
-        """Return what concerns some of the groups."""
-        return self.take(chosen[self.rows])
+    def placed(self, place: Rows) -> Self:
+        """Return the same with other numbers for the groups."""
+        return type(self)(place[self.rows], self.times_ms, self.numbers)
+
+    def joined(self, other: Self) -> Self:
+        """Return both."""
+        numbers = None
+        if self.numbers is not None or other.numbers is not None:
+            numbers = np.concatenate([_ones(self), _ones(other)])
+        return type(self)(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.times_ms, other.times_ms]),
+            numbers,
+        )
 
     def sums(self, rule: Forgetting, mark: int, size: int) -> tuple[Floats, Floats]:
         """Return Σw, and Σw² where things have weights, by cell."""
@@ -55,6 +66,14 @@ class Share:
             sum_by_row(cells.places, mass, size),
             sum_by_row(cells.places, mass * cells.weights, size),
         )
+
+
+def _ones(share: Share) -> Floats:
+    return np.ones(len(share.rows)) if share.numbers is None else share.numbers
+
+
+Which = Callable[[Share], Bools]
+"""Tells which of some things are meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +109,47 @@ class Happened:
         shares = (self.visits, self.conversions, self.exposed, self.orders, self.valued)
         return any(len(share.rows) for share in shares) or self.sums is not None
 
-    def within(self, chosen: Bools) -> Self:
-        """Return what concerns some of the groups."""
-        valued = chosen[self.valued.rows]
-        sums = self.sums.take(chosen[self.sums.share.rows]) if self.sums else None
-        return type(self)(
-            self.visits.within(chosen),
-            self.conversions.within(chosen),
-            self.exposed.within(chosen),
-            self.orders.within(chosen),
-            self.valued.within(chosen),
-            self.log_values[valued],
-            sums,
-        )
+    def _shares(self) -> tuple[Share, ...]:
+        return self.visits, self.conversions, self.exposed, self.orders, self.valued
+
+    @property
+    def all(self) -> list[Share]:
+        """Everything of it that has a group and a time."""
+        return [*self._shares(), *([self.sums.share] if self.sums else [])]
+
+    def snapshot(self) -> list[Any]:
+        """Return it as plain values and arrays."""
+        shares = [[share.rows, share.times_ms, share.numbers] for share in self.all]
+        sums = [self.sums.mean, self.sums.m2] if self.sums else None
+        return [shares, self.log_values, sums]
+
+    @classmethod
+    def restored(cls, state: Sequence[Any]) -> Self:
+        """Undo :meth:`snapshot`."""
+        shares = [Share(*columns) for columns in state[0]]
+        sums = Sums(shares[5], *state[2]) if state[2] else None
+        return cls(shares[0], shares[1], shares[2], shares[3], shares[4], state[1], sums)
+
+    def part(self, which: Which) -> Self:
+        """Return some of it."""
+        a, b, c, d, e = (share.take(which(share)) for share in self._shares())
+        sums = self.sums.take(which(self.sums.share)) if self.sums else None
+        some = sums if sums and len(sums.mean) else None
+        return type(self)(a, b, c, d, e, self.log_values[which(self.valued)], some)
+
+    def placed(self, place: Rows) -> Self:
+        """Return the same with other numbers for the groups."""
+        sums = self.sums and replace(self.sums, share=self.sums.share.placed(place))
+        a, b, c, d, e = (share.placed(place) for share in self._shares())
+        return type(self)(a, b, c, d, e, self.log_values, sums)
+
+    def joined(self, other: Self) -> Self:
+        """Return both."""
+        pairs = zip(self._shares(), other._shares(), strict=True)
+        a, b, c, d, e = (one.joined(two) for one, two in pairs)
+        sums = self.sums.joined(other.sums) if self.sums and other.sums else None
+        log_values = np.concatenate([self.log_values, other.log_values])
+        return type(self)(a, b, c, d, e, log_values, sums or self.sums or other.sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +171,11 @@ class Sums:
     def take(self, mine: Bools) -> Self:
         """Return some of them."""
         return type(self)(self.share.take(mine), self.mean[mine], self.m2[mine])
+
+    def joined(self, other: Self) -> Self:
+        """Return both."""
+        mean, m2 = np.concatenate([self.mean, other.mean]), np.concatenate([self.m2, other.m2])
+        return type(self)(self.share.joined(other.share), mean, m2)
 
     def merged(self, rule: Forgetting, mark: int, size: int, into: Statistic) -> Statistic:
         """Merge them into statistics by cell, of each cell one at a time."""
@@ -165,9 +217,40 @@ class Exchange:
         """
         return cls(*(_happened(moves, place, sign, cap_minor) for sign in (-1, 1)))
 
+    def part(self, which: Which) -> Self:
+        """Return some of it."""
+        return type(self)(self.taken.part(which), self.put.part(which))
+
     def within(self, chosen: Bools) -> Self:
         """Return what concerns some of the touched groups."""
-        return type(self)(self.taken.within(chosen), self.put.within(chosen))
+        return self.part(lambda share: chosen[share.rows])
+
+    def placed(self, place: Rows) -> Self:
+        """Return the same with other numbers for the groups."""
+        return type(self)(self.taken.placed(place), self.put.placed(place))
+
+    def joined(self, other: Self) -> Self:
+        """Return both."""
+        return type(self)(self.taken.joined(other.taken), self.put.joined(other.put))
+
+    @property
+    def is_something(self) -> bool:
+        """Whether there is anything."""
+        return self.taken.is_something or self.put.is_something
+
+    @property
+    def rows(self) -> Rows:
+        """The groups that it concerns, some of them several times."""
+        return np.concatenate([share.rows for side in (self.taken, self.put) for share in side.all])
+
+    def snapshot(self) -> list[Any]:
+        """Return it as plain values and arrays."""
+        return [self.taken.snapshot(), self.put.snapshot()]
+
+    @classmethod
+    def restored(cls, state: Sequence[Any]) -> Self:
+        """Undo :meth:`snapshot`."""
+        return cls(*(Happened.restored(side) for side in state))
 
 
 def _happened(moves: Moves, place: Rows, sign: int, cap_minor: int | None) -> Happened:

@@ -5,14 +5,15 @@ A batch makes a :class:`ShardCandidate`; nothing of the shard changes before :me
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from stream_hb.admission import Admission, RowsByCode
-from stream_hb.contributions import Exchange, contribution
+from stream_hb.contributions import Exchange, Share, contribution
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
-from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
+from stream_hb.events.batch import Bools, Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
@@ -26,6 +27,7 @@ from stream_hb.money import OrderTallies, Purse
 from stream_hb.pool_summaries import PoolSummaries
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.columns import Rows, Statistic
+from stream_hb.statistics.forgetting import Forgetting
 from stream_hb.statistics.table import (
     GroupKey,
     GroupTable,
@@ -45,6 +47,8 @@ class ShardCandidate:
     ----------
     change
         The rows of the table that the batch touches.
+    awaited
+        What is ahead of a metric's window and counts when that gets there.
     attribution
         What is to be remembered of visits, orders and refunds.
     totals
@@ -64,6 +68,7 @@ class ShardCandidate:
     """
 
     change: TableChange
+    awaited: Mapping[str, Exchange]
     attribution: AttributionChange
     totals: TotalsChange
     purse: Purse
@@ -126,6 +131,7 @@ class Shard:
         self._hash_key = hash_key
         self._rows = RowsByCode(self.table)
         self._group_hashes = np.empty(0, np.uint64)
+        self._awaited: Mapping[str, Exchange] = {}
         self._purse = Purse(settings.money)
         self._readers = Readers(settings.methods, settings.inputs, settings.default_chain)
         self.arms = Arms()
@@ -154,8 +160,12 @@ class Shard:
         totals = self.totals.probe(intake.totals(groups))
         intake.refuse(totals.refusals)
         newest_ms = intake.newest_ms(len(groups))
+        change, awaited = self._change(
+            attribution.moves, totals, newest_ms, positions, admission.new
+        )
         return ShardCandidate(
-            self._change(attribution.moves, totals, newest_ms, positions, admission.new),
+            change,
+            awaited,
             attribution,
             totals,
             intake.purse.grown(len(groups)),
@@ -173,29 +183,50 @@ class Shard:
         newest_ms: Int64s,
         positions: Mapping[Source, Position],
         new: NewGroups,
-    ) -> TableChange:
+    ) -> tuple[TableChange, dict[str, Exchange]]:
+        """Return what becomes of the table, and what counts later than now by metric."""
         clock_ms = max((p.clock.time_ms for p in positions.values()), default=0)
         marks = self.table.later_marks(clock_ms)
-        summed = (totals.taken.row, totals.put.row)
-        rows, place = _touched(newest_ms, moves, [*self.table.lapsing(marks), *summed])
+        others = (totals.taken.row, totals.put.row, *(e.rows for e in self._awaited.values()))
+        rows, place = _touched(newest_ms, moves, [*self.table.lapsing(marks), *others])
         exchanges = (
             Exchange.of(moves, place, self._settings.money.cap_minor),
             Exchange.of_totals(totals, place),
         )
         chains, codes = self.table.chain_codes_with(new.keys)
         statistics = {}
+        awaited: dict[str, Exchange] = {}
         for name in self.table.metrics:
             by_totals = np.array([self._readers.totals(name, chain) for chain in chains], np.bool_)
             mine = by_totals[codes[rows]]
             kept = self.table.at_mark(name, rows, marks[name])
-            if not mine.any():
-                kept = self._exchanged(name, kept, exchanges[0], marks[name])
-            else:
-                for exchange, chosen in zip(exchanges, (~mine, mine), strict=True):
-                    kept = self._exchanged(name, kept, exchange.within(chosen), marks[name])
+            if name in self._awaited:
+                kept = self._arrived(name, kept, self._awaited[name].placed(place), marks[name])
+            chosen = [exchanges[0]]
+            if mine.any():
+                chosen = [exchanges[0].within(~mine), exchanges[1].within(mine)]
+            for exchange in chosen:
+                kept = self._exchanged(name, kept, exchange, marks[name])
             statistics[name] = kept
+            awaited |= self._ahead(name, [e.placed(rows) for e in chosen], marks[name])
         times = np.maximum(self.table.read_event_time_ms(rows), newest_ms[rows])
-        return TableChange(rows, statistics, times, new, marks)
+        return TableChange(rows, statistics, times, new, marks), awaited
+
+    def _ahead(self, metric: str, exchanges: Iterable[Exchange], mark: int) -> dict[str, Exchange]:
+        """Return what counts at a later mark only, of what waited and of what comes."""
+        rule = self.table.rules[metric]
+        if rule.ahead(np.empty(0, np.int64), mark) is None:
+            return {}
+        waited = [self._awaited[metric]] if metric in self._awaited else []
+        parts = [e.part(lambda share: _later(rule, share, mark)) for e in (*waited, *exchanges)]
+        left = [part for part in parts if part.is_something]
+        return {metric: reduce(Exchange.joined, left)} if left else {}
+
+    def _arrived(self, metric: str, kept: Statistic, waited: Exchange, mark: int) -> Statistic:
+        """Count what waited for this mark; some of it was taken back before it ever counted."""
+        rule, kind, size = self.table.rules[metric], self.table.kind(metric), len(kept)
+        kept = kept.merge(contribution(metric, kind, waited.put, rule, mark, size))
+        return kept.remove(contribution(metric, kind, waited.taken, rule, mark, size))
 
     def _exchanged(self, metric: str, kept: Statistic, exchange: Exchange, mark: int) -> Statistic:
         rule, kind, size = self.table.rules[metric], self.table.kind(metric), len(kept)
@@ -234,6 +265,7 @@ class Shard:
     def apply(self, candidate: ShardCandidate) -> None:
         """Make a candidate the state."""
         self._apply_change(candidate.change)
+        self._awaited = candidate.awaited
         self.attribution.apply(candidate.attribution)
         self.totals.apply(candidate.totals)
         before_ms = candidate.forget_before_ms
@@ -271,6 +303,7 @@ class Shard:
             "epoch": self.epoch,
             "unscreened": self.unscreened,
             "table": self.table.snapshot(),
+            "awaited": {name: e.snapshot() for name, e in self._awaited.items()},
             "attribution": self.attribution.snapshot(),
             "totals": [self.totals.table.page(n) for n in self.totals.table.dirty(0)],
             "currencies": self._purse.known.tolist(),
@@ -290,6 +323,7 @@ class Shard:
         self.membership.append(self.table.keys)
         self.unscreened = state["unscreened"]
         self._group_hashes = self._groups_with(self.table.keys)
+        self._awaited = {name: Exchange.restored(e) for name, e in state["awaited"].items()}
         self.attribution.restore(state["attribution"])
         for number, page in enumerate(state["totals"]):
             self.totals.table.restore_page(number, page)
@@ -305,6 +339,11 @@ class Shard:
         }
         self.emitted = {name: Emitted(**state["emitted"][name]) for name in self.emitted}
         self.register()
+
+
+def _later(rule: Forgetting, share: Share, mark: int) -> Bools:
+    later = rule.ahead(share.times_ms, mark)
+    return np.zeros(len(share.rows), np.bool_) if later is None else later
 
 
 def _touched(newest_ms: Int64s, moves: Moves, lapsing: Iterable[Rows]) -> tuple[Rows, Rows]:

@@ -60,11 +60,15 @@ class DecayedCounts(Decayed[Counts]):
         )
 
     def remove(self, other: Self) -> Self:
-        """Subtract every column."""
+        """Subtract every column; no more successes are left than trials.
+
+        What is fifty half-lives older than what is taken out is lost in rounding, and might be
+        lost of the trials only.
+        """
         successes, trials = self.successes - other.successes, self.trials - other.trials
         some = left(self.trials, trials)
         return type(self)(
-            left(self.successes, successes) * successes,
+            np.minimum(left(self.successes, successes) * successes, some * trials),
             some * trials,
             some * (self.squares - other.squares),
         )

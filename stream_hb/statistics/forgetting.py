@@ -23,14 +23,15 @@ from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.moments import Moments
 
 Int64s = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 HOUR_MS = 3_600_000
 
 RESCALE_EXPONENT = 40
-"""Half-lives after the landmark at which it moves; at 500 the squares would overflow."""
+"""Half-lives after the landmark at which it moves; at 500 the squares would overflow.
 
-EXPONENT_MAX = 400
-"""Weights stop growing there: an event that is so far ahead of its source's clock is wrong."""
+What is later still is ahead of the clock, a wrong one perhaps, and waits for it: counted at once,
+it would outweigh everything else of its group."""
 
 DECAYED: Mapping[type[Statistic], type[Statistic]] = {
     Counts: DecayedCounts,
@@ -86,6 +87,10 @@ class Forgetting(Protocol):
         """Return the groups of which the models see something else at a later mark."""
         ...
 
+    def ahead(self, times_ms: Int64s, mark: int) -> Bools | None:
+        """Tell which observations count only at a later mark; None: none ever does."""
+        ...
+
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
         """Return where observations of groups go at a mark."""
         ...
@@ -130,6 +135,10 @@ class Never:
     def lapsing(self, kept: Statistic, last: int, mark: int) -> Rows:
         """Return none."""
         return np.empty(0, np.intp)
+
+    def ahead(self, times_ms: Int64s, mark: int) -> Bools | None:
+        """Return None: whatever its time, a thing counts at once."""
+        return None
 
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
         """Return the groups themselves."""
@@ -198,11 +207,19 @@ class HalfLife:
         """Return none: to move the landmark changes no effective size."""
         return np.empty(0, np.intp)
 
+    def ahead(self, times_ms: Int64s, mark: int) -> Bools | None:
+        """Tell which times are so late that the landmark must move first: ahead of the clock."""
+        later: Bools = times_ms // self.half_life_ms - mark > RESCALE_EXPONENT
+        return later
+
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
-        """Return the groups themselves, and the weights."""
+        """Return the groups themselves, and the weights; what is ahead is left out."""
         whole, rest = np.divmod(times_ms - mark * self.half_life_ms, self.half_life_ms)
-        exponents = np.minimum(whole, EXPONENT_MAX)
-        return Cells(rows, slice(None), np.ldexp(np.exp2(rest / self.half_life_ms), exponents))
+        kept: Any = slice(None)
+        if len(whole) and int(whole.max()) > RESCALE_EXPONENT:
+            kept = whole <= RESCALE_EXPONENT
+        weights = np.ldexp(np.exp2(rest[kept] / self.half_life_ms), whole[kept])
+        return Cells(rows[kept], kept, weights)
 
     def folded(self, cells: Statistic) -> Statistic:
         """Return the statistic."""
@@ -276,6 +293,11 @@ class Window:
 
     def _new(self, last: int, mark: int) -> Int64s:
         return np.arange(max(last + 1, mark - self.panes + 1), mark + 1) % self.panes
+
+    def ahead(self, times_ms: Int64s, mark: int) -> Bools | None:
+        """Tell which times lie behind the window's end: they count when it gets there."""
+        later: Bools = times_ms // self.pane_ms > mark
+        return later
 
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
         """Return the panes; what lies outside of the window is left out."""

@@ -65,7 +65,7 @@ def test_the_panes_of_moments_are_one_sample() -> None:
 
 
 def test_a_weight_is_the_same_number_at_every_landmark_but_for_a_power_of_two() -> None:
-    rule, times_ms = HalfLife(7_777_777), np.arange(100) * 23_333_321
+    rule, times_ms = HalfLife(7_777_777), np.arange(100) * 3_111_113
     rows = np.zeros(100, np.intp)
     early, late = (rule.cells(rows, times_ms, mark).weights for mark in (0, 64))
     assert early is not None
