@@ -30,8 +30,6 @@ _FEWER = (3, 5, 8, 12)
 _THREE, _FIVE = (-0.7, 0.7), (-1.3, -0.5, 0.5, 1.3)
 """Where the locations at each spread are parted into kernels, in sds."""
 
-_AUDIT = tuple(np.linspace(-5, 5, 16)[1:-1])
-
 _DISTANCES = np.array([-2.0, 2.0])
 _SHARES = np.array([0.05, 0.5, 1.0])
 
@@ -86,8 +84,9 @@ def integrate(pool: MixedPool, prior: Prior, audit: bool = False) -> Integrated:
     """Integrate a pool's hyperparameters; an audit keeps every node as a kernel of its own."""
     scan = scan_pool(pool, prior)
     posterior = Posterior(pool, LogPrior.of(prior, pool))
-    nodes = nodes_of(posterior, scan, rule_for(scan))
-    whole = pool.mixture(*nodes.rows(_AUDIT))
+    rule = rule_for(scan)
+    nodes = nodes_of(posterior, scan, rule)
+    whole = pool.mixture(*nodes.rows(rule.edges))
     mixture, error = whole, 0.0
     if not audit:
         candidates = _candidates(pool, posterior, nodes)

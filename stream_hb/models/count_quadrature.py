@@ -85,15 +85,27 @@ class Rule:
         Nodes of the spread.
     inner
         Nodes of the location at each spread.
+    rows
+        Kernels that these become, at most.
     """
 
     outer: int
     inner: int
+    rows: int = 15
 
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Where the locations are parted into rows, in their sds from the centre."""
+        return tuple(np.linspace(-_REACH, _REACH, self.rows + 1)[1:-1])
+
+
+WIDEST = Rule(outer=21, inner=91, rows=40)
+"""Without any success the location is known to a logit or two: fewer kernels are lumps, by which
+interval ends are off by 3 % of the width."""
 
 WIDE, USUAL, NARROW = Rule(outer=21, inner=45), Rule(outer=21, inner=15), Rule(outer=15, inner=9)
 
-_SD_USUAL, _SD_NARROW = 0.35, 0.1
+_SD_WIDE, _SD_USUAL, _SD_NARROW = 1.0, 0.35, 0.1
 
 
 def rule_for(scan: Scan) -> Rule:
@@ -104,6 +116,8 @@ def rule_for(scan: Scan) -> Rule:
     """
     t, mass = scan.fine()
     sd = float((scan.at(t, scan.sd) * mass).sum() / mass.sum())
+    if sd > _SD_WIDE:
+        return WIDEST
     return WIDE if sd > _SD_USUAL else USUAL if sd > _SD_NARROW else NARROW
 
 

@@ -23,7 +23,8 @@ class MomentsTotals(NamedTuple):
     groups_count
         Number of groups.
     weight
-        Σn: observations; less the groups they are the degrees of freedom within.
+        Σ max(n, 1): observations; less the groups they are the degrees of freedom within, of which
+        a group with less than one observation takes none away.
     reciprocal_weight
         Σ1/n: times σ², the sum of the sampling variances.
     log_weight
@@ -42,7 +43,7 @@ class MomentsTotals(NamedTuple):
     def of(cls, groups: Moments) -> Self:
         """Sum over groups."""
         n = groups.weight
-        sums = (x.sum() for x in (n, 1 / n, np.log(n), groups.m2))
+        sums = (x.sum() for x in (np.maximum(n, 1.0), 1 / n, np.log(n), groups.m2))
         return cls(float(len(groups)), *map(float, sums))
 
     def add(self, other: Self, sign: float = 1.0) -> Self:

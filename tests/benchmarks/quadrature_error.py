@@ -45,7 +45,7 @@ def main() -> None:
 def _print_row(name: str, pool: str, count: int) -> None:
     family, kind, _ = FAMILIES[name]
     total, size = draw(name, pool, count, seed=0)
-    reference = dense(name, total, size, default_prior(_pooled(name, total, size)), 120)
+    reference = dense(name, total, size, default_prior(pooled(name, total, size)), 120)
     groups = kind(total, size)
     before = time.process_time()
     fit = family.fit(groups, "bayes")
@@ -84,7 +84,7 @@ def draw(name: str, pool: str, count: int, seed: int) -> tuple[Any, Any]:
     return (total * (pool != "zero")).astype(float), size
 
 
-def _pooled(name: str, total: Any, size: Any) -> float:
+def pooled(name: str, total: Any, size: Any) -> float:
     if name == "beta-binomial":
         return float(np.log(total.sum() + 0.5) - np.log((size - total).sum() + 0.5))
     return float(np.log((total.sum() or 0.5) / size.sum()))

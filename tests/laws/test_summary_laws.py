@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -108,6 +108,7 @@ def test_the_order_of_updates_does_not_matter(groups: Any, data: st.DataObject) 
 
 @unhurried
 @given(pools())
+@example(Moments(np.array([2.5, 2.5, 2.5, 0.5]), np.zeros(4), np.array([1.25, 1.25, 1.25, 0.25])))
 def test_a_binned_summary_fits_as_the_groups_do(groups: Any) -> None:
     assert_same_fit(binned(groups), ExactSummary(groups), groups)
 
