@@ -35,7 +35,7 @@ class CovariateSummary:
         Over the precision, one measure for each product of two of (1, x - origin, z - origin), the
         upper triangle row by row.
     totals
-        Σ ln p, Σ 1/p, and of observations Σ n and Σ m2; shape (4,).
+        Σ ln p, Σ 1/p, and of observations Σ max(n, 1) and Σ m2; shape (4,).
     names
         The covariates' names, or empty.
 
@@ -107,7 +107,8 @@ class CovariateSummary:
         products = list((columns[:, rows] * columns[:, others]).T)[1:]
         observed = isinstance(groups, Moments)
         squares = groups.m2[known].sum() if isinstance(groups, Moments) else 0.0
-        totals = [np.log(p).sum(), (1 / p).sum(), p.sum() if observed else 0.0, squares]
+        observations = np.maximum(p, 1.0).sum() if observed else 0.0
+        totals = [np.log(p).sum(), (1 / p).sum(), observations, squares]
         return p, products, np.array(totals)
 
 
