@@ -62,15 +62,15 @@ class DecayedCounts(Decayed[Counts]):
     def remove(self, other: Self) -> Self:
         """Subtract every column; no more successes are left than trials.
 
-        What is fifty half-lives older than what is taken out is lost in rounding, and might be
-        lost of the trials only.
+        What is 24 half-lives older than what is taken out is lost in rounding (its squares are).
         """
         successes, trials = self.successes - other.successes, self.trials - other.trials
-        some = left(self.trials, trials)
+        squares = self.squares - other.squares
+        some = left(self.trials, trials) * left(self.squares, squares)
         return type(self)(
             np.minimum(left(self.successes, successes) * successes, some * trials),
             some * trials,
-            some * (self.squares - other.squares),
+            some * squares,
         )
 
     def rescaled(self, exponent: int) -> Self:

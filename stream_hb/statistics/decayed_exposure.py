@@ -64,11 +64,12 @@ class DecayedExposure(Decayed[Exposure]):
     def remove(self, other: Self) -> Self:
         """Subtract every column."""
         events, exposure = self.events - other.events, self.exposure - other.exposure
-        some = left(self.exposure, exposure)
+        squares = self.squares - other.squares
+        some = left(self.exposure, exposure) * left(self.squares, squares)
         return type(self)(
             left(self.events, events) * events,
             some * exposure,
-            some * (self.squares - other.squares),
+            some * squares,
         )
 
     def rescaled(self, exponent: int) -> Self:

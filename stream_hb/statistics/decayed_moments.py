@@ -64,12 +64,13 @@ class DecayedMoments(Decayed[Moments]):
     def remove(self, other: Self) -> Self:
         """Undo ``merge(other)``; m2 is kept at or above 0, where rounding would leave it below."""
         rest = self._plain().remove(other._plain())
-        some = left(self.weight, rest.weight)
+        squares = self.squares - other.squares
+        some = left(self.weight, rest.weight) * left(self.squares, squares)
         return type(self)(
             some * rest.weight,
             some * rest.mean,
             some * rest.m2,
-            some * (self.squares - other.squares),
+            some * squares,
         )
 
     def rescaled(self, exponent: int) -> Self:

@@ -163,7 +163,8 @@ class HalfLife:
 
     The landmark is a whole number of half-lives, so a weight is the same number at every landmark
     but for a power of two: what is taken out later is to the bit what was put in. Sums have 53
-    bits, though: what is fifty half-lives older than an observation is lost when that is taken out.
+    bits, though, and squares half as many for the weights: what is 24 half-lives older than an
+    observation is lost when that is taken out.
 
     Attributes
     ----------
