@@ -106,8 +106,7 @@ class Happened:
     @property
     def is_something(self) -> bool:
         """Whether there is anything."""
-        shares = (self.visits, self.conversions, self.exposed, self.orders, self.valued)
-        return any(len(share.rows) for share in shares) or self.sums is not None
+        return any(len(share.rows) for share in self.all)
 
     def _shares(self) -> tuple[Share, ...]:
         return self.visits, self.conversions, self.exposed, self.orders, self.valued
@@ -134,8 +133,7 @@ class Happened:
         """Return some of it."""
         a, b, c, d, e = (share.take(which(share)) for share in self._shares())
         sums = self.sums.take(which(self.sums.share)) if self.sums else None
-        some = sums if sums and len(sums.mean) else None
-        return type(self)(a, b, c, d, e, self.log_values[which(self.valued)], some)
+        return type(self)(a, b, c, d, e, self.log_values[which(self.valued)], sums)
 
     def placed(self, place: Rows) -> Self:
         """Return the same with other numbers for the groups."""
@@ -233,15 +231,19 @@ class Exchange:
         """Return both."""
         return type(self)(self.taken.joined(other.taken), self.put.joined(other.put))
 
-    @property
-    def is_something(self) -> bool:
-        """Whether there is anything."""
-        return self.taken.is_something or self.put.is_something
+    def _all(self) -> list[Share]:
+        return [*self.taken.all, *self.put.all]
 
     @property
     def rows(self) -> Rows:
         """The groups that it concerns, some of them several times."""
-        return np.concatenate([share.rows for side in (self.taken, self.put) for share in side.all])
+        return np.concatenate([share.rows for share in self._all()])
+
+    def after(self, time_ms: int) -> Self | None:
+        """Return what happened later than a time; None: nothing did."""
+        if max(int(share.times_ms.max(initial=0)) for share in self._all()) <= time_ms:
+            return None
+        return self.part(lambda share: share.times_ms > time_ms)
 
     def snapshot(self) -> list[Any]:
         """Return it as plain values and arrays."""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from stream_hb.admission import Admission, RowsByCode
-from stream_hb.contributions import Exchange, Share, contribution
+from stream_hb.contributions import Exchange, contribution
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
-from stream_hb.events.batch import Bools, Decoded, Hashes, Int64s, RawBatch, Reject
+from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
@@ -27,7 +27,6 @@ from stream_hb.money import OrderTallies, Purse
 from stream_hb.pool_summaries import PoolSummaries
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.columns import Rows, Statistic
-from stream_hb.statistics.forgetting import Forgetting
 from stream_hb.statistics.table import (
     GroupKey,
     GroupTable,
@@ -208,18 +207,21 @@ class Shard:
             for exchange in chosen:
                 kept = self._exchanged(name, kept, exchange, marks[name])
             statistics[name] = kept
-            awaited |= self._ahead(name, [e.placed(rows) for e in chosen], marks[name])
+            awaited |= self._ahead(name, chosen, rows, marks[name])
         times = np.maximum(self.table.read_event_time_ms(rows), newest_ms[rows])
         return TableChange(rows, statistics, times, new, marks), awaited
 
-    def _ahead(self, metric: str, exchanges: Iterable[Exchange], mark: int) -> dict[str, Exchange]:
+    def _ahead(
+        self, metric: str, exchanges: Iterable[Exchange], rows: Rows, mark: int
+    ) -> dict[str, Exchange]:
         """Return what counts at a later mark only, of what waited and of what comes."""
-        rule = self.table.rules[metric]
-        if rule.ahead(np.empty(0, np.int64), mark) is None:
-            return {}
-        waited = [self._awaited[metric]] if metric in self._awaited else []
-        parts = [e.part(lambda share: _later(rule, share, mark)) for e in (*waited, *exchanges)]
-        left = [part for part in parts if part.is_something]
+        reach_ms = self.table.rules[metric].reach_ms(mark)
+        waited = self._awaited.get(metric)
+        later = [waited.after(reach_ms)] if waited else []
+        for exchange in exchanges:
+            comes = exchange.after(reach_ms)
+            later.append(comes and comes.placed(rows))
+        left = [each for each in later if each]
         return {metric: reduce(Exchange.joined, left)} if left else {}
 
     def _arrived(self, metric: str, kept: Statistic, waited: Exchange, mark: int) -> Statistic:
@@ -339,11 +341,6 @@ class Shard:
         }
         self.emitted = {name: Emitted(**state["emitted"][name]) for name in self.emitted}
         self.register()
-
-
-def _later(rule: Forgetting, share: Share, mark: int) -> Bools:
-    later = rule.ahead(share.times_ms, mark)
-    return np.zeros(len(share.rows), np.bool_) if later is None else later
 
 
 def _touched(newest_ms: Int64s, moves: Moves, lapsing: Iterable[Rows]) -> tuple[Rows, Rows]:

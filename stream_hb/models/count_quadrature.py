@@ -100,8 +100,8 @@ class Rule:
 
 
 WIDEST = Rule(outer=21, inner=91, rows=40)
-"""Without any success the location is known to a logit or two: fewer kernels are lumps, by which
-interval ends are off by 3 % of the width."""
+"""Without any success the location is known to a logit or two only: fewer kernels are lumps, and
+interval ends are off by many times what is allowed."""
 
 WIDE, USUAL, NARROW = Rule(outer=21, inner=45), Rule(outer=21, inner=15), Rule(outer=15, inner=9)
 

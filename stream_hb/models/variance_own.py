@@ -137,7 +137,7 @@ def integrate_own(groups: Moments, variances: VariancePrior, prior: Prior) -> In
     """Integrate (μ, τ) over their posterior, each group's variance with them.
 
     To take the squeezed variances as known would be quicker, and wrong however many groups there
-    are: with 3 to 5 observations a group τ then comes out 6 % too large.
+    are: with 3 to 5 observations a group τ then comes out too large.
     """
     rough = _rough(groups, variances)
     nodes = variance_nodes(groups.take(np.arange(min(len(groups), 1))), variances)

@@ -23,9 +23,11 @@ from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.moments import Moments
 
 Int64s = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 HOUR_MS = 3_600_000
+
+ALWAYS_MS = np.iinfo(np.int64).max
+"""Later than any time."""
 
 RESCALE_EXPONENT = 40
 """Half-lives after the landmark at which it moves; at 500 the squares would overflow.
@@ -87,8 +89,8 @@ class Forgetting(Protocol):
         """Return the groups of which the models see something else at a later mark."""
         ...
 
-    def ahead(self, times_ms: Int64s, mark: int) -> Bools | None:
-        """Tell which observations count only at a later mark; None: none ever does."""
+    def reach_ms(self, mark: int) -> int:
+        """Return the last time that counts at a mark: later observations wait for a later one."""
         ...
 
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
@@ -136,9 +138,9 @@ class Never:
         """Return none."""
         return np.empty(0, np.intp)
 
-    def ahead(self, times_ms: Int64s, mark: int) -> Bools | None:
-        """Return None: whatever its time, a thing counts at once."""
-        return None
+    def reach_ms(self, mark: int) -> int:
+        """Return ``ALWAYS_MS``."""
+        return ALWAYS_MS
 
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
         """Return the groups themselves."""
@@ -208,18 +210,17 @@ class HalfLife:
         """Return none: to move the landmark changes no effective size."""
         return np.empty(0, np.intp)
 
-    def ahead(self, times_ms: Int64s, mark: int) -> Bools | None:
-        """Tell which times are so late that the landmark must move first: ahead of the clock."""
-        later: Bools = times_ms // self.half_life_ms - mark > RESCALE_EXPONENT
-        return later
+    def reach_ms(self, mark: int) -> int:
+        """Return the time after which the landmark must move first."""
+        return (mark + RESCALE_EXPONENT + 1) * self.half_life_ms - 1
 
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
         """Return the groups themselves, and the weights; what is ahead is left out."""
-        whole, rest = np.divmod(times_ms - mark * self.half_life_ms, self.half_life_ms)
         kept: Any = slice(None)
-        if len(whole) and int(whole.max()) > RESCALE_EXPONENT:
-            kept = whole <= RESCALE_EXPONENT
-        weights = np.ldexp(np.exp2(rest[kept] / self.half_life_ms), whole[kept])
+        if times_ms.max(initial=0) > self.reach_ms(mark):
+            kept = times_ms <= self.reach_ms(mark)
+        whole, rest = np.divmod(times_ms[kept] - mark * self.half_life_ms, self.half_life_ms)
+        weights = np.ldexp(np.exp2(rest / self.half_life_ms), whole)
         return Cells(rows[kept], kept, weights)
 
     def folded(self, cells: Statistic) -> Statistic:
@@ -295,10 +296,9 @@ class Window:
     def _new(self, last: int, mark: int) -> Int64s:
         return np.arange(max(last + 1, mark - self.panes + 1), mark + 1) % self.panes
 
-    def ahead(self, times_ms: Int64s, mark: int) -> Bools | None:
-        """Tell which times lie behind the window's end: they count when it gets there."""
-        later: Bools = times_ms // self.pane_ms > mark
-        return later
+    def reach_ms(self, mark: int) -> int:
+        """Return the end of the newest pane."""
+        return (mark + 1) * self.pane_ms - 1
 
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
         """Return the panes; what lies outside of the window is left out."""

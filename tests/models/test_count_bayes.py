@@ -66,7 +66,7 @@ def test_pools_without_any_success_have_an_answer(name: str, count: int) -> None
 def test_pools_without_any_success_are_integrated_as_finely_as_others(
     name: str, count: int
 ) -> None:
-    """The location is known to a logit or two: few wide kernels were off by 3 % of the width."""
+    """The location is known to a logit or two only: wide kernels would be lumps."""
     family, kind = FAMILIES[name]
     total, size = draw(name, "zero", count, seed=0)
     groups = kind(total, size)
