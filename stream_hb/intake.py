@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from stream_hb.admission import Admission
+from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.batch import (
-    Arm,
     Bools,
     Decoded,
     EventColumns,
@@ -85,65 +85,26 @@ class Readers:
         return any(not self.totals(name, chain) for name in kind & set(self._metrics))
 
 
-class Arms:
-    """The arms that a shard has met, by number.
-
-    A candidate's new ones are appended at once: a number that nothing refers to does no harm.
-
-    Attributes
-    ----------
-    known
-        The arms by number.
-    """
-
-    def __init__(self, known: Sequence[Arm] = ()) -> None:
-        self.known: list[Arm] = list(known)
-        self._numbers = {arm: number for number, arm in enumerate(self.known)}
-
-    @property
-    def experiments(self) -> Int64s:
-        """Return the number of each arm's experiment: that of its first arm."""
-        first: dict[str, int] = {}
-        for number, (experiment, _) in enumerate(self.known):
-            first.setdefault(experiment, number)
-        return np.array([first[experiment] for experiment, _ in self.known], np.int64)
-
-    def of(self, codes: Int64s, arms: Sequence[Arm]) -> Int64s:
-        """Return the shard's numbers for the decoder's codes; -1 stays."""
-        if not len(codes) or int(codes.max()) < 0:
-            return codes
-        used = np.unique(codes[codes >= 0])
-        numbers = np.full(int(used[-1]) + 2, -1)  # the last place is that of code -1
-        numbers[used] = [self._number(arms[code]) for code in used.tolist()]
-        return numbers[codes]
-
-    def _number(self, arm: Arm) -> int:
-        number = self._numbers.setdefault(arm, len(self.known))
-        if number == len(self.known):
-            self.known.append(arm)
-        return number
-
-
 class Intake:
-    """Collects events; changes nothing but the arms' numbers and a purse of its own.
+    """Collects events; changes nothing but the sets of arms and a purse of its own.
 
     Parameters
     ----------
     admission
         Gives rows.
-    arms
-        The shard's.
+    sets
+        The shard's sets of arms.
     purse
         The groups' currencies.
     readers
         What the metrics read of each chain.
     """
 
-    def __init__(self, admission: Admission, arms: Arms, purse: Purse, readers: Readers) -> None:
+    def __init__(self, admission: Admission, sets: ArmSets, purse: Purse, readers: Readers) -> None:
         self.rejects: list[Reject] = []
         self.purse = purse
         self._admission = admission
-        self._arms = arms
+        self._sets = sets
         self._readers = readers
         self._visits: list[tuple[Rows, Visits]] = []
         self._purchases: list[tuple[Rows, Purchases]] = []
@@ -251,9 +212,11 @@ class Intake:
         """Return the totals; ``groups`` is every row's hash."""
         rows = _flat([rows for rows, _, _ in self._totals], np.intp)
         parts = [events for _, events, _ in self._totals]
+        sets = self._sets
+        arms = [sets.hashes(sets.of(e.arm_codes, e.arms)) for _, e, _ in self._totals]
         series = [
-            series_keys(e.source_hash, self._arms.of(e.arm_codes, e.arms), groups[of_part])
-            for of_part, e, _ in self._totals
+            series_keys(e.source_hash, of_arm, groups[of_part])
+            for (of_part, e, _), of_arm in zip(self._totals, arms, strict=True)
         ]
         totals = [each for events in parts for each in events.totals]
         return TotalsMentions(rows, _flat(series, np.uint64), totals)
@@ -273,7 +236,7 @@ class Intake:
         return _flat([getattr(events, name) for _, events in parts], _DTYPES.get(name, np.int64))
 
     def _arm(self, parts: Sequence[tuple[Rows, Any]]) -> Int64s:
-        arms: Int64s = _flat([self._arms.of(e.arm_codes, e.arms) for _, e in parts], np.int64)
+        arms: Int64s = _flat([self._sets.of(e.arm_codes, e.arms) for _, e in parts], np.int64)
         return arms
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from stream_hb.admission import Admission, RowsByCode
 from stream_hb.contributions import Exchange, contribution
+from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
 from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import SourceClock, watermark_ms
@@ -20,7 +21,7 @@ from stream_hb.events.id_hash import group_hash
 from stream_hb.events.moves import Moves, Signed
 from stream_hb.events.totals import TotalsChange, TotalsMemory
 from stream_hb.feeds.emission import Emitted
-from stream_hb.intake import Arms, Intake, Readers
+from stream_hb.intake import Intake, Readers
 from stream_hb.membership import Membership
 from stream_hb.metrics import METRICS
 from stream_hb.money import OrderTallies, Purse
@@ -99,7 +100,7 @@ class Shard:
     orders
         Live orders by group, those without value and those above the cap.
     arms
-        The arms of experiments, by number.
+        The sets of experiments' arms that events name, by number.
     late_ms
         The clock when an event of a group last came too late to be counted; 0: never.
     membership
@@ -133,7 +134,7 @@ class Shard:
         self._awaited: Mapping[str, Exchange] = {}
         self._purse = Purse(settings.money)
         self._readers = Readers(settings.methods, settings.inputs, settings.default_chain)
-        self.arms = Arms()
+        self.arms = ArmSets()
 
     def ingest(
         self, batches: Iterable[tuple[RawBatch, Decoded]], groups_left: int, now_ms: int = 0
@@ -154,7 +155,7 @@ class Shard:
             intake.visits(groups),
             intake.orders(groups),
             intake.refunds(groups),
-            self.arms.experiments,
+            self.arms,
         )
         totals = self.totals.probe(intake.totals(groups))
         intake.refuse(totals.refusals)
@@ -311,7 +312,7 @@ class Shard:
             "currencies": self._purse.known.tolist(),
             "orders": list(astuple(self.orders)),
             "late_ms": self.late_ms,
-            "arms": [list(arm) for arm in self.arms.known],
+            "arms": [[list(arm) for arm in arms] for arms in self.arms.known],
             "positions": [
                 [*source, position.next_offset, *astuple(position.clock)]
                 for source, position in self.positions.items()
@@ -334,7 +335,9 @@ class Shard:
         self._purse.known = np.array(state["currencies"], "U3")
         self.orders = OrderTallies(*state["orders"])
         self.late_ms = state["late_ms"]
-        self.arms = Arms([(experiment, arm) for experiment, arm in state["arms"]])
+        self.arms = ArmSets(
+            [tuple((experiment, arm) for experiment, arm in arms) for arms in state["arms"]]
+        )
         self.positions = {
             (topic, partition): Position(next_offset, SourceClock(*clock))
             for topic, partition, next_offset, *clock in state["positions"]

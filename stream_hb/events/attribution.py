@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.arm_sets import ArmSets
+from stream_hb.events.batch import Bools, Hashes
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
 from stream_hb.events.moves import Counted, Moves, Signed
@@ -92,15 +93,12 @@ class Attribution:
         visits: VisitMentions,
         orders: OrderMentions,
         refunds: RefundMentions,
-        experiments: Int64s,
+        sets: ArmSets,
     ) -> AttributionChange:
-        """Work out what a batch changes; nothing is changed.
-
-        ``experiments`` has the number of each arm's experiment.
-        """
+        """Work out what a batch changes; nothing is changed but the sets of arms that are known."""
         refund_write, deltas = self.refunds.probe(refunds)
-        ordered = self.orders.probe(orders, deltas)
-        visited = self.visits.probe(visits, ordered, self.orders)
+        ordered = self.orders.probe(orders, deltas, sets)
+        visited = self.visits.probe(visits, ordered, self.orders, sets)
         hours = self.hours.probe(visited.before, visited.after)
         standing = self._standing(ordered, visited, hours)
         writes = {
@@ -109,8 +107,8 @@ class Attribution:
             "refunds": refund_write,
             "hours": hours.write,
         }
-        if len(experiments):
-            writes["units"] = self._units(standing, experiments, hours)
+        if len(sets):
+            writes["units"] = self._units(standing, sets, hours)
         repeated = len(visits.key) + len(orders.key) + len(refunds.key)
         repeated -= _news(visited, ordered) + len(refund_write.keys)
         tallies = {**standing.tallies(), "repeated_events": repeated}
@@ -153,12 +151,12 @@ class Attribution:
             ordered.after.concatenate(others),
         )
 
-    def _units(self, standing: "_Standing", experiments: Int64s, hours: HourChange) -> TableWrite:
+    def _units(self, standing: "_Standing", sets: ArmSets, hours: HourChange) -> TableWrite:
         v = standing.visits
         sides = (v.before, v.counted(after=False)), (v.after, v.counted(after=True))
-        seen = Sightings.of(experiments, v.keys, v.slots, *sides)
-        # Of a visit that changes its unit, all orders do.
-        slots = self.orders.of_visits(v.keys[seen.before != seen.after])
+        seen = Sightings.of(sets, v.keys, v.slots, *sides)
+        # Of a visit that changes its units, all orders do.
+        slots = self.orders.of_visits(v.keys[seen.moved()])
         slots = np.setdiff1d(slots, standing.slots)
         others = self.orders.read(slots)
         more = _Standing(
@@ -310,12 +308,12 @@ class _Standing:
         parts = []
         for after, sign in ((False, -1), (True, 1)):
             units = seen.after if after else seen.before
-            counted = self.visits.counted(after=after)
-            parts.append((units[counted], sign, 1, 0, np.zeros(int(counted.sum()), np.int64)))
+            parts.append((units.unit, sign, 1, 0, np.zeros(len(units.unit), np.int64)))
             orders = self.after if after else self.before
             at, there = self.visits.place(orders.visit_key)
-            mine = self._orders_counted(after=after) & there
-            parts.append((units[at[mine]], sign, 0, 1, orders.value[mine]))
+            mine = np.flatnonzero(self._orders_counted(after=after) & there)
+            which, rows = units.of_visits(at[mine])
+            parts.append((units.unit[rows], sign, 0, 1, orders.value[mine[which]]))
         sizes = [len(part[0]) for part in parts]
         signs, visits, numbers = (
             np.repeat([part[field] for part in parts], sizes) for field in (1, 2, 3)

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import OrderMentions
@@ -74,17 +75,18 @@ class Orders:
             *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
         )
 
-    def defined_before(self, other: Self) -> Bools:
+    def defined_before(self, other: Self, sets: ArmSets) -> Bools:
         """Tell where this one's event defines the order and not the other's (README, rule 3)."""
         better = self.revision > other.revision
         same = self.revision == other.revision
+        arms = np.split(sets.ranks(np.concatenate([self.arm, other.arm])), 2)
         for mine, its in (
             (self.time_ms, other.time_ms),
             (self.amount_minor, other.amount_minor),
             (self.visit_key, other.visit_key),
             (self.is_bot, other.is_bot),
             (self.visitor, other.visitor),
-            (self.arm, other.arm),
+            (arms[0], arms[1]),
         ):
             better |= same & (mine < its)
             same &= mine == its
@@ -147,12 +149,12 @@ class OrderMemory:
             optional={"visitor": np.uint64, "arm": np.uint32},
         )
 
-    def probe(self, orders: OrderMentions, deltas: RefundDeltas) -> OrderChange:
+    def probe(self, orders: OrderMentions, deltas: RefundDeltas, sets: ArmSets) -> OrderChange:
         """Return what becomes of the orders that events or refunds touch; nothing is changed."""
         keys = np.unique(np.concatenate([orders.key, deltas.order_key]))
         slots = self.table.find(keys)
         before = self.read(slots)
-        after = _refunded(_defined(before, keys, orders), keys, deltas)
+        after = _refunded(_defined(before, keys, orders, sets), keys, deltas)
         changed = _differ(before, after)
         keys, slots = keys[changed], slots[changed]
         slots[slots < 0] = self.table.plan(keys[slots < 0])
@@ -184,13 +186,13 @@ class OrderMemory:
         return np.flatnonzero(mine & (self.table.column("key") != 0))
 
 
-def _defined(before: Orders, keys: Hashes, orders: OrderMentions) -> Orders:
+def _defined(before: Orders, keys: Hashes, orders: OrderMentions, sets: ArmSets) -> Orders:
     """Return the orders as the better of what is known and of the batch's events defines them."""
     if not len(orders.key):
         return before
     order = np.lexsort(
         (
-            orders.arm,
+            sets.ranks(orders.arm),
             orders.visitor,
             orders.is_bot,
             orders.visit_key,
@@ -215,7 +217,7 @@ def _defined(before: Orders, keys: Hashes, orders: OrderMentions) -> Orders:
         visitor=orders.visitor[chosen],
         arm=orders.arm[chosen],
     )
-    better = best.defined_before(known)
+    better = best.defined_before(known, sets)
     return _put(before, at[better], best.take(better))
 
 

@@ -210,9 +210,9 @@ class TotalsMemory:
             periods.sort()
 
 
-def series_keys(sources: Hashes, arms: Int64s, groups: Hashes) -> Hashes:
-    """Return the key of each group's, source's and arm's series."""
-    return scoped(sources + (arms + 1).astype(np.uint64) * _MIX, groups)
+def series_keys(sources: Hashes, arms: Hashes, groups: Hashes) -> Hashes:
+    """Return the key of each group's, source's and arm's series; ``arms`` are the names' hashes."""
+    return scoped(sources + arms * _MIX, groups)
 
 
 def _entered(periods: list[tuple[int, int]], start: int, end: int) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stream_hb.events.arm_sets import NO_ARMS, ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
-from stream_hb.events.visit_memory import NEVER_MS, NO_ARM, VisitMemory, Visits
+from stream_hb.events.visit_memory import NEVER_MS, VisitMemory, Visits
 from stream_hb.statistics.columns import Rows
 
 _MIX = np.uint64(0xA0761D6478BD642F)
@@ -22,10 +23,8 @@ class Units:
     ----------
     key, row
         The unit and its group.
-    arm
-        Number of its arm.
-    crossed
-        Whether it was seen in several arms of the experiment.
+    arms
+        The set of arms of the experiment that it was seen in; of several: a crossover.
     visits, orders, revenue_minor
         Its visits, its live orders and their value; bots' are not among them.
     first_ms
@@ -34,8 +33,7 @@ class Units:
 
     key: Hashes
     row: Rows
-    arm: Int64s
-    crossed: Bools
+    arms: Int64s
     visits: Int64s
     orders: Int64s
     revenue_minor: Int64s
@@ -70,8 +68,7 @@ class UnitMemory:
         self.table = IdTable(
             {
                 "row": np.uint32,
-                "arm": np.uint32,
-                "crossed": np.uint8,
+                "arms": np.uint32,
                 "visits": np.uint32,
                 "orders": np.uint32,
                 "revenue": np.int64,
@@ -92,8 +89,7 @@ class UnitMemory:
         return Units(
             keys,
             read(slots, "row").astype(np.intp),
-            read(slots, "arm").astype(np.int64) - 1,
-            read(slots, "crossed").astype(np.bool_),
+            read(slots, "arms").astype(np.int64) - 1,
             read(slots, "visits").astype(np.int64),
             read(slots, "orders").astype(np.int64),
             read(slots, "revenue"),
@@ -112,23 +108,20 @@ class UnitMemory:
         others
             Finds the visits of the units that some leave.
         """
-        keys = np.unique(np.concatenate([seen.before, seen.after, deltas.unit]))
-        keys = keys[keys != 0]
+        keys = np.unique(np.concatenate([seen.before.unit, seen.after.unit, deltas.unit]))
         slots = self.table.find(keys)
         known = self._read(keys, slots)
         counts = [known.visits.copy(), known.orders.copy(), known.revenue_minor.copy()]
-        mine = deltas.unit != 0
-        at = np.searchsorted(keys, deltas.unit[mine])
+        at = np.searchsorted(keys, deltas.unit)
         for count, delta in zip(
             counts, (deltas.visits, deltas.orders, deltas.revenue_minor), strict=True
         ):
-            np.add.at(count, at, (deltas.sign * delta)[mine])
-        row, arm, crossed, first = seen.told(known, keys, others)
+            np.add.at(count, at, deltas.sign * delta)
+        row, arms, first = seen.told(known, keys, others)
         slots[slots < 0] = self.table.plan(keys[slots < 0])
         values = {
             "row": row,
-            "arm": arm + 1,
-            "crossed": crossed,
+            "arms": arms + 1,
             "visits": np.maximum(counts[0], 0),  # what was forgotten cannot be taken away
             "orders": np.maximum(counts[1], 0),
             "revenue": counts[2],
@@ -138,82 +131,127 @@ class UnitMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class VisitUnits:
+    """The units of visits: one for each experiment that a visit is in.
+
+    Attributes
+    ----------
+    visit
+        The visit's place, ascending.
+    unit
+        The visitor in the experiment, else the visit.
+    arms
+        The set of the experiment's arms that the visit was in.
+    """
+
+    visit: Slots
+    unit: Hashes
+    arms: Int64s
+
+    @classmethod
+    def of(cls, sets: ArmSets, keys: Hashes, visits: Visits, counts: Bools) -> "VisitUnits":
+        """Find the units of visits, of which those count that are said to."""
+        arms = np.where(counts & visits.exists, visits.arms, NO_ARMS)
+        visit, experiment, arms = sets.by_experiment(arms)
+        who = np.where(visits.visitor == 0, keys, visits.visitor)[visit]
+        units = (who + (experiment + np.uint64(1)) * _MIX) * _MIX
+        return cls(visit, np.maximum(units, 1), arms)
+
+    def take(self, chosen: Bools) -> "VisitUnits":
+        """Return some of the rows."""
+        return VisitUnits(self.visit[chosen], self.unit[chosen], self.arms[chosen])
+
+    def of_visits(self, places: Slots) -> tuple[Slots, Slots]:
+        """Return all rows of some visits: which of these a row is of, and the row."""
+        start = np.searchsorted(self.visit, places, side="left")
+        times = np.searchsorted(self.visit, places, side="right") - start
+        ends = np.cumsum(times)
+        rows = np.repeat(start - (ends - times), times) + np.arange(int(times.sum()))
+        return np.repeat(np.arange(len(places)), times), rows
+
+    def alike(self, other: "VisitUnits", *, with_arms: bool) -> Bools:
+        """Tell which rows the other has too: the visit in the unit, with these arms or any."""
+        which, rows = other.of_visits(self.visit)
+        same = self.unit[which] == other.unit[rows]
+        if with_arms:
+            same &= self.arms[which] == other.arms[rows]
+        alike = np.zeros(len(self.unit), np.bool_)
+        alike[which[same]] = True
+        return alike
+
+
+@dataclass(frozen=True, slots=True)
 class Sightings:
     """Visits that change, with their units.
 
     Attributes
     ----------
-    experiments
-        The experiment of each arm.
+    sets
+        The sets of arms.
     keys, slots
         The visits.
     before, after
-        Unit of each, 0 where it has none.
+        Their units.
     visits_before, visits_after
         How they stand.
     """
 
-    experiments: Int64s
+    sets: ArmSets
     keys: Hashes
     slots: Slots
-    before: Hashes
-    after: Hashes
+    before: VisitUnits
+    after: VisitUnits
     visits_before: Visits
     visits_after: Visits
 
     @classmethod
     def of(
         cls,
-        experiments: Int64s,
+        sets: ArmSets,
         keys: Hashes,
         slots: Slots,
         before: tuple[Visits, Bools],
         after: tuple[Visits, Bools],
     ) -> "Sightings":
         """Find the units of visits, of which those count that are said to."""
-        one, other = (
-            np.where(counts, unit_keys(experiments, keys, visits), np.uint64(0))
-            for visits, counts in (before, after)
-        )
-        return cls(experiments, keys, slots, one, other, before[0], after[0])
+        one, other = (VisitUnits.of(sets, keys, *side) for side in (before, after))
+        return cls(sets, keys, slots, one, other, before[0], after[0])
 
-    def told(
-        self, known: Units, keys: Hashes, others: "Others"
-    ) -> tuple[Rows, Int64s, Bools, Int64s]:
-        """Return row, arm, crossed or not and first time of the units."""
-        row, crossed = known.row.copy(), known.crossed.copy()
-        least = np.where(known.arm < 0, NEVER_MS, known.arm)
-        most, first = known.arm.copy(), known.first_ms.copy()
+    def moved(self) -> Slots:
+        """Return the places of the visits that leave a unit or join one."""
+        left = self.before.visit[~self.before.alike(self.after, with_arms=False)]
+        joined = self.after.visit[~self.after.alike(self.before, with_arms=False)]
+        return np.union1d(left, joined)
+
+    def told(self, known: Units, keys: Hashes, others: "Others") -> tuple[Rows, Int64s, Int64s]:
+        """Return row, arms and first time of the units."""
+        row, arms, first = known.row.copy(), known.arms.copy(), known.first_ms.copy()
         left = self._left()
         at = np.searchsorted(keys, left)
-        least[at], most[at], first[at], crossed[at] = NEVER_MS, NO_ARM, NEVER_MS, False
-        units, visits = self._members(left, others)
-        mine = units != 0
-        at, visits = np.searchsorted(keys, units[mine]), visits.take(mine)
-        row[at] = visits.row
-        np.minimum.at(least, at, visits.arm)
-        np.maximum.at(most, at, visits.arm)
-        np.minimum.at(first, at, visits.time_ms)
-        np.logical_or.at(crossed, at, visits.crossed)
-        crossed |= (most >= 0) & (least < most)
-        return row, np.where(least == NEVER_MS, NO_ARM, least), crossed, first
+        arms[at], first[at] = NO_ARMS, NEVER_MS
+        for units, visits in self._members(left, others):
+            at = np.searchsorted(keys, units.unit)
+            row[at] = visits.row[units.visit]
+            np.minimum.at(first, at, visits.time_ms[units.visit])
+            arms = self.sets.union(arms, at, units.arms)
+        return row, arms, first
 
     def _left(self) -> Hashes:
         """Return the units that a visit leaves, or of which it no longer says what it said."""
-        one, other = self.visits_before, self.visits_after
-        gone = (self.before != self.after) | (one.time_ms < other.time_ms)
-        gone |= (one.crossed & ~other.crossed) | ((one.arm != other.arm) & ~other.crossed)
-        return np.unique(self.before[gone & (self.before != 0)])
+        later = self.visits_before.time_ms < self.visits_after.time_ms
+        gone = ~self.before.alike(self.after, with_arms=True) | later[self.before.visit]
+        return np.unique(self.before.unit[gone])
 
-    def _members(self, left: Hashes, others: "Others") -> tuple[Hashes, Visits]:
-        """Return the visits that say of units what they are, and each one's unit."""
-        if not len(left):
-            return self.after, self.visits_after
-        visitors = self.visits_before.visitor[np.isin(self.before, left)]
-        keys, visits = others.of_visitors(np.unique(visitors[visitors != 0]), self.slots)
-        units = unit_keys(self.experiments, keys, visits)
-        units = np.where(np.isin(units, left), units, np.uint64(0))
-        return np.concatenate([self.after, units]), self.visits_after.concatenate(visits)
+    def _members(self, left: Hashes, others: "Others") -> list[tuple[VisitUnits, Visits]]:
+        """Return the visits that say of units what they are."""
+        told = [(self.after, self.visits_after)]
+        if len(left):
+            mine = np.isin(self.before.unit, left)
+            visitors = np.unique(self.visits_before.visitor[self.before.visit[mine]])
+            keys, visits = others.of_visitors(visitors[visitors != 0], self.slots)
+            units = VisitUnits.of(self.sets, keys, visits, np.ones(len(keys), np.bool_))
+            told.append((units.take(np.isin(units.unit, left)), visits))
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,14 +275,3 @@ class Others:
         visits = self.memory.read(slots)
         counts = visits.exists & ~self.is_bots(visits)
         return self.memory.table.column("key")[slots[counts]], visits.take(counts)
-
-
-def unit_keys(experiments: Int64s, keys: Hashes, visits: Visits) -> Hashes:
-    """Return the unit of each visit: its visitor's in the experiment, else its own; 0: none."""
-    if not len(visits.arm) or int(visits.arm.max()) < 0:
-        return np.zeros(len(keys), np.uint64)
-    experiment = experiments[visits.arm].astype(np.uint64)  # of arm -1: the last, and not taken
-    who = np.where(visits.visitor == 0, keys, visits.visitor)
-    units = (who + (experiment + np.uint64(1)) * _MIX) * _MIX
-    mine = (visits.arm >= 0) & visits.exists
-    return np.where(mine, np.maximum(units, 1), np.uint64(0))

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from stream_hb.events.arm_sets import NO_ARMS, ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import VisitMentions
@@ -15,12 +16,9 @@ from stream_hb.statistics.columns import Rows
 NEVER_MS = np.iinfo(np.int64).max
 """The time of what has not happened."""
 
-NO_ARM = -1
 _NO_EVENT = 2**32 - 1
 _BOT = 1
-_CROSSED = 2
-_OWN_VISITOR = 4
-_OWN_CROSSED = 8
+_OWN_VISITOR = 2
 _NOBODY = np.uint64(2**64 - 1)
 
 
@@ -44,9 +42,9 @@ class Visits:
         Whether one of its visit events names its visitor.
     visitor
         The smallest of the visitors that these name, else of those that its orders do; 0: none.
-    own_arm, own_crossed
-        The smallest of the arms that its visit events name, -1: none; whether they name several.
-    arm, crossed
+    own_arms
+        The set of arms that its visit events name.
+    arms
         The same of its visit events and its orders.
     """
 
@@ -58,10 +56,8 @@ class Visits:
     is_bot: Bools
     own_visitor: Bools
     visitor: Hashes
-    own_arm: Int64s
-    own_crossed: Bools
-    arm: Int64s
-    crossed: Bools
+    own_arms: Int64s
+    arms: Int64s
 
     @property
     def exists(self) -> Bools:
@@ -112,8 +108,8 @@ class VisitChange:
             "live": a.live,
             "flags": _flags(a),
             "visitor": a.visitor,
-            "own_arm": a.own_arm + 1,
-            "arm": a.arm + 1,
+            "own_arms": a.own_arms + 1,
+            "arms": a.arms + 1,
         }
         return TableWrite(self.slots[differ], self.keys[differ], values)
 
@@ -131,7 +127,7 @@ class VisitMemory:
                 "live": np.uint32,
                 "flags": np.uint8,
             },
-            optional={"visitor": np.uint64, "own_arm": np.uint32, "arm": np.uint32},
+            optional={"visitor": np.uint64, "own_arms": np.uint32, "arms": np.uint32},
         )
 
     def probe(
@@ -139,6 +135,7 @@ class VisitMemory:
         visits: VisitMentions,
         changed: OrderChange,
         memory: OrderMemory,
+        sets: ArmSets,
     ) -> VisitChange:
         """Return what becomes of the visits that events or their orders touch."""
         left, joined = changed.before.visit_key, changed.after.visit_key
@@ -146,12 +143,12 @@ class VisitMemory:
         keys, place = np.unique(np.concatenate(parts), return_inverse=True)
         slots = self.table.find(keys)
         before = self.read(slots)
-        after = _after(before, keys, place[: len(visits.key)], visits, changed)
+        after = _after(before, keys, place[: len(visits.key)], visits, changed, sets)
         at = _earliest_left(before, keys, changed)
         if len(at):
             times = _earliest_orders(keys[at], changed, memory)
             after.time_ms[at] = np.minimum(after.own_ms[at], times)
-        after = _named(after, keys, changed, memory)
+        after = _named(after, keys, changed, memory, sets)
         new = np.flatnonzero((slots < 0) & after.exists)
         slots[new] = self.table.plan(keys[new])
         kept = slots >= 0
@@ -173,10 +170,8 @@ class VisitMemory:
             (flags & _BOT) > 0,
             (flags & _OWN_VISITOR) > 0,
             read(slots, "visitor"),
-            read(slots, "own_arm").astype(np.int64) - 1,
-            (flags & _OWN_CROSSED) > 0,
-            read(slots, "arm").astype(np.int64) - 1,
-            (flags & _CROSSED) > 0,
+            read(slots, "own_arms").astype(np.int64) - 1,
+            read(slots, "arms").astype(np.int64) - 1,
         )
 
     def of_visitors(self, visitors: Hashes) -> Slots:
@@ -187,17 +182,17 @@ class VisitMemory:
 
 
 def _flags(visits: Visits) -> Int64s:
-    flags: Int64s = (
-        visits.is_bot * _BOT
-        + visits.crossed * _CROSSED
-        + visits.own_visitor * _OWN_VISITOR
-        + visits.own_crossed * _OWN_CROSSED
-    )
+    flags: Int64s = visits.is_bot * _BOT + visits.own_visitor * _OWN_VISITOR
     return flags
 
 
 def _after(
-    before: Visits, keys: Hashes, seen: Slots, visits: VisitMentions, changed: OrderChange
+    before: Visits,
+    keys: Hashes,
+    seen: Slots,
+    visits: VisitMentions,
+    changed: OrderChange,
+    sets: ArmSets,
 ) -> Visits:
     """Return the visits with the batch's events; ``seen`` are these events' places among the keys.
 
@@ -209,7 +204,6 @@ def _after(
     np.minimum.at(own, seen, visits.time_ms)
     is_bot[seen[visits.is_bot]] = True
     own_visitor, visitor = _own_visitor(before, seen, visits.visitor)
-    arm, crossed = _arms((before.own_arm, before.own_crossed), seen, visits.arm)
     time_ms = np.minimum(before.time_ms, own)
     number, live = _order_numbers(before, keys, row, time_ms, changed)
     return Visits(
@@ -221,10 +215,8 @@ def _after(
         is_bot,
         own_visitor,
         visitor,
-        arm,
-        crossed,
-        before.arm,
-        before.crossed,
+        sets.union(before.own_arms, seen, visits.arm),
+        before.arms,
     )
 
 
@@ -242,23 +234,13 @@ def _smallest(known: Hashes, at: Slots, named: Hashes) -> Hashes:
     return np.where(smallest == _NOBODY, np.uint64(0), smallest)
 
 
-def _arms(known: tuple[Int64s, Bools], at: Slots, named: Int64s) -> tuple[Int64s, Bools]:
-    """Return the smallest of the arms known and named, and whether there are several."""
-    arm, crossed = known
-    if not len(named) or int(named.max()) < 0:
-        return known
-    least, most = np.where(arm < 0, NEVER_MS, arm), arm.copy()
-    np.minimum.at(least, at, np.where(named < 0, NEVER_MS, named))
-    np.maximum.at(most, at, named)
-    several = crossed | ((most >= 0) & (least < most))
-    return np.where(least == NEVER_MS, NO_ARM, least), several
-
-
-def _named(visits: Visits, keys: Hashes, changed: OrderChange, memory: OrderMemory) -> Visits:
+def _named(
+    visits: Visits, keys: Hashes, changed: OrderChange, memory: OrderMemory, sets: ArmSets
+) -> Visits:
     """Return the visits with the visitor and the arms that their orders name."""
     orders = changed.after
     named = [_naming(side) for side in (changed.before, changed.after)]
-    own_arms = (visits.own_arm >= 0).any()
+    own_arms = (visits.own_arms != NO_ARMS).any()
     if not (own_arms or named[0].any() or named[1].any()):
         return visits
     # What an order no longer says is gone from the union: it is made anew from the orders left.
@@ -271,20 +253,13 @@ def _named(visits: Visits, keys: Hashes, changed: OrderChange, memory: OrderMemo
     at, told = np.searchsorted(keys, orders.visit_key[mine]), orders.take(mine)
     visitor = _smallest(np.where(lost & ~visits.own_visitor, 0, visits.visitor), at, told.visitor)
     visitor = np.where(visits.own_visitor, visits.visitor, visitor)
-    arm, crossed = _union(visits, lost)
-    arm, crossed = _arms((arm, crossed), at, told.arm)
-    return replace(visits, visitor=visitor, arm=arm, crossed=crossed)
-
-
-def _union(visits: Visits, lost: Bools) -> tuple[Int64s, Bools]:
-    """Return the arms that are known without the batch's orders, only visits' own where lost."""
-    arm, crossed = np.where(lost, NO_ARM, visits.arm), visits.crossed & ~lost
-    arm, crossed = _arms((arm, crossed), np.arange(len(arm)), visits.own_arm)
-    return arm, crossed | visits.own_crossed
+    arms = np.where(lost, NO_ARMS, visits.arms)
+    arms = sets.union(arms, np.arange(len(arms)), visits.own_arms)
+    return replace(visits, visitor=visitor, arms=sets.union(arms, at, told.arm))
 
 
 def _naming(orders: Orders) -> Bools:
-    naming: Bools = _of_visits(orders) & ((orders.visitor != 0) | (orders.arm >= 0))
+    naming: Bools = _of_visits(orders) & ((orders.visitor != 0) | (orders.arm != NO_ARMS))
     return naming
 
 

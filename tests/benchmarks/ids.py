@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution
 from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
 
@@ -43,7 +44,7 @@ def nothing() -> tuple[OrderMentions, RefundMentions]:
 def remember(keys: np.ndarray, *, named: bool) -> tuple[Attribution, float, float]:
     """Feed new visits, then a million known ones; return the seconds of each per event."""
     shard, none = Attribution(), nothing()
-    arms = np.empty(0, np.int64)
+    arms = ArmSets()
 
     def feed(some: np.ndarray) -> None:
         for start in range(0, len(some), BATCH):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution
 from stream_hb.events.batch import Hashes
 from stream_hb.events.id_hash import IdHash, group_hash, scoped
@@ -17,7 +18,7 @@ from tests.reference.event_rules import Event, Group, Rank
 
 GROUPS: list[Group] = [("c", "a"), ("c", "b")]
 ARMS = [("e", "a"), ("e", "b"), ("f", "a"), ("f", "b")]
-EXPERIMENTS = np.array([0, 0, 2, 2])
+SETS = ArmSets([(arm,) for arm in ARMS])
 _KEY = b"tests"
 _HASH = IdHash(_KEY)
 _GROUP_HASHES = np.array([group_hash(*group, _KEY) for group in GROUPS], np.uint64)
@@ -120,7 +121,7 @@ def probe(attribution: Attribution, events: Sequence[Event]) -> Any:
         [e for e in events if e["event_type"] == kind] for kind in ("visit", "purchase", "refund")
     ]
     return attribution.probe(
-        visit_mentions(kinds[0]), order_mentions(kinds[1]), refund_mentions(kinds[2]), EXPERIMENTS
+        visit_mentions(kinds[0]), order_mentions(kinds[1]), refund_mentions(kinds[2]), SETS
     )
 
 
@@ -145,8 +146,9 @@ def units(attribution: Attribution) -> dict[Any, list[Any]]:
     found: dict[Any, list[Any]] = {}
     u = attribution.units.all()
     for at, row in enumerate(u.row.tolist()):
-        experiment, arm = ARMS[int(u.arm[at])]
+        arms = SETS.known[u.arms[at]]
+        experiment, arm = arms[0][0], "crossover" if len(arms) > 1 else arms[0][1]
         facts = (u.visits, u.orders, u.revenue_minor, u.first_ms)
-        told = (experiment, "crossover" if u.crossed[at] else arm, *(int(f[at]) for f in facts))
+        told = (experiment, arm, *(int(f[at]) for f in facts))
         found.setdefault(GROUPS[row], []).append(told)
     return {group: sorted(mine) for group, mine in found.items()}

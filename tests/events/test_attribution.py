@@ -43,7 +43,7 @@ def events(draw: st.DrawFn) -> Event:
     event["visit_id"] = draw(visit_ids if kind == "visit" else st.one_of(st.none(), visit_ids))
     event["visitor_id"] = draw(maybe)
     if draw(st.booleans()):
-        experiment, arm = draw(st.sampled_from(ARMS[:2]))
+        experiment, arm = draw(st.sampled_from(ARMS))
         event["experiment"] = {"experiment_id": experiment, "arm": arm}
     if kind == "purchase":
         event["revision"] = draw(st.integers(0, 2))

@@ -21,7 +21,7 @@ METHODS = {"conversion": "ml", "order_rate": "ml", "log_order_value": "reml"}
 SETTINGS = EngineSettings(METHODS, bot_visits_per_hour=2)
 HOUR_MS = 3_600_000
 STORES = [("c", "a"), ("c", "b"), (None, "a")]
-ARMS = [{"experiment_id": "e", "arm": arm} for arm in "ab"]
+ARMS = [{"experiment_id": experiment, "arm": arm} for experiment in "ef" for arm in "ab"]
 
 times_ms = st.integers(0, 20).map(lambda step: START_MS + step * HOUR_MS // 4)
 visit_ids = st.sampled_from(["v0", "v1", "v2", "v3", "v4"])
@@ -121,10 +121,9 @@ def units(engine: Engine) -> dict[Any, list[Any]]:
     found: dict[Any, list[Any]] = {}
     u = shard.attribution.units.all()
     for at, row in enumerate(u.row.tolist()):
-        if u.arm[at] < 0:
-            continue  # every visit left it: it was somebody's before its visitor was known
         facts = (u.visits, u.orders, u.revenue_minor, u.first_ms)
-        arm = "crossed" if u.crossed[at] else shard.arms.known[u.arm[at]]
+        arms = shard.arms.known[u.arms[at]]
+        arm = "crossed" if len(arms) > 1 else arms[0]
         found.setdefault(shard.table.keys[row], []).append(
             (str(arm), *(int(fact[at]) for fact in facts))
         )
