@@ -97,6 +97,7 @@ class Engine:
         found: Counter[str] = Counter()
         for shard in self.shards.values():
             found.update(shard.attribution.tallies)
+            found["arms_left_out"] += shard.arms.left_out
             found["orders"] += int(shard.orders.orders.sum())
             found["orders_without_value"] += int(shard.orders.zero_valued.sum())
             found["orders_capped"] += int(shard.orders.capped.sum())

@@ -75,6 +75,7 @@ def test_files_may_be_many_and_compressed(tmp_path: Path, out: Path) -> None:
         "refits": 1,
         "groups": 2,
         "tallies": {
+            "arms_left_out": 0,
             "bot_visits": 0,
             "bot_orders": 0,
             "repeated_events": 0,

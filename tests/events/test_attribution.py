@@ -207,3 +207,12 @@ def test_restored_page_by_page_it_goes_on_as_if_nothing_had_been(
     for attribution in (one, other):
         attribution.apply(probe(attribution, log[stop:]))
     np.testing.assert_equal(other.snapshot(), one.snapshot())
+
+
+def test_of_orders_alike_but_for_the_arm_the_first_by_name_counts() -> None:
+    order = {**VISIT, "event_type": "purchase", "order_id": "o", "amount_minor": 5}
+    told = [order | {"experiment": {"experiment_id": "e", "arm": arm}} for arm in "ba"]
+    for log in (told, told[::-1]):
+        attribution = Attribution(TWO)
+        feed(attribution, log, [1])
+        assert [unit[:2] for unit in units(attribution)["c", "a"]] == [("e", "a")]
