@@ -313,6 +313,7 @@ class Shard:
             "orders": list(astuple(self.orders)),
             "late_ms": self.late_ms,
             "arms": [[list(arm) for arm in arms] for arms in self.arms.known],
+            "arms_left_out": self.arms.left_out,
             "positions": [
                 [*source, position.next_offset, *astuple(position.clock)]
                 for source, position in self.positions.items()
@@ -336,7 +337,8 @@ class Shard:
         self.orders = OrderTallies(*state["orders"])
         self.late_ms = state["late_ms"]
         self.arms = ArmSets(
-            [tuple((experiment, arm) for experiment, arm in arms) for arms in state["arms"]]
+            [tuple((experiment, arm) for experiment, arm in arms) for arms in state["arms"]],
+            state["arms_left_out"],
         )
         self.positions = {
             (topic, partition): Position(next_offset, SourceClock(*clock))

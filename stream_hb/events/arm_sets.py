@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from stream_hb.events.batch import Arm, Bools, Hashes, Int64s
+from stream_hb.events.batch import Arm, Hashes, Int64s
 from stream_hb.events.id_table import Slots
 
 ArmSet = tuple[Arm, ...]
@@ -31,9 +31,6 @@ class ArmSets:
     ----------
     known
         The sets by number.
-
-    Attributes
-    ----------
     left_out
         How often an arm was left out because there are too many sets.
 
@@ -48,9 +45,9 @@ class ArmSets:
     (('e', 'a'), ('e', 'b'))
     """
 
-    def __init__(self, known: Sequence[ArmSet] = ()) -> None:
+    def __init__(self, known: Sequence[ArmSet] = (), left_out: int = 0) -> None:
         self.known: list[ArmSet] = list(known)
-        self.left_out = 0
+        self.left_out = left_out
         self._numbers = {arms: number for number, arms in enumerate(self.known)}
 
     def __len__(self) -> int:
@@ -115,12 +112,6 @@ class ArmSets:
 
     def _hash(self, number: int) -> int:
         return _digest("\0".join(name for arm in self.known[number] for name in arm))
-
-    def crossed(self, numbers: Int64s) -> Bools:
-        """Tell which sets have several arms."""
-        used, places = np.unique(numbers, return_inverse=True)
-        each = [number != NO_ARMS and len(self.known[number]) > 1 for number in used.tolist()]
-        return np.array(each, np.bool_)[places]
 
     def by_experiment(self, numbers: Int64s) -> tuple[Slots, Hashes, Int64s]:
         """Take sets apart: the place of each part's set, its experiment's hash, its number.
