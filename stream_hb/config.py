@@ -235,8 +235,8 @@ class Money(Section):
 
     rates_path: str | None = None
     """A CSV file ``date,currency,rate``: units of ``currency`` for one of the other, from that
-    date on; orders in currencies that it has are converted at their own date. Relative paths:
-    beside the configuration. null: nothing is converted."""
+    date on; orders in currencies that it has are converted at their own date, their refunds at
+    that of the order. Relative paths: beside the configuration. null: nothing is converted."""
 
     @model_validator(mode="after")
     def _rates_have_a_target(self) -> Self:

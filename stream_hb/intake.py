@@ -1,7 +1,6 @@
 """The events of one candidate that have a row, over all its sources, as attribution takes them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -107,8 +106,8 @@ class Intake:
         self._sets = sets
         self._readers = readers
         self._visits: list[tuple[Rows, Visits]] = []
-        self._purchases: list[tuple[Rows, Purchases]] = []
-        self._refunds: list[tuple[Rows, Refunds]] = []
+        self._purchases: list[tuple[Rows, Purchases, Int64s]] = []
+        self._refunds: list[tuple[Rows, Refunds, Int64s]] = []
         self._totals: list[tuple[Rows, TotalsRows, RawBatch]] = []
         self._refused = 0
 
@@ -137,22 +136,21 @@ class Intake:
             events, rows = events.take(rows >= 0), rows[rows >= 0]
         return rows, events
 
-    def _paid(self, raw: RawBatch, rows: Rows, events: M, refused: list[Reject]) -> tuple[Rows, M]:
-        """Leave out what is in another currency; the rest has its amount in the group's."""
+    def _paid(
+        self, raw: RawBatch, rows: Rows, events: M, refused: list[Reject]
+    ) -> tuple[Rows, M, Int64s]:
+        """Leave out what is in another currency that no rate converts; add the currencies."""
         self.purse = self.purse.grown(self._admission.size)
-        good, amounts = self.purse.taken(
-            rows, events.currencies, events.event_time_ms, events.amount_minor
-        )
+        good, codes = self.purse.taken(rows, events.currencies, events.event_time_ms)
         if not good.all():
             refused += _rejects(raw, events.take(~good), "mixed_currency", CURRENCY)
-            rows, events, amounts = rows[good], events.take(good), amounts[good]
-        return rows, replace(events, amount_minor=amounts)
+            rows, events, codes = rows[good], events.take(good), codes[good]
+        return rows, events, codes
 
     def _parts(self) -> Iterator[tuple[Rows, EventColumns]]:
         yield from self._visits
-        yield from self._purchases
-        yield from self._refunds
-        yield from ((rows, events) for rows, events, _ in self._totals)
+        for parts in (self._purchases, self._refunds, self._totals):
+            yield from ((rows, events) for rows, events, _ in parts)
 
     @property
     def accepted(self) -> int:
@@ -181,7 +179,7 @@ class Intake:
 
     def orders(self, groups: Hashes) -> OrderMentions:
         """Return the orders; ``groups`` is every row's hash."""
-        rows = _flat([rows for rows, _ in self._purchases], np.intp)
+        rows = _flat([rows for rows, _, _ in self._purchases], np.intp)
         of_row = groups[rows]
         return OrderMentions(
             key=scoped(self._column(self._purchases, "order_hash"), of_row),
@@ -193,11 +191,12 @@ class Intake:
             visitor=_if_any(self._column(self._purchases, "visitor_hash"), of_row),
             arm=self._arm(self._purchases),
             is_bot=self._column(self._purchases, "is_bot"),
+            currency=_flat([codes for _, _, codes in self._purchases], np.int64),
         )
 
     def refunds(self, groups: Hashes) -> RefundMentions:
         """Return the refunds; ``groups`` is every row's hash."""
-        rows = _flat([rows for rows, _ in self._refunds], np.intp)
+        rows = _flat([rows for rows, _, _ in self._refunds], np.intp)
         of_row = groups[rows]
         return RefundMentions(
             key=scoped(self._column(self._refunds, "refund_hash"), of_row),
@@ -206,6 +205,7 @@ class Intake:
             time_ms=self._column(self._refunds, "event_time_ms"),
             amount_minor=self._column(self._refunds, "amount_minor"),
             cancels=self._column(self._refunds, "cancels_order"),
+            currency=_flat([codes for _, _, codes in self._refunds], np.int64),
         )
 
     def totals(self, groups: Hashes) -> TotalsMentions:
@@ -232,11 +232,12 @@ class Intake:
             self.rejects += _rejects(raw, events.take(chosen), reason, detail)
         self._refused = len(refusals)
 
-    def _column(self, parts: Sequence[tuple[Rows, Any]], name: str) -> Any:
-        return _flat([getattr(events, name) for _, events in parts], _DTYPES.get(name, np.int64))
+    def _column(self, parts: Sequence[tuple[Any, ...]], name: str) -> Any:
+        return _flat([getattr(part[1], name) for part in parts], _DTYPES.get(name, np.int64))
 
-    def _arm(self, parts: Sequence[tuple[Rows, Any]]) -> Int64s:
-        arms: Int64s = _flat([self._sets.of(e.arm_codes, e.arms) for _, e in parts], np.int64)
+    def _arm(self, parts: Sequence[tuple[Any, ...]]) -> Int64s:
+        codes = [self._sets.of(part[1].arm_codes, part[1].arms) for part in parts]
+        arms: Int64s = _flat(codes, np.int64)
         return arms
 
 

@@ -57,13 +57,15 @@ class Rates:
 
     Examples
     --------
-    100.00 dollars on the second day at .9, and 100 yen at .006:
+    Cents for a dollar's cent on the second day at .9, and for a yen at .006:
 
     >>> rates = Rates("EUR", {"USD": np.array([0, 1]), "JPY": np.array([0])},
     ...               {"USD": np.array([0.8, 0.9]), "JPY": np.array([0.006])}, "v1")
-    >>> rates.converted(np.array(["USD", "JPY", "CHF"]), np.array([DAY_MS] * 3),
-    ...                 np.array([10_000, 100, 5]))
-    array([9000,   60,   -1])
+    >>> currencies, times = np.array(["USD", "JPY", "CHF"]), np.array([DAY_MS] * 3)
+    >>> rates.cover(currencies, times)
+    array([ True,  True, False])
+    >>> rates.factors(rates.codes(currencies[:2]), times[:2])
+    array([0.9, 0.6])
     """
 
     currency: str
@@ -71,22 +73,37 @@ class Rates:
     values: Mapping[str, Floats]
     version: str
 
-    def converted(self, currencies: Texts, times_ms: Int64s, amounts: Int64s) -> Int64s:
-        """Return amounts in minor units of the target, -1 where no rate holds that early."""
-        made = np.full(len(amounts), -1)
-        for currency in np.unique(currencies).tolist():
-            mine = currencies == currency
-            if currency == self.currency:
-                made[mine] = amounts[mine]
-            elif currency in self.days:
-                made[mine] = self._at(currency, times_ms[mine], amounts[mine])
+    def cover(self, currencies: Texts, times_ms: Int64s) -> Bools:
+        """Tell of which amounts a rate is known at their time."""
+        good: Bools = currencies == self.currency
+        for currency in np.unique(currencies[~good]).tolist():
+            first = self.days[currency][0] if currency in self.days else np.inf
+            good |= (currencies == currency) & (times_ms // DAY_MS >= first)
+        return good
+
+    def codes(self, currencies: Texts) -> Int64s:
+        """Return numbers for currencies, the same for ever; 0 for the target."""
+        distinct, places = np.unique(currencies, return_inverse=True)
+        codes = [0 if name == self.currency else _code(name) for name in distinct.tolist()]
+        return np.array(codes, np.int64)[places]
+
+    def factors(self, codes: Int64s, times_ms: Int64s) -> Floats:
+        """Return what one minor unit is worth in the target's; before the first rate, by that."""
+        made = np.ones(len(codes))
+        for currency in self.days if codes.any() else ():
+            mine = codes == _code(currency)
+            if currency != self.currency and mine.any():
+                days = times_ms[mine] // DAY_MS
+                at = np.searchsorted(self.days[currency], days, side="right") - 1
+                digits = MINOR_DIGITS.get(self.currency, 2) - MINOR_DIGITS.get(currency, 2)
+                made[mine] = self.values[currency][np.maximum(at, 0)] * 10.0**digits
         return made
 
-    def _at(self, currency: str, times_ms: Int64s, amounts: Int64s) -> Int64s:
-        at = np.searchsorted(self.days[currency], times_ms // DAY_MS, side="right") - 1
-        digits = MINOR_DIGITS.get(self.currency, 2) - MINOR_DIGITS.get(currency, 2)
-        made = np.rint(amounts * self.values[currency][np.maximum(at, 0)] * 10.0**digits)
-        return np.where(at < 0, -1, made).astype(np.int64)
+
+def _code(currency: str) -> int:
+    """Return a number of a currency's three letters, above 0 and below 2^15."""
+    first, second, third = (ord(letter) - ord("A") for letter in currency)
+    return (first * 26 + second) * 26 + third + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +149,23 @@ class Purse:
         """Return a group's currency; None before its first order."""
         return str(self.known[row]) or None if row < len(self.known) else None
 
-    def taken(
-        self, rows: Rows, currencies: Texts, times_ms: Int64s, amounts: Int64s
-    ) -> tuple[Bools, Int64s]:
-        """Take amounts; return which are in their group's currency, and all in it.
+    def taken(self, rows: Rows, currencies: Texts, times_ms: Int64s) -> tuple[Bools, Int64s]:
+        """Take amounts; return which can be counted, and all currencies as numbers.
 
-        The first amount of a group without a currency sets it.
+        The first amount of a group without a currency sets it. The number is 0 where the amount
+        needs no conversion.
         """
         if self.rules.rates is not None:
-            amounts = self.rules.rates.converted(currencies, times_ms, amounts)
-            return amounts >= 0, amounts
+            good = self.rules.rates.cover(currencies, times_ms)
+            codes = np.zeros(len(good), np.int64)
+            codes[good] = self.rules.rates.codes(currencies[good])
+            return good, codes
         unset = np.flatnonzero(self.known[rows] == "")
         if len(unset):
             first_rows, first = np.unique(rows[unset], return_index=True)
             self.known[first_rows] = currencies[unset[first]]
         same: Bools = self.known[rows] == currencies
-        return same, amounts
+        return same, np.zeros(len(same), np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,11 @@ class Shard:
         kinds = {name: METRICS[name].statistic for name in settings.methods}
         self.table = GroupTable(kinds, settings.forgetting)
         self.attribution = Attribution(
-            AttributionSettings(settings.bot_visits_per_hour, settings.units_kept_ms)
+            AttributionSettings(
+                settings.bot_visits_per_hour,
+                settings.units_kept_ms,
+                settings.money.rates.factors if settings.money.rates else None,
+            )
         )
         self.totals = TotalsMemory()
         self.late_ms = np.empty(0, np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from stream_hb.errors import SnapshotError
 from stream_hb.pool_fit import PoolFit
 
-VERSION = 5
+VERSION = 6
 
 
 def encode(values: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from stream_hb.errors import TableError
 from stream_hb.money import MoneyRules
 from stream_hb.runtime.rates_file import read_rates
 from stream_hb.settings import EngineSettings
-from tests.support.logs import START_MS, batch, open_engine, purchase, refit, visit
+from tests.support.logs import START_MS, batch, open_engine, purchase, refit, refund, visit
 from tests.support.records import emit
 
 METHODS = {"conversion": "ml", "log_order_value": "pm"}
@@ -67,6 +67,26 @@ def test_orders_are_converted_at_their_own_date(tmp_path: Path) -> None:
     found = values(engine)
     del found["e"]
     assert found == pytest.approx({"a": 800, "b": 900, "c": 600, "d": 1000})
+
+
+def test_a_full_refund_leaves_nothing_whatever_the_rate_is_by_then(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text(RATES)
+    rules = MoneyRules("EUR", read_rates(path, "EUR"))
+    november_ms = 1_730_419_200_000  # 2024-11-01
+    events = [
+        purchase("a", "1", november_ms - 1, amount_minor=999, currency="USD"),
+        refund("a", "1", november_ms, amount_minor=500, refund_id="r1", currency="USD"),
+        refund("a", "1", november_ms, amount_minor=499, refund_id="r2", currency="USD"),
+        purchase("a", "2", november_ms - 1, amount_minor=1000, currency="USD"),
+        refund("a", "2", november_ms, amount_minor=160, refund_id="r3", currency="EUR"),
+    ]
+    for order in (events, events[::-1]):
+        engine, rejects = fed(rules, *order)
+        assert not rejects
+        assert engine.tallies["orders"] == 1
+        # 160 cents are 200 of the dollar's at the order's rate
+        assert values(engine) == pytest.approx({"a": 800 * 0.8})
 
 
 def test_records_of_money_name_currency_and_rates(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from stream_hb.events.batch import Bools, Hashes
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
 from stream_hb.events.moves import Counted, Moves, Signed
-from stream_hb.events.order_memory import OrderChange, OrderMemory, Orders
+from stream_hb.events.order_memory import Factors, OrderChange, OrderMemory, Orders
 from stream_hb.events.packed_time import DAY_MS
 from stream_hb.events.refund_memory import RefundMemory
 from stream_hb.events.units import Others, Sightings, UnitDeltas, UnitMemory
@@ -36,10 +36,13 @@ class AttributionSettings:
         More visits of a visitor in a store and hour are a bot's.
     units_kept_ms
         How long after its first visit a unit of an experiment is remembered.
+    factors
+        Converts orders' amounts; None: all are in their groups' currencies.
     """
 
     visits_per_hour: int = 60
     units_kept_ms: int = 30 * DAY_MS
+    factors: Factors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Attribution:
             ("bot_visits", "bot_orders", "repeated_events", "unmatched_refunds"), 0
         )
         self.visits = VisitMemory()
-        self.orders = OrderMemory()
+        self.orders = OrderMemory(settings.factors)
         self.refunds = RefundMemory()
         self.hours = VisitorHours(settings.visits_per_hour)
         self.units = UnitMemory()
@@ -97,7 +100,7 @@ class Attribution:
     ) -> AttributionChange:
         """Work out what a batch changes; nothing is changed but the sets of arms that are known."""
         refund_write, deltas = self.refunds.probe(refunds)
-        ordered = self.orders.probe(orders, deltas, sets)
+        ordered = self.orders.probe(orders, deltas, sets, self.refunds)
         visited = self.visits.probe(visits, ordered, self.orders, sets)
         hours = self.hours.probe(visited.before, visited.after)
         standing = self._standing(ordered, visited, hours)
@@ -342,5 +345,6 @@ def _news(visited: VisitChange, ordered: OrderChange) -> int:
         | (before.amount_minor != after.amount_minor)
         | (before.visit_key != after.visit_key)
         | (before.is_bot != after.is_bot)
+        | (before.currency != after.currency)
     )
     return int(visits) + int(defined.sum())

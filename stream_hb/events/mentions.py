@@ -49,6 +49,8 @@ class OrderMentions:
         The visit that it belongs to; 0: none is named.
     visitor, arm, is_bot
         As in :class:`VisitMentions`.
+    currency
+        Number of the amount's currency; 0: the group's.
     """
 
     key: Hashes
@@ -60,6 +62,7 @@ class OrderMentions:
     visitor: Hashes
     arm: Int64s
     is_bot: Bools
+    currency: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class RefundMentions:
         As the event says; the amount is above 0.
     cancels
         Whether nothing of the order is left.
+    currency
+        Number of the amount's currency; 0: the group's.
     """
 
     key: Hashes
@@ -84,3 +89,4 @@ class RefundMentions:
     time_ms: Int64s
     amount_minor: Int64s
     cancels: Bools
+    currency: Int64s

@@ -1,5 +1,6 @@
 """Orders: which event defines each, and what its refunds leave of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -11,8 +12,11 @@ from stream_hb.events.batch import Bools, Hashes, Int64s
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import OrderMentions
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
-from stream_hb.events.refund_memory import RefundDeltas
-from stream_hb.statistics.columns import Rows
+from stream_hb.events.refund_memory import RefundDeltas, RefundMemory
+from stream_hb.statistics.columns import Floats, Rows
+
+Factors = Callable[[Int64s, Int64s], Floats]
+"""(numbers of currencies, times) -> what a minor unit is worth in the group's currency."""
 
 _BOUGHT = 1
 _BOT = 2
@@ -28,10 +32,12 @@ class Orders:
         Group.
     bought
         Whether a purchase defines it; else only refunds are known of it.
-    revision, time_ms, amount_minor, visit_key, is_bot, visitor, arm
+    revision, time_ms, amount_minor, visit_key, is_bot, visitor, arm, currency
         Of the event that defines it.
     refunds, cancels, refunded
-        Number of its refunds, of those that cancel it, and their sum.
+        Number of its refunds, of those that cancel it, and their sum in its own currency.
+    factor
+        What a minor unit of its currency is worth in the group's, at its time.
     """
 
     row: Rows
@@ -43,15 +49,19 @@ class Orders:
     is_bot: Bools
     visitor: Hashes
     arm: Int64s
+    currency: Int64s
     refunds: Int64s
     cancels: Int64s
     refunded: Int64s
+    factor: Floats
 
     @property
     def value(self) -> Int64s:
-        """What is left of the amount."""
+        """What is left of the amount, in the group's currency."""
         left: Int64s = np.maximum(self.amount_minor - self.refunded, 0)
-        return left
+        if not self.currency.any():
+            return left
+        return np.where(self.currency == 0, left, np.rint(left * self.factor).astype(np.int64))
 
     @property
     def live(self) -> Bools:
@@ -87,6 +97,7 @@ class Orders:
             (self.is_bot, other.is_bot),
             (self.visitor, other.visitor),
             (arms[0], arms[1]),
+            (self.currency, other.currency),
         ):
             better |= same & (mine < its)
             same &= mine == its
@@ -126,14 +137,22 @@ class OrderChange:
             "flags": flags,
             "visitor": a.visitor,
             "arm": a.arm + 1,
+            "currency": a.currency,
         }
         return TableWrite(self.slots, self.keys, values)
 
 
 class OrderMemory:
-    """The orders of a shard. Visitors and arms take room from the first order that names one."""
+    """The orders of a shard. Visitors and arms take room from the first order that names one.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    factors
+        Converts; None: every amount is in its group's currency.
+    """
+
+    def __init__(self, factors: Factors | None = None) -> None:
+        self._factors = factors
         self.table = IdTable(
             {
                 "visit_key": np.uint64,
@@ -146,15 +165,27 @@ class OrderMemory:
                 "cancels": np.uint32,
                 "flags": np.uint8,
             },
-            optional={"visitor": np.uint64, "arm": np.uint32},
+            optional={"visitor": np.uint64, "arm": np.uint32, "currency": np.uint16},
         )
 
-    def probe(self, orders: OrderMentions, deltas: RefundDeltas, sets: ArmSets) -> OrderChange:
-        """Return what becomes of the orders that events or refunds touch; nothing is changed."""
+    def probe(
+        self,
+        orders: OrderMentions,
+        deltas: RefundDeltas,
+        sets: ArmSets,
+        known_refunds: RefundMemory,
+    ) -> OrderChange:
+        """Return what becomes of the orders that events or refunds touch; nothing is changed.
+
+        ``deltas`` is what the batch changes of ``known_refunds``.
+        """
         keys = np.unique(np.concatenate([orders.key, deltas.order_key]))
         slots = self.table.find(keys)
         before = self.read(slots)
-        after = _refunded(_defined(before, keys, orders, sets), keys, deltas)
+        after = _defined(before, keys, orders, sets)
+        if self._factors is not None:
+            after = self._priced(before, after, keys, known_refunds)
+        after = self._refunded(after, keys, deltas)
         changed = _differ(before, after)
         keys, slots = keys[changed], slots[changed]
         slots[slots < 0] = self.table.plan(keys[slots < 0])
@@ -163,19 +194,74 @@ class OrderMemory:
     def read(self, slots: Slots) -> Orders:
         """Return the orders at some slots; where the slot is -1, one that nothing is known of."""
         read, flags = self.table.read, self.table.read(slots, "flags")
+        currency = read(slots, "currency").astype(np.int64)
+        time_ms = unpacked(read(slots, "day"), read(slots, "ms"))
         return Orders(
             read(slots, "row").astype(np.intp),
             (flags & _BOUGHT) > 0,
             read(slots, "revision").astype(np.int64),
-            unpacked(read(slots, "day"), read(slots, "ms")),
+            time_ms,
             read(slots, "amount"),
             read(slots, "visit_key"),
             (flags & _BOT) > 0,
             read(slots, "visitor"),
             read(slots, "arm").astype(np.int64) - 1,
+            currency,
             read(slots, "refunds").astype(np.int64),
             read(slots, "cancels").astype(np.int64),
             read(slots, "refunded"),
+            np.ones(len(slots)) if self._factors is None else self._factors(currency, time_ms),
+        )
+
+    def _priced(
+        self, before: Orders, after: Orders, keys: Hashes, known_refunds: RefundMemory
+    ) -> Orders:
+        """Return the orders with their factors, and what the known refunds come to by these."""
+        assert self._factors is not None
+        after = replace(after, factor=self._factors(after.currency, after.time_ms))
+        again = (after.refunds > 0) & (
+            (before.bought != after.bought)
+            | (before.currency != after.currency)
+            | (before.time_ms != after.time_ms)
+        )
+        if not again.any():
+            return after
+        refunded = np.where(again, 0, after.refunded)
+        deltas = known_refunds.of_orders(keys[again])
+        at = np.searchsorted(keys, deltas.order_key)
+        np.add.at(refunded, at, self._in_currency_of(after, at, deltas))
+        return replace(after, refunded=refunded)
+
+    def _in_currency_of(self, orders: Orders, at: Slots, deltas: RefundDeltas) -> Int64s:
+        """Return refunds in their orders' currency, by the rates of the orders' time."""
+        same = (deltas.currency == orders.currency[at]) | ~orders.bought[at]
+        if self._factors is None or same.all():
+            return deltas.amount_minor
+        worth = self._factors(deltas.currency, orders.time_ms[at]) / orders.factor[at]
+        converted = np.rint(deltas.amount_minor * worth).astype(np.int64)
+        return np.where(same, deltas.amount_minor, converted)
+
+    def _refunded(self, orders: Orders, keys: Hashes, deltas: RefundDeltas) -> Orders:
+        """Return the orders with what a batch changes of their refunds."""
+        if not len(deltas.order_key):
+            return orders
+        at = np.searchsorted(keys, deltas.order_key)
+        refunds, cancels, refunded = (
+            orders.refunds.copy(),
+            orders.cancels.copy(),
+            orders.refunded.copy(),
+        )
+        np.add.at(refunds, at, deltas.number)
+        np.add.at(cancels, at, deltas.cancels)
+        np.add.at(refunded, at, self._in_currency_of(orders, at, deltas))
+        # Until a purchase comes, what waits has the row of its refund, and the time of the newest:
+        # that is what it is forgotten by.
+        row, time_ms = orders.row.copy(), orders.time_ms.copy()
+        waits = ~orders.bought[at]
+        row[at[waits]] = deltas.row[waits]
+        np.maximum.at(time_ms, at[waits], deltas.time_ms[waits])
+        return replace(
+            orders, row=row, time_ms=time_ms, refunds=refunds, cancels=cancels, refunded=refunded
         )
 
     def of_visits(self, visit_keys: Hashes) -> Slots:
@@ -192,6 +278,7 @@ def _defined(before: Orders, keys: Hashes, orders: OrderMentions, sets: ArmSets)
         return before
     order = np.lexsort(
         (
+            orders.currency,
             sets.ranks(orders.arm),
             orders.visitor,
             orders.is_bot,
@@ -216,6 +303,7 @@ def _defined(before: Orders, keys: Hashes, orders: OrderMentions, sets: ArmSets)
         is_bot=orders.is_bot[chosen],
         visitor=orders.visitor[chosen],
         arm=orders.arm[chosen],
+        currency=orders.currency[chosen],
     )
     better = best.defined_before(known, sets)
     return _put(before, at[better], best.take(better))
@@ -226,29 +314,6 @@ def _put(into: Orders, at: NDArray[np.intp], values: Orders) -> Orders:
     for name, column in columns.items():
         column[at] = getattr(values, name)
     return Orders(**columns)
-
-
-def _refunded(orders: Orders, keys: Hashes, deltas: RefundDeltas) -> Orders:
-    if not len(deltas.order_key):
-        return orders
-    at = np.searchsorted(keys, deltas.order_key)
-    refunds, cancels, refunded = (
-        orders.refunds.copy(),
-        orders.cancels.copy(),
-        orders.refunded.copy(),
-    )
-    np.add.at(refunds, at, deltas.number)
-    np.add.at(cancels, at, deltas.cancels)
-    np.add.at(refunded, at, deltas.amount_minor)
-    # Until a purchase comes, what waits has the row of its refund, and the time of the newest:
-    # that is what it is forgotten by.
-    row, time_ms = orders.row.copy(), orders.time_ms.copy()
-    waits = ~orders.bought[at]
-    row[at[waits]] = deltas.row[waits]
-    np.maximum.at(time_ms, at[waits], deltas.time_ms[waits])
-    return replace(
-        orders, row=row, time_ms=time_ms, refunds=refunds, cancels=cancels, refunded=refunded
-    )
 
 
 def _differ(before: Orders, after: Orders) -> Bools:

@@ -24,6 +24,8 @@ class RefundDeltas:
         The order, its group and the refund's time.
     number, cancels, amount_minor
         Change in the number of refunds, in that of those that cancel, and in their sum.
+    currency
+        What the amount is in.
     """
 
     order_key: Hashes
@@ -32,6 +34,7 @@ class RefundDeltas:
     number: Int64s
     cancels: Int64s
     amount_minor: Int64s
+    currency: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class _Refunds:
     time_ms: Int64s
     amount_minor: Int64s
     cancels: Bools
+    currency: Int64s
 
     def take(self, chosen: Any) -> Self:
         return type(self)(
@@ -49,6 +53,7 @@ class _Refunds:
             self.time_ms[chosen],
             self.amount_minor[chosen],
             self.cancels[chosen],
+            self.currency[chosen],
         )
 
     def before(self, other: Self) -> Bools:
@@ -59,6 +64,7 @@ class _Refunds:
             (self.amount_minor, other.amount_minor),
             (self.cancels, other.cancels),
             (self.order_key, other.order_key),
+            (self.currency, other.currency),
         ):
             earlier |= same & (mine < its)
             same &= mine == its
@@ -70,16 +76,18 @@ class RefundMemory:
 
     def __init__(self) -> None:
         self.table = IdTable(
-            {"order_key": np.uint64, "amount": np.int64, "cancels": np.uint8, **COLUMNS}
+            {"order_key": np.uint64, "amount": np.int64, "cancels": np.uint8, **COLUMNS},
+            optional={"currency": np.uint16},
         )
 
     def probe(self, refunds: RefundMentions) -> tuple[TableWrite, RefundDeltas]:
         """Return what to write, and what changes of the orders; nothing is changed."""
-        mine = _Refunds(refunds.order_key, refunds.time_ms, refunds.amount_minor, refunds.cancels)
+        r = refunds
+        mine = _Refunds(r.order_key, r.time_ms, r.amount_minor, r.cancels, r.currency)
         order = np.lexsort(
-            (mine.order_key, mine.cancels, mine.amount_minor, mine.time_ms, refunds.key)
+            (mine.currency, mine.order_key, mine.cancels, mine.amount_minor, mine.time_ms, r.key)
         )
-        keys, first = np.unique(refunds.key[order], return_index=True)
+        keys, first = np.unique(r.key[order], return_index=True)
         chosen = order[first]
         best, slots = mine.take(chosen), self.table.find(keys)
         known = self._read(slots)
@@ -87,7 +95,7 @@ class RefundMemory:
         keys, chosen, slots = keys[better], chosen[better], slots[better]
         slots[slots < 0] = self.table.plan(keys[slots < 0])
         return self._write(slots, keys, best.take(better)), _deltas(
-            refunds.row[chosen], known.take(better), best.take(better)
+            r.row[chosen], known.take(better), best.take(better)
         )
 
     def _read(self, slots: Slots) -> _Refunds:
@@ -98,21 +106,30 @@ class RefundMemory:
             times,
             self.table.read(slots, "amount"),
             self.table.read(slots, "cancels").astype(np.bool_),
+            self.table.read(slots, "currency").astype(np.int64),
         )
+
+    def of_orders(self, order_keys: Hashes) -> RefundDeltas:
+        """Return all refunds of some orders: a pass over all refunds."""
+        mine = np.isin(self.table.column("order_key"), order_keys)
+        slots = np.flatnonzero(mine & (self.table.column("key") != 0))
+        refunds = self._read(slots)
+        return _deltas(np.zeros(len(slots), np.intp), refunds.take(slice(0)), refunds)
 
     def _write(self, slots: Slots, keys: Hashes, refunds: _Refunds) -> TableWrite:
         values = {
             "order_key": refunds.order_key,
             "amount": refunds.amount_minor,
             "cancels": refunds.cancels,
+            "currency": refunds.currency,
             **packed(refunds.time_ms),
         }
         return TableWrite(slots, keys, values)
 
 
 def _deltas(rows: Rows, known: _Refunds, best: _Refunds) -> RefundDeltas:
-    there = known.time_ms < _LAST_MS
-    old = known.take(np.flatnonzero(there))
+    there = np.flatnonzero(known.time_ms < _LAST_MS)
+    old = known.take(there)
     ones = np.concatenate([np.full(len(old.time_ms), -1), np.ones(len(best.time_ms), np.int64)])
     cancels = np.concatenate([old.cancels, best.cancels])
     amounts = np.concatenate([old.amount_minor, best.amount_minor])
@@ -123,4 +140,5 @@ def _deltas(rows: Rows, known: _Refunds, best: _Refunds) -> RefundDeltas:
         ones,
         ones * cancels,
         ones * amounts,
+        np.concatenate([old.currency, best.currency]),
     )

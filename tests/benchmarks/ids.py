@@ -36,8 +36,8 @@ def nothing() -> tuple[OrderMentions, RefundMentions]:
     rows, ids, ints = np.empty(0, np.intp), np.empty(0, np.uint64), np.empty(0, np.int64)
     marks = np.empty(0, np.bool_)
     return (
-        OrderMentions(ids, rows, ints, ints, ints, ids, ids, ints, marks),
-        RefundMentions(ids, rows, ids, ints, ints, marks),
+        OrderMentions(ids, rows, ints, ints, ints, ids, ids, ints, marks, ints),
+        RefundMentions(ids, rows, ids, ints, ints, marks, ints),
     )
 
 

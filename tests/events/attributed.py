@@ -76,6 +76,7 @@ def order_mentions(events: Sequence[Event]) -> OrderMentions:
         keys(events, "visitor_id"),
         _arm(events),
         _column(events, "is_bot", np.bool_),
+        _column(events, "currency_code"),
     )
 
 
@@ -87,6 +88,7 @@ def refund_mentions(events: Sequence[Event]) -> RefundMentions:
         _column(events, "event_time_ms"),
         _column(events, "amount_minor"),
         _column(events, "cancels_order", np.bool_),
+        _column(events, "currency_code"),
     )
 
 

@@ -16,6 +16,30 @@ HOUR_MS = 3_600_000
 START_MS = 480_000 * HOUR_MS
 TWO = AttributionSettings(visits_per_hour=2)
 
+
+def factor(currency: int, time_ms: int) -> float:
+    """Return what a minor unit is worth: another rate every twenty minutes."""
+    return [1.0, 0.8, 130.0][currency] * (1 + (currency > 0) * (time_ms // 1_200_000 % 5) / 100)
+
+
+def worth(order: Event, refunds: list[Event]) -> tuple[int, int]:
+    """Return what is left of an order in its own currency, and in its group's; plain and slow."""
+    at_ms, own = order["event_time_ms"], order.get("currency_code", 0)
+    left = order["amount_minor"]
+    for refund in refunds:
+        other = refund["currency_code"]
+        rate = 1 if other == own else factor(other, at_ms) / factor(own, at_ms)
+        left -= round(refund["amount_minor"] * rate)
+    return max(left, 0), round(max(left, 0) * factor(own, at_ms))
+
+
+CONVERTED = AttributionSettings(
+    visits_per_hour=2,
+    factors=lambda codes, times_ms: np.array(
+        [factor(*each) for each in zip(codes.tolist(), times_ms.tolist(), strict=True)]
+    ),
+)
+
 visit_ids = st.sampled_from(["v0", "v1", "v2", "v3"])
 maybe = st.one_of(st.none(), st.sampled_from(["x", "y"]))
 
@@ -34,6 +58,7 @@ def events(draw: st.DrawFn) -> Event:
     if kind != "visit":
         event["order_id"] = draw(st.sampled_from(["o0", "o1", "o2"]))
         event["amount_minor"] = draw(st.sampled_from([0, 100, 200]))
+        event["currency_code"] = draw(st.sampled_from([0, 0, 1, 2]))
     if kind == "refund":
         event["refund_id"] = draw(st.sampled_from(["r0", "r1", "r2"]))
         event["amount_minor"] += 50
@@ -57,7 +82,7 @@ cuts = st.lists(st.integers(1, 60), max_size=8)
 
 def plain(log: list[Event]) -> tuple[Counts, dict[Any, list[Any]], tuple[int, int]]:
     """Return what the plain rules count: the moves' sum, the units, bots' visits and orders."""
-    groups = event_rules.count(log, visits_per_hour=2, rank=rank)
+    groups = event_rules.count(log, visits_per_hour=2, rank=rank, worth=worth)
     counts = Counts()
     found: dict[Any, list[Any]] = {}
     for key, group in groups.items():
@@ -89,7 +114,7 @@ def test_any_order_repetition_and_batches_count_what_the_plain_rules_count(
 ) -> None:
     told = log + [log[place] for place in repeated if place < len(log)]
     random.shuffle(told)
-    attribution = Attribution(TWO)
+    attribution = Attribution(CONVERTED)
     counts = feed(attribution, told, at)
     expected, expected_units, expected_bots = plain(log)
     assert counts == expected

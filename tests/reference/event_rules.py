@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Event = dict[str, Any]
-Group = tuple[str, str]
-"""(chain id, store id)."""
-
-Rank = Callable[[str | None], Any]
-"""What the ids of a group are ordered by where nothing else decides; of None the least."""
+Group = tuple[str, str]  # (chain id, store id)
+Rank = Callable[[str | None], Any]  # what orders ids where nothing else does; None: the least
+Worth = Callable[[Event, list[Event]], tuple[int, int]]
+"""(an order, its refunds) -> what they leave of it in its own currency, and in its group's."""
 HOUR_MS = 3_600_000
 
 
@@ -32,8 +31,6 @@ class PlainGroup:
 
 @dataclass
 class PlainOrder:
-    """The event that defines an order, and what its refunds leave of it."""
-
     event: Event
     value: int
     live: bool
@@ -41,8 +38,6 @@ class PlainOrder:
 
 @dataclass
 class PlainVisit:
-    """What the events and orders of one visit come to."""
-
     time_ms: int
     visitor: str | None
     is_bot: bool
@@ -55,25 +50,23 @@ def count(
     default_chain: str = "default",
     visits_per_hour: int = 60,
     rank: Callable[[Group], Rank] = lambda _: lambda text: text or "",
+    worth: Worth = lambda order, refunds: (_left(order, refunds),) * 2,
 ) -> dict[Group, PlainGroup]:
     """Count a set of events by group."""
     by_group: dict[Group, list[Event]] = {}
     for event in events:
         key = (event.get("chain_id", default_chain), event["store_id"])
         by_group.setdefault(key, []).append(event)
-    return {key: _group(mine, visits_per_hour, rank(key)) for key, mine in by_group.items()}
+    return {key: _group(mine, visits_per_hour, rank(key), worth) for key, mine in by_group.items()}
 
 
 def _of(events: list[Event], kind: str, key: str) -> dict[str, list[Event]]:
-    found: dict[str, list[Event]] = {}
-    for event in events:
-        if event["event_type"] == kind:
-            found.setdefault(event[key], []).append(event)
-    return found
+    mine = [event for event in events if event["event_type"] == kind]
+    return {told: [e for e in mine if e[key] == told] for told in {e[key] for e in mine}}
 
 
-def _group(events: list[Event], visits_per_hour: int, rank: Rank) -> PlainGroup:
-    orders = _orders(events, rank)
+def _group(events: list[Event], visits_per_hour: int, rank: Rank, worth: Worth) -> PlainGroup:
+    orders = _orders(events, rank, worth)
     visits = _visits(events, orders, rank)
     hours = Counter((visit.visitor, visit.time_ms // HOUR_MS) for visit in visits.values())
     group, bots = PlainGroup(), set()
@@ -102,15 +95,17 @@ def _group(events: list[Event], visits_per_hour: int, rank: Rank) -> PlainGroup:
     return group
 
 
-def _orders(events: list[Event], rank: Rank) -> list[PlainOrder]:
+def _orders(events: list[Event], rank: Rank, worth: Worth) -> list[PlainOrder]:
     def first_refund(r: Event) -> Any:
         when = (r["event_time_ms"], r["amount_minor"])
-        return *when, r.get("cancels_order", False), rank(r["order_id"])
+        which = (r.get("cancels_order", False), rank(r["order_id"]))
+        return *when, *which, r.get("currency_code", 0)
 
     def first_purchase(p: Event) -> Any:
         when = (-p.get("revision", 0), p["event_time_ms"], p["amount_minor"])
         who = (p.get("is_bot", False), rank(p.get("visitor_id")))
-        return *when, rank(p.get("visit_id")), *who, sorted(_arms([p]))
+        what = (sorted(_arms([p])), p.get("currency_code", 0))
+        return *when, rank(p.get("visit_id")), *who, *what
 
     refunds: dict[str, list[Event]] = {}
     for repeated in _of(events, "refund", "refund_id").values():
@@ -119,10 +114,15 @@ def _orders(events: list[Event], rank: Rank) -> list[PlainOrder]:
     orders = []
     for order_id, repeated in _of(events, "purchase", "order_id").items():
         event, mine = min(repeated, key=first_purchase), refunds.get(order_id, [])
-        value = max(0, event["amount_minor"] - sum(refund["amount_minor"] for refund in mine))
+        left, value = worth(event, mine)
         cancelled = any(refund.get("cancels_order") for refund in mine)
-        orders.append(PlainOrder(event, value, not cancelled and (value > 0 or not mine)))
+        orders.append(PlainOrder(event, value, not cancelled and (left > 0 or not mine)))
     return orders
+
+
+def _left(order: Event, refunds: list[Event]) -> int:
+    left: int = order["amount_minor"] - sum(refund["amount_minor"] for refund in refunds)
+    return max(0, left)
 
 
 def _visits(events: list[Event], orders: list[PlainOrder], rank: Rank) -> dict[str, PlainVisit]:

@@ -36,6 +36,10 @@ def purchase(
     return _event("purchase", store, at_ms, chain, {**order, **more})
 
 
+def refund(store: str, order_id: str, at_ms: int, chain: str | None = "c", **fields: Any) -> bytes:
+    return _event("refund", store, at_ms, chain, {"order_id": order_id, **fields})
+
+
 def _event(kind: str, store: str, at_ms: int, chain: str | None, fields: dict[str, Any]) -> bytes:
     common = {"schema_version": 1, "event_type": kind, "event_id": "event-0001"}
     where = {"store_id": store, "event_time_ms": at_ms} | ({"chain_id": chain} if chain else {})
