@@ -71,7 +71,7 @@ class Engine:
         self.pools: dict[Pool, PoolFit] = {}
         self.refits = 0
         self.refitted_at_ms: int | None = None
-        self._decoder = Decoder(hash_key)
+        self._decoders: dict[int, Decoder] = {}
 
     def open_shard(
         self, number: int, epoch: int, offsets: Mapping[Source, int] | None = None
@@ -80,11 +80,18 @@ class Engine:
         shard = Shard(number, epoch, self.settings, self.hash_key)
         shard.positions = {source: Position(at) for source, at in (offsets or {}).items()}
         shard.register()
-        self.shards[number] = shard
+        self.adopt(shard)
+
+    def adopt(self, shard: Shard) -> None:
+        """Take a shard over that was restored."""
+        self.shards[shard.number] = shard
+        # A shard brings its key along: the next owner of its ids must find them again.
+        self._decoders[shard.number] = Decoder(shard.hash_key)
 
     def close_shard(self, number: int) -> None:
         """Forget a shard that went to another owner; the pools' fits stay until the next refit."""
         self.shards.pop(number, None)
+        self._decoders.pop(number, None)
 
     @property
     def groups_count(self) -> int:
@@ -112,7 +119,8 @@ class Engine:
         groups_left = self.settings.groups_max - self.groups_count
         made: dict[int, ShardCandidate] = {}
         for number, raws in batches.items():
-            decoded = ((raw, self._decoder.decode(raw)) for raw in raws)
+            decode = self._decoders[number].decode
+            decoded = ((raw, decode(raw)) for raw in raws)
             made[number] = self.shards[number].ingest(decoded, groups_left, now_ms)
             groups_left -= len(made[number].change.new_groups.keys)
         return Candidate(made)
@@ -225,11 +233,10 @@ class Engine:
         if kept != sorted(self.settings.emitted_metrics):
             raise SnapshotError(f"the snapshot is of other metrics: {', '.join(kept)}")
         self.hash_key = values["hash_key"]
-        self._decoder = Decoder(self.hash_key)
-        for shard in values["shards"]:
-            number, epoch = shard["number"], shard["epoch"]
-            self.shards[number] = Shard(number, epoch, self.settings, self.hash_key)
-            self.shards[shard["number"]].restore(shard)
+        for state_of_shard in values["shards"]:
+            shard = Shard(state_of_shard["number"], state_of_shard["epoch"], self.settings)
+            shard.restore(state_of_shard)
+            self.adopt(shard)
         self.pools = {(chain, metric): state.rebuilt(fit) for chain, metric, fit in values["pools"]}
         self.refits = values["refits"]
         self.refitted_at_ms = values["refitted_at_ms"]

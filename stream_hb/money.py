@@ -193,6 +193,11 @@ class OrderTallies:
         columns = (self.orders, self.zero_valued, self.capped)
         return OrderTallies(*(np.concatenate([column, more]) for column in columns))
 
+    def take(self, rows: Rows) -> "OrderTallies":
+        """Return copies of the given rows; rows beyond these are of groups without orders."""
+        grown = self.grown(max(len(self.orders), int(rows.max(initial=-1)) + 1))
+        return OrderTallies(grown.orders[rows], grown.zero_valued[rows], grown.capped[rows])
+
     def count(self, rows: Rows, signs: Int64s, values: Int64s, cap_minor: int | None) -> None:
         """Add orders (sign 1) or take them away (-1)."""
         np.add.at(self.orders, rows, signs)

@@ -18,6 +18,7 @@ from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
+from stream_hb.events.id_table import IdTable, Slots
 from stream_hb.events.moves import Moves, Signed
 from stream_hb.events.totals import TotalsChange, TotalsMemory
 from stream_hb.feeds.emission import Emitted
@@ -107,6 +108,10 @@ class Shard:
         What the stores table says of the groups.
     summaries
         What a refit reads of the pools.
+    cleared
+        The slots of what the last batch made it forget, by table.
+    hash_key
+        Key of the ids' hash.
     """
 
     def __init__(
@@ -132,7 +137,8 @@ class Shard:
         self.membership = Membership(settings.stores)
         self.summaries = PoolSummaries(self.table, self.membership)
         self._settings = settings
-        self._hash_key = hash_key
+        self.hash_key = hash_key
+        self.cleared: dict[str, Slots] = {}
         self._rows = RowsByCode(self.table)
         self._group_hashes = np.empty(0, np.uint64)
         self._awaited: Mapping[str, Exchange] = {}
@@ -243,7 +249,7 @@ class Shard:
 
     def _groups_with(self, new: Iterable[GroupKey]) -> Hashes:
         """Return every row's hash, those of the new groups too."""
-        more = [group_hash(chain, store, self._hash_key) for chain, store in new]
+        more = [group_hash(chain, store, self.hash_key) for chain, store in new]
         return np.concatenate([self._group_hashes, np.array(more, np.uint64)])
 
     def _forget_before_ms(self, positions: Mapping[Source, Position], now_ms: int) -> int:
@@ -275,14 +281,17 @@ class Shard:
         self._awaited = candidate.awaited
         self.attribution.apply(candidate.attribution)
         self.totals.apply(candidate.totals)
-        before_ms = candidate.forget_before_ms
-        self.attribution.forget(before_ms, before_ms + self._settings.time.horizon_ms)
-        self.totals.forget(before_ms)
+        self.forget(candidate.forget_before_ms)
         self._mark_late(candidate.late)
         self._purse = candidate.purse
         self._count_orders(candidate.attribution.moves.orders)
         self.positions = candidate.positions
         self.unscreened = True
+
+    def forget(self, before_ms: int) -> None:
+        """Forget ids that are older, and the totals of periods that ended before."""
+        gone = self.attribution.forget(before_ms, before_ms + self._settings.time.horizon_ms)
+        self.cleared = {**gone, "totals": self.totals.forget(before_ms)}
 
     def _mark_late(self, late: Mapping[Spelling, int]) -> None:
         self.late_ms = np.append(self.late_ms, np.zeros(len(self.table) - len(self.late_ms), int))
@@ -301,6 +310,24 @@ class Shard:
         """The groups' currencies."""
         return self._purse
 
+    @property
+    def awaited(self) -> Mapping[str, Exchange]:
+        """What counts later than now, by metric."""
+        return self._awaited
+
+    @property
+    def tables(self) -> dict[str, IdTable]:
+        """The tables of ids by name."""
+        return {**self.attribution.tables, "totals": self.totals.table}
+
+    def order_tallies_after(self, rows: Rows, orders: Signed) -> OrderTallies:
+        """Return the tallies of touched groups, ascending, as orders will have changed them."""
+        tallies = self.orders.take(rows)
+        places = np.searchsorted(rows, orders.rows)
+        cap_minor = self._settings.money.cap_minor
+        tallies.count(places, orders.signs.astype(np.int64), orders.values, cap_minor)
+        return tallies
+
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain values and arrays."""
         # The one that is restored makes its summaries anew: so must this one, to go on alike.
@@ -308,6 +335,7 @@ class Shard:
         return {
             "number": self.number,
             "epoch": self.epoch,
+            "hash_key": self.hash_key,
             "unscreened": self.unscreened,
             "table": self.table.snapshot(),
             "awaited": {name: e.snapshot() for name, e in self._awaited.items()},
@@ -318,23 +346,25 @@ class Shard:
             "late_ms": self.late_ms,
             "arms": [[list(arm) for arm in arms] for arms in self.arms.known],
             "arms_left_out": self.arms.left_out,
-            "positions": [
-                [*source, position.next_offset, *astuple(position.clock)]
-                for source, position in self.positions.items()
-            ],
+            "positions": plain_positions(self.positions),
             "emitted": {name: emitted.snapshot() for name, emitted in self.emitted.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become the shard of a :meth:`snapshot`; this one must be new."""
+        self.attribution.restore(state["attribution"])
+        for number, page in enumerate(state["totals"]):
+            self.totals.table.restore_page(number, page)
+        self.restore_groups(state)
+
+    def restore_groups(self, state: Mapping[str, Any]) -> None:
+        """Take everything of a :meth:`snapshot` but the tables of ids, which are filled."""
+        self.hash_key = state["hash_key"]
         self.table.restore(state["table"], self._settings.default_chain)
         self.membership.append(self.table.keys)
         self.unscreened = state["unscreened"]
         self._group_hashes = self._groups_with(self.table.keys)
         self._awaited = {name: Exchange.restored(e) for name, e in state["awaited"].items()}
-        self.attribution.restore(state["attribution"])
-        for number, page in enumerate(state["totals"]):
-            self.totals.table.restore_page(number, page)
         self.totals.table.restored()
         self.totals.restored()
         self._purse.known = np.array(state["currencies"], "U3")
@@ -350,6 +380,14 @@ class Shard:
         }
         self.emitted = {name: Emitted(**state["emitted"][name]) for name in self.emitted}
         self.register()
+
+
+def plain_positions(positions: Mapping[Source, Position]) -> list[list[Any]]:
+    """Return positions as plain values."""
+    return [
+        [*source, position.next_offset, *astuple(position.clock)]
+        for source, position in positions.items()
+    ]
 
 
 def _touched(newest_ms: Int64s, moves: Moves, lapsing: Iterable[Rows]) -> tuple[Rows, Rows]:

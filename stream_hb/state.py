@@ -10,7 +10,7 @@ import numpy as np
 from stream_hb.errors import SnapshotError
 from stream_hb.pool_fit import PoolFit
 
-VERSION = 6
+VERSION = 7
 
 
 def encode(values: dict[str, Any]) -> bytes:
@@ -29,6 +29,19 @@ def decode(snapshot: bytes) -> dict[str, Any]:
     if values.get("version") != VERSION:
         raise SnapshotError(f"snapshot version {values.get('version')!r}, expected {VERSION}")
     return values
+
+
+def pack(value: Any) -> bytes:
+    """Write any plain values and arrays."""
+    return _encoder.encode(value)
+
+
+def unpack(raw: bytes) -> Any:
+    """Undo :func:`pack`."""
+    try:
+        return _decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"not what was packed: {error}") from error
 
 
 def plain(value: Any) -> Any:

@@ -182,8 +182,10 @@ class Attribution:
         for name, number in change.tallies.items():
             self.tallies[name] += number
 
-    def forget(self, before_ms: int, watermark_ms: int) -> None:
-        """Forget what is older, in whole days; what it had counted stays counted.
+    def forget(self, before_ms: int, watermark_ms: int) -> dict[str, Slots]:
+        """Forget what is older, in whole days; return the slots that are free then, by table.
+
+        What it had counted stays counted.
 
         A visit goes a day later than its orders and not while one of them is remembered, else a
         change of that order would take away from a visit of which nothing is known; a visitor's
@@ -192,25 +194,36 @@ class Attribution:
         """
         day = before_ms // DAY_MS
         if day <= self._forgotten_day:
-            return
+            return {}
         self._forgotten_day = day
-        self._forget_orders(_older(self.orders.table, day))
-        self.refunds.table.forget(_older(self.refunds.table, day))
-        units_day = (watermark_ms - self._units_kept_ms) // DAY_MS
-        self.units.table.forget(_older(self.units.table, units_day))
-        visits = _older(self.visits.table, day - 1)
-        needed = self.visits.table.column("key")[visits]
-        needed = np.isin(needed, self.orders.table.column("visit_key"))
-        kept = self.visits.read(visits[needed])
-        self.visits.table.forget(visits[~needed])
+        orders = _older(self.orders.table, day)
+        waiting = self.orders.read(orders)
+        self.tallies["unmatched_refunds"] += int(waiting.refunds[~waiting.bought].sum())
+        self.orders.table.forget(orders)
+        visits, kept = self._forgettable_visits(day - 1)
         hours = _older(self.hours.table, day - 1)
         needed = np.isin(self.hours.table.column("key")[hours], hour_keys(kept))
-        self.hours.table.forget(hours[~needed])
+        gone = {
+            "refunds": _older(self.refunds.table, day),
+            "units": _older(self.units.table, (watermark_ms - self._units_kept_ms) // DAY_MS),
+            "visits": visits,
+            "hours": hours[~needed],
+        }
+        for name, slots in gone.items():
+            self.tables[name].forget(slots)
+        return {"orders": orders, **gone}
 
-    def _forget_orders(self, slots: Slots) -> None:
-        waiting = self.orders.read(slots)
-        self.tallies["unmatched_refunds"] += int(waiting.refunds[~waiting.bought].sum())
-        self.orders.table.forget(slots)
+    def _forgettable_visits(self, day: int) -> tuple[Slots, Visits]:
+        """Return the visits before a day without a remembered order; and those with one."""
+        visits = _older(self.visits.table, day)
+        needed = self.visits.table.column("key")[visits]
+        needed = np.isin(needed, self.orders.table.column("visit_key"))
+        return visits[~needed], self.visits.read(visits[needed])
+
+    @property
+    def forgotten_day(self) -> int:
+        """What is older than this day is forgotten; days since 1970."""
+        return self._forgotten_day
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain values and arrays, a page at a time."""
@@ -224,10 +237,15 @@ class Attribution:
         for name, table in self.tables.items():
             for number, page in enumerate(state["pages"][name]):
                 table.restore_page(number, page)
+        self.restored(state["tallies"], state["day"])
+
+    def restored(self, tallies: Mapping[str, int], forgotten_day: int) -> None:
+        """Go on from tables that hold what was written of them."""
+        for table in self.tables.values():
             table.restored()
         self.hours.restored()
-        self.tallies = dict(state["tallies"])
-        self._forgotten_day = state["day"]
+        self.tallies = dict(tallies)
+        self._forgotten_day = forgotten_day
 
 
 def _older(table: IdTable, day: int) -> Slots:

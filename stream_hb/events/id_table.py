@@ -258,8 +258,27 @@ class IdTable:
             column[end : start + PAGE_SLOTS] = 0  # what stood there when the page was longer
         self._touched[number] = self._mark
 
+    def put(self, write: TableWrite) -> None:
+        """Write values of a log in its order; call :meth:`restored` after the last one."""
+        if not len(write.slots):
+            return
+        self._make_room(write.values)
+        self._grow(int(write.slots.max()) + 1)
+        for name, values in write.values.items():
+            if name in self._columns:
+                self._columns[name][write.slots] = values
+        self._columns["key"][write.slots] = write.keys
+        self._touch(write.slots)
+
+    def clear(self, slots: Slots) -> None:
+        """Empty slots as a log says; call :meth:`restored` after the last one."""
+        nothing: dict[str, NDArray[Any]] = {
+            name: np.zeros(len(slots), column.dtype) for name, column in self._columns.items()
+        }
+        self.put(TableWrite(slots, nothing.pop("key"), nothing))
+
     def restored(self) -> None:
-        """Make the index and the list of free slots from the pages."""
+        """Make the index and the list of free slots from what was restored."""
         self._free = np.flatnonzero(self.column("key") == 0)
         self._trim()
         self._reindex()

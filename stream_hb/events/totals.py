@@ -190,14 +190,15 @@ class TotalsMemory:
         self.table.apply(change.write)
         self._periods.update(change.periods)
 
-    def forget(self, before_ms: int) -> None:
-        """Forget the periods that ended before a time."""
+    def forget(self, before_ms: int) -> Slots:
+        """Forget the periods that ended before a time; return the slots that are free then."""
         slots = np.flatnonzero(
             (self.table.column("key") != 0) & (self.table.column("end_ms") < before_ms)
         )
         self.table.forget(slots)
         if len(slots):
             self.restored()
+        return slots
 
     def restored(self) -> None:
         """Make the series' periods from the table."""

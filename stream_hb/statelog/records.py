@@ -1,0 +1,159 @@
+"""Keys and values of the state log."""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stream_hb import state
+from stream_hb.errors import SnapshotError
+from stream_hb.events.id_table import Slots, TableWrite
+
+VERSION = 1
+
+RECORD_BYTES = 800_000
+"""Most bytes of a delta's record, below the broker's default limit of a megabyte."""
+
+GROUPS = "groups"
+"""The table that is not one of ids."""
+
+ARMS = "arms"
+"""The table of the sets of arms."""
+
+ARMS_OF_PAGE = 256
+MARKER_KEY = b"m"
+
+Op = list[Any]
+"""One change of a delta: its name and what it needs."""
+
+
+class LogRecord(NamedTuple):
+    """A record; without a value it deletes its key."""
+
+    key: bytes
+    value: bytes | None
+
+
+class PageId(NamedTuple):
+    """A page of a table."""
+
+    table: str
+    number: int
+
+
+class DeltaId(NamedTuple):
+    """A record of a delta."""
+
+    seq: int
+    chunk: int
+
+
+def delta_key(delta: DeltaId) -> bytes:
+    """Return the key of a delta's record.
+
+    >>> parsed_key(delta_key(DeltaId(7, 0)))
+    DeltaId(seq=7, chunk=0)
+    """
+    return b"d" + struct.pack(">QI", *delta)
+
+
+def page_key(page: PageId) -> bytes:
+    """Return the key of a page.
+
+    >>> parsed_key(page_key(PageId("visits", 3)))
+    PageId(table='visits', number=3)
+    """
+    return b"p" + struct.pack(">I", page.number) + page.table.encode()
+
+
+def parsed_key(key: bytes) -> PageId | DeltaId | None:
+    """Return what a key says; None: the marker."""
+    try:
+        if key == MARKER_KEY:
+            return None
+        if key[:1] == b"d":
+            return DeltaId(*struct.unpack(">QI", key[1:]))
+        if key[:1] == b"p":
+            return PageId(key[5:].decode(), *struct.unpack(">I", key[1:5]))
+    except (struct.error, UnicodeDecodeError):
+        pass
+    raise SnapshotError(f"a key of the state log that nobody writes: {key[:80]!r}")
+
+
+def encoded(body: Any) -> bytes:
+    """Write a value."""
+    return state.pack([VERSION, body])
+
+
+def decoded(raw: bytes) -> Any:
+    """Read a value; refuses one of a newer version."""
+    values = state.unpack(raw)
+    if not isinstance(values, list) or len(values) != 2 or not isinstance(values[0], int):
+        raise SnapshotError("not a record of a state log")
+    if values[0] > VERSION:
+        raise SnapshotError(
+            f"the state log is of version {values[0]}, this program reads up to {VERSION}"
+        )
+    return values[1]
+
+
+def put_ops(table: str, write: TableWrite) -> Iterator[Op]:
+    """Yield what is written to a table of ids, in parts that fit into a record."""
+    row_bytes = 16 + sum(values.dtype.itemsize for values in write.values.values())
+    for part in _parts(len(write.slots), row_bytes):
+        values = {name: column[part] for name, column in write.values.items()}
+        yield ["put", table, _short(write.slots[part]), write.keys[part], values]
+
+
+def clear_ops(table: str, slots: Slots) -> Iterator[Op]:
+    """Yield which slots of a table of ids are free again."""
+    for part in _parts(len(slots), 8):
+        yield ["clear", table, _short(slots[part])]
+
+
+def row_ops(
+    name: str, rows: Slots, columns: Mapping[str, Any], more: Sequence[Any] = ()
+) -> Iterator[Op]:
+    """Yield what is written to groups; columns may stand in mappings of their own."""
+    for part in _parts(len(rows), 8 + _row_bytes(columns)):
+        yield [name, *more, _short(rows[part]), _taken(columns, part)]
+
+
+def packed_ops(ops: Iterable[Op]) -> Iterator[bytes]:
+    """Yield the values of as few records as hold the changes."""
+    waiting: list[Op] = []
+    size = 0
+    for op in ops:
+        op_bytes = len(state.pack(op))
+        if waiting and size + op_bytes > RECORD_BYTES:
+            yield encoded(waiting)
+            waiting, size = [], 0
+        waiting.append(op)
+        size += op_bytes
+    if waiting:
+        yield encoded(waiting)
+
+
+def _parts(size: int, row_bytes: int) -> Iterator[slice]:
+    most = max(RECORD_BYTES // row_bytes, 1)
+    return (slice(start, start + most) for start in range(0, size, most))
+
+
+def _row_bytes(columns: Mapping[str, Any]) -> int:
+    sizes = (
+        _row_bytes(column) if isinstance(column, Mapping) else column.nbytes // max(len(column), 1)
+        for column in columns.values()
+    )
+    return sum(sizes)
+
+
+def _taken(columns: Mapping[str, Any], part: slice) -> dict[str, Any]:
+    return {
+        name: _taken(column, part) if isinstance(column, Mapping) else column[part]
+        for name, column in columns.items()
+    }
+
+
+def _short(numbers: Slots) -> Any:
+    return numbers.astype(np.uint32)

@@ -1,0 +1,179 @@
+"""A shard from its log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream_hb.errors import SnapshotError
+from stream_hb.events.id_table import PAGE_SLOTS, TableWrite
+from stream_hb.settings import EngineSettings
+from stream_hb.shard import Shard
+from stream_hb.statelog import group_rows
+from stream_hb.statelog.group_rows import GroupRows
+from stream_hb.statelog.records import (
+    ARMS,
+    ARMS_OF_PAGE,
+    GROUPS,
+    DeltaId,
+    PageId,
+    decoded,
+    parsed_key,
+)
+from stream_hb.statelog.shard_log import LogState, ShardLog
+from stream_hb.timing import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A shard and its log, to go on from.
+
+    Attributes
+    ----------
+    shard, log
+        As after the last committed transaction.
+    marker
+        What that one said.
+    """
+
+    shard: Shard
+    log: ShardLog
+    marker: Mapping[str, Any]
+
+    @property
+    def offsets(self) -> dict[Source, int]:
+        """The next offset of every source."""
+        return {source: at.next_offset for source, at in self.shard.positions.items()}
+
+
+class Restoring:
+    """Takes the records of a shard's log in their order, whatever compaction has left of them.
+
+    Parameters
+    ----------
+    number
+        The shard.
+    settings
+        The engine's settings: metrics and how they forget must be those that the log was written
+        with.
+    """
+
+    def __init__(self, number: int, settings: EngineSettings) -> None:
+        self.records = 0
+        self._shard = Shard(number, 0, settings)
+        self._tables = self._shard.tables
+        self._groups = GroupRows()
+        self._page_rows = group_rows.page_rows(self._shard)
+        self._arms: dict[int, Any] = {}
+        self._marker: dict[str, Any] | None = None
+        self._deltas: dict[DeltaId, None] = {}
+        self._dirty: dict[PageId, int] = {}
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Take one record.
+
+        Raises
+        ------
+        SnapshotError
+            It is not one of a state log, or of a newer version.
+        """
+        self.records += 1
+        what = parsed_key(key)
+        if isinstance(what, PageId):
+            self._take_page(what, decoded(value) if value is not None else None)
+        elif isinstance(what, DeltaId):
+            self._take_delta(what, value)
+        elif value is not None:
+            self._marker = decoded(value)
+
+    def _take_page(self, page: PageId, body: Any) -> None:
+        self._dirty.pop(page, None)
+        if page.table == ARMS:
+            self._arms |= dict(enumerate(body, page.number * ARMS_OF_PAGE))
+        elif page.table != GROUPS:
+            self._table(page.table).restore_page(
+                page.number, body or {"key": np.empty(0, np.uint64)}
+            )
+        elif body is not None:
+            first, keys, columns = body
+            self._groups.name(first, keys)
+            self._groups.put(np.arange(first, first + len(keys)), columns)
+
+    def _take_delta(self, delta: DeltaId, value: bytes | None) -> None:
+        if value is None:
+            self._deltas.pop(delta, None)
+            return
+        self._deltas[delta] = None
+        for name, *rest in decoded(value):
+            match name:
+                case "put":
+                    self._put(delta.seq, *rest)
+                case "clear":
+                    slots = rest[1].astype(np.int64)
+                    self._table(rest[0]).clear(slots)
+                    self._touch(delta.seq, rest[0], slots, PAGE_SLOTS)
+                case "rows":
+                    rows = rest[0].astype(np.intp)
+                    self._groups.put(rows, rest[1])
+                    self._touch(delta.seq, GROUPS, rows, self._page_rows)
+                case "groups":
+                    self._groups.name(*rest)
+                    rows = np.arange(rest[0], rest[0] + len(rest[1]))
+                    self._touch(delta.seq, GROUPS, rows, self._page_rows)
+                case "arms":
+                    numbers = np.arange(rest[0], rest[0] + len(rest[1]))
+                    self._arms |= dict(zip(numbers.tolist(), rest[1], strict=True))
+                    self._touch(delta.seq, ARMS, numbers, ARMS_OF_PAGE)
+                case _:
+                    raise SnapshotError(f"a change that this program does not know: {name!r}")
+
+    def _put(self, seq: int, table: str, slots: Any, keys: Any, values: Any) -> None:
+        places = slots.astype(np.int64)
+        self._table(table).put(TableWrite(places, keys, values))
+        self._touch(seq, table, places, PAGE_SLOTS)
+
+    def _table(self, name: str) -> Any:
+        if name not in self._tables:
+            raise SnapshotError(f"a table that this program does not know: {name!r}")
+        return self._tables[name]
+
+    def _touch(self, seq: int, table: str, places: Any, size: int) -> None:
+        for number in np.unique(places // size).tolist():
+            self._dirty.setdefault(PageId(table, number), seq)
+
+    def finish(self) -> Restored | None:
+        """Return the shard; None where the log has no marker, so that nothing was committed."""
+        if self._marker is None:
+            return None
+        shard, marker = self._shard, self._marker
+        kept = sorted(marker["marks"])
+        if kept != sorted(shard.table.metrics):
+            raise SnapshotError(f"the state log is of other metrics: {', '.join(kept)}")
+        shard.epoch = marker["epoch"]
+        shard.attribution.restored(marker["tallies"], marker["forgotten_day"])
+        groups = self._groups.state(shard.table, marker["marks"])
+        shard.restore_groups(
+            {
+                **groups,
+                "emitted": {name: self._groups.emitted(name) for name in shard.emitted},
+                "hash_key": marker["hash_key"],
+                "unscreened": True,
+                "awaited": marker["awaited"],
+                "arms": [self._arms[number] for number in range(len(self._arms))],
+                "arms_left_out": marker["arms_left_out"],
+                "positions": marker["positions"],
+            }
+        )
+        shard.forget(marker["forget_before_ms"])
+        oldest_first = dict(sorted(self._dirty.items(), key=lambda item: item[1]))
+        state = LogState(
+            marker["seq"],
+            tuple(sorted(self._deltas)),
+            oldest_first,
+            len(self._groups),
+            len(self._arms),
+            marker["credit_bytes"],
+            marker["forget_before_ms"],
+        )
+        return Restored(shard, ShardLog(shard, state), marker)

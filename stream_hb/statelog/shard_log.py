@@ -1,0 +1,240 @@
+"""What a transaction writes of a shard: pages in turn, its own changes, the marker."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stream_hb.emitter import MemoryUpdate
+from stream_hb.events.arm_sets import ArmSet
+from stream_hb.events.id_table import PAGE_SLOTS
+from stream_hb.shard import Shard, ShardCandidate, plain_positions
+from stream_hb.statelog import group_rows
+from stream_hb.statelog.records import (
+    ARMS,
+    ARMS_OF_PAGE,
+    GROUPS,
+    MARKER_KEY,
+    DeltaId,
+    LogRecord,
+    Op,
+    PageId,
+    clear_ops,
+    delta_key,
+    encoded,
+    packed_ops,
+    page_key,
+    put_ops,
+    row_ops,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """How far a log has got.
+
+    Attributes
+    ----------
+    seq
+        Of the last transaction.
+    deltas
+        Records of deltas that are not deleted, oldest first.
+    dirty
+        Of every page that stands in deltas alone: the oldest of them. Oldest first.
+    groups, arms
+        How many groups and sets of arms the log has named.
+    credit_bytes
+        What pages may cost, beyond what they have cost.
+    forget_before_ms
+        What is older was forgotten after the last transaction.
+    """
+
+    seq: int = 0
+    deltas: tuple[DeltaId, ...] = ()
+    dirty: Mapping[PageId, int] = field(default_factory=dict)
+    groups: int = 0
+    arms: int = 0
+    credit_bytes: int = 0
+    forget_before_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlan:
+    """What a transaction writes, and how far the log has got when it is committed."""
+
+    records: list[LogRecord]
+    state: LogState
+
+
+class ShardLog:
+    """The log of one shard.
+
+    Parameters
+    ----------
+    shard
+        The shard.
+    state
+        How far its log has got.
+    """
+
+    def __init__(self, shard: Shard, state: LogState | None = None) -> None:
+        self.state = state or LogState()
+        self._shard = shard
+        self._page_rows = group_rows.page_rows(shard)
+
+    def plan(
+        self,
+        candidate: ShardCandidate | None,
+        updates: Sequence[MemoryUpdate],
+        header: Mapping[str, Any],
+    ) -> LogPlan:
+        """Return what to write if a candidate and an emission are to become the state.
+
+        ``header`` is what the marker says besides: who writes, under which hyperparameters.
+        """
+        seq = self.state.seq + 1
+        ops = list(self._ops(candidate, updates))
+        values = list(packed_ops(ops))
+        mine = [DeltaId(seq, chunk) for chunk in range(len(values))]
+        credit = self.state.credit_bytes + sum(map(len, values))
+        pages, credit = self._pages(credit)
+        dirty = {page: at for page, at in self.state.dirty.items() if page not in pages}
+        for page in self._touched(ops):
+            dirty.setdefault(page, seq)
+        oldest = next(iter(dirty.values()), seq + 1)
+        state = LogState(
+            seq,
+            tuple(d for d in (*self.state.deltas, *mine) if d.seq >= oldest),
+            dirty,
+            self._groups_count(candidate),
+            len(self._shard.arms.known),
+            credit,
+            candidate.forget_before_ms if candidate else self.state.forget_before_ms,
+        )
+        records = [
+            *(LogRecord(page_key(page), value) for page, value in pages.items()),
+            *(LogRecord(delta_key(d), v) for d, v in zip(mine, values, strict=True)),
+            *(LogRecord(delta_key(d), None) for d in self.state.deltas if d.seq < oldest),
+            LogRecord(MARKER_KEY, encoded({**header, **self._marker(state, candidate)})),
+        ]
+        return LogPlan(records, state)
+
+    def settle(self, plan: LogPlan) -> None:
+        """Take note that a plan was committed."""
+        self.state = plan.state
+
+    def _groups_count(self, candidate: ShardCandidate | None) -> int:
+        new = len(candidate.change.new_groups.keys) if candidate else 0
+        return len(self._shard.table) + new
+
+    def _ops(
+        self, candidate: ShardCandidate | None, updates: Sequence[MemoryUpdate]
+    ) -> Iterator[Op]:
+        """Yield the changes: what was forgotten after the last transaction comes first."""
+        for name, slots in self._shard.cleared.items():
+            yield from clear_ops(name, slots)
+        yield from self._named(candidate)
+        if candidate:
+            yield from self._counted(candidate)
+        for update in updates:
+            yield from row_ops(
+                "rows", update.rows, {"emitted": {update.metric: update.emitted.snapshot()}}
+            )
+
+    def _named(self, candidate: ShardCandidate | None) -> Iterator[Op]:
+        """Yield groups and arms that the log does not know yet, those without events too."""
+        keys = self._shard.table.keys[self.state.groups :]
+        keys = keys + (candidate.change.new_groups.keys if candidate else [])
+        for start in range(0, len(keys), 4096):
+            part = [list(key) for key in keys[start : start + 4096]]
+            yield ["groups", self.state.groups + start, part]
+        arms = self._shard.arms.known[self.state.arms :]
+        if arms:
+            yield ["arms", self.state.arms, _plain_arms(arms)]
+
+    def _counted(self, candidate: ShardCandidate) -> Iterator[Op]:
+        for name, write in (
+            *candidate.attribution.writes.items(),
+            ("totals", candidate.totals.write),
+        ):
+            yield from put_ops(name, write)
+        rows = candidate.change.rows
+        yield from row_ops("rows", rows, group_rows.changed(self._shard, candidate))
+        late = self._late(candidate)
+        if late:
+            rows = np.array(list(late), np.intp)
+            yield from row_ops("rows", rows, {"late_ms": np.array(list(late.values()))})
+
+    def _late(self, candidate: ShardCandidate) -> dict[int, int]:
+        known = (candidate.change.new_groups.spellings, self._shard.table.index)
+        found: dict[int, int] = {}
+        for spelling, time_ms in candidate.late.items():
+            rows = [index[spelling] for index in known if spelling in index]
+            found |= dict.fromkeys(rows, time_ms)
+        return found
+
+    def _touched(self, ops: Iterable[Op]) -> list[PageId]:
+        found: dict[PageId, None] = {}
+        for op in ops:
+            if op[0] in ("put", "clear"):
+                found |= dict.fromkeys(_page_ids(op[1], op[2], PAGE_SLOTS))
+            elif op[0] == "rows":
+                found |= dict.fromkeys(_page_ids(GROUPS, op[1], self._page_rows))
+            elif op[0] == "groups":
+                rows = np.arange(op[1], op[1] + len(op[2]))
+                found |= dict.fromkeys(_page_ids(GROUPS, rows, self._page_rows))
+            elif op[0] == "arms":
+                numbers = np.arange(op[1], op[1] + len(op[2]))
+                found |= dict.fromkeys(_page_ids(ARMS, numbers, ARMS_OF_PAGE))
+        return list(found)
+
+    def _pages(self, credit: int) -> tuple[dict[PageId, bytes | None], int]:
+        """Return the pages whose turn it is, and what is left to spend."""
+        pages: dict[PageId, bytes | None] = {}
+        for page in self.state.dirty:
+            if credit <= 0:
+                break
+            pages[page] = self._page(page)
+            credit -= len(pages[page] or b"")
+        return pages, credit
+
+    def _page(self, page: PageId) -> bytes | None:
+        if page.table == ARMS:
+            first = page.number * ARMS_OF_PAGE
+            return encoded(_plain_arms(self._shard.arms.known[first : first + ARMS_OF_PAGE]))
+        if page.table != GROUPS:
+            columns = self._shard.tables[page.table].page(page.number)
+            return encoded(columns) if columns["key"].any() else None
+        first = page.number * self._page_rows
+        keys = self._shard.table.keys[first : first + self._page_rows]
+        rows = np.arange(first, first + len(keys))
+        named = [list(key) for key in keys]
+        return encoded([first, named, group_rows.read(self._shard, rows)])
+
+    def _marker(self, state: LogState, candidate: ShardCandidate | None) -> dict[str, Any]:
+        shard = self._shard
+        changes = candidate.attribution.tallies if candidate else {}
+        marks = candidate.change.marks if candidate else {}
+        awaited = candidate.awaited if candidate else shard.awaited
+        return {
+            "seq": state.seq,
+            "epoch": shard.epoch,
+            "hash_key": shard.hash_key,
+            "positions": plain_positions(candidate.positions if candidate else shard.positions),
+            "forgotten_day": shard.attribution.forgotten_day,
+            "forget_before_ms": state.forget_before_ms,
+            "tallies": {n: k + changes.get(n, 0) for n, k in shard.attribution.tallies.items()},
+            "marks": {**shard.table.marks, **marks},
+            "awaited": {name: exchange.snapshot() for name, exchange in awaited.items()},
+            "arms_left_out": shard.arms.left_out,
+            "credit_bytes": state.credit_bytes,
+        }
+
+
+def _plain_arms(sets: Sequence[ArmSet]) -> list[list[list[str]]]:
+    return [[list(arm) for arm in arms] for arms in sets]
+
+
+def _page_ids(table: str, places: Any, size: int) -> list[PageId]:
+    return [PageId(table, number) for number in np.unique(places // size).tolist()]

@@ -1,0 +1,251 @@
+"""A shard that is restored from its log goes on to the bit as one that never was away."""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_hb.engine import Engine
+from stream_hb.errors import SnapshotError
+from stream_hb.events import id_table
+from stream_hb.events.clock import TimeRules
+from stream_hb.settings import EngineSettings
+from stream_hb.shard import Shard, plain_positions
+from stream_hb.state import pack
+from stream_hb.statelog import group_rows, restore, shard_log
+from stream_hb.statelog.records import MARKER_KEY, VERSION, DeltaId, LogRecord, parsed_key
+from stream_hb.statelog.restore import Restored, Restoring
+from stream_hb.statelog.shard_log import ShardLog
+from stream_hb.statistics.forgetting import HalfLife, Window
+from tests.laws.test_event_laws import HOUR_MS, METHODS, cuts, events
+from tests.support.logs import START_MS, batch, open_engine
+
+DAY_MS = 24 * HOUR_MS
+WORLDS = {
+    "plain": EngineSettings(METHODS, bot_visits_per_hour=2),
+    "forgetful": EngineSettings(
+        METHODS,
+        bot_visits_per_hour=2,
+        units_kept_ms=2 * DAY_MS,
+        time=TimeRules(horizon_ms=DAY_MS),
+        forgetting={"conversion": HalfLife(HOUR_MS // 2), "order_rate": Window(6)},
+    ),
+}
+worlds = st.sampled_from(sorted(WORLDS))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_pages() -> Iterator[None]:
+    """A handful of ids fill several pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (id_table, shard_log, restore):
+            patch.setattr(module, "PAGE_SLOTS", 2)
+        for module in (shard_log, restore):
+            patch.setattr(module, "ARMS_OF_PAGE", 2)
+        patch.setattr(group_rows, "page_rows", lambda _: 2)
+        yield
+
+
+class Driven:
+    """An engine of one shard, its log, and the records that were committed."""
+
+    def __init__(self, world: EngineSettings) -> None:
+        self.world = world
+        self.engine = open_engine(world)
+        self.log = ShardLog(self.shard)
+        self.records: list[LogRecord] = []
+
+    @property
+    def shard(self) -> Shard:
+        return self.engine.shards[0]
+
+    def step(self, payloads: Sequence[bytes], *, abort: bool = False) -> None:
+        position = self.shard.positions.get(("events", 0))
+        first = position.next_offset if position else 0
+        candidate = self.engine.ingest({0: [batch(payloads, first_offset=first)]})
+        refit = self.engine.refit(first + 1, force=True)
+        if refit:
+            self.engine.apply(refit)
+        self.shard.unscreened = True
+        emission = self.engine.emit(START_MS + first, candidate)
+        plan = self.log.plan(candidate.shards[0], emission.updates, {"writer": "tests"})
+        if abort:
+            return
+        self.records += plan.records
+        self.engine.apply(candidate)
+        self.engine.apply(emission)
+        self.log.settle(plan)
+
+    def restart(self, random: np.random.Generator) -> None:
+        restored = restored_from(compacted(self.records, random), self.world)
+        assert restored is not None
+        engine = Engine(self.world)
+        engine.adopt(restored.shard)
+        engine.pools, engine.refits = self.engine.pools, self.engine.refits
+        engine.refitted_at_ms = self.engine.refitted_at_ms
+        self.engine, self.log = engine, restored.log
+
+
+def compacted(records: Sequence[LogRecord], random: np.random.Generator) -> list[LogRecord]:
+    """Return what a broker may have left: of every key the last record, of others some."""
+    last = {record.key: at for at, record in enumerate(records)}
+    kept = {at for at, r in enumerate(records) if last[r.key] == at or random.random() < 0.3}
+    earlier = {records[at].key for at in kept if last[records[at].key] != at}
+    gone = {
+        at
+        for at in last.values()
+        if records[at].value is None and records[at].key not in earlier and random.random() < 0.5
+    }
+    return [records[at] for at in sorted(kept - gone)]
+
+
+def restored_from(records: Sequence[LogRecord], world: EngineSettings) -> Restored | None:
+    restoring = Restoring(0, world)
+    for record in records:
+        restoring.take(*record)
+    return restoring.finish()
+
+
+def everything(shard: Shard) -> dict[str, Any]:
+    """Return all of a shard's state, whatever room its arrays have."""
+    tables = {}
+    for name, table in shard.tables.items():
+        size = len(table.column("key"))
+        tables[name] = [table.page(n) for n in range(-(-size // id_table.PAGE_SLOTS))]
+    return {
+        "keys": shard.table.keys,
+        "groups": group_rows.read(shard, np.arange(len(shard.table))),
+        "tables": tables,
+        "tallies": shard.attribution.tallies,
+        "day": shard.attribution.forgotten_day,
+        "arms": shard.arms.known,
+        "positions": plain_positions(shard.positions),
+        "awaited": {name: e.snapshot() for name, e in shard.awaited.items()},
+        "epoch": shard.epoch,
+    }
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[list[bytes]]:
+    """Draw a log over some days, in batches."""
+    log = draw(st.lists(st.tuples(events(), st.integers(0, 4)), max_size=40))
+    day, payloads = 0, []
+    for event, later in log:
+        day += later == 0
+        event["event_time_ms"] += day * DAY_MS
+        payloads.append(json.dumps(event).encode())
+    places = sorted({0, *(at for at in draw(cuts) if at <= len(payloads)), len(payloads)})
+    return [payloads[start:end] for start, end in pairwise(places)]
+
+
+@given(log=steps(), world=worlds, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=150, deadline=None)
+def test_restarts_aborts_and_compaction_change_nothing(
+    log: list[list[bytes]], world: str, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    disturbed, undisturbed = Driven(WORLDS[world]), Driven(WORLDS[world])
+    for payloads in log:
+        undisturbed.step(payloads)
+        while random.random() < 0.3:
+            disturbed.step(payloads, abort=True)
+        disturbed.step(payloads)
+        if random.random() < 0.5:
+            before = everything(disturbed.shard), disturbed.log.state
+            disturbed.restart(random)
+            np.testing.assert_equal(everything(disturbed.shard), before[0])
+            assert disturbed.log.state == before[1]
+    np.testing.assert_equal(everything(disturbed.shard), everything(undisturbed.shard))
+
+
+def visits(count: int, first: int = 0) -> list[bytes]:
+    return [a_visit(f"v{n}", f"s{n % 3}", START_MS + n) for n in range(first, first + count)]
+
+
+def a_visit(visit_id: str, store: str, at_ms: int) -> bytes:
+    common = {"schema_version": 1, "event_type": "visit", "event_id": "event-0001"}
+    more = {"visit_id": visit_id, "store_id": store, "event_time_ms": at_ms}
+    return json.dumps(common | more).encode()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_forgotten_and_what_has_faded_is_so_after_a_restart(seed: int) -> None:
+    """Over days, most stores silent: rows stand in the log as they were long before its end."""
+    random = np.random.default_rng(seed)
+    disturbed, undisturbed = Driven(WORLDS["forgetful"]), Driven(WORLDS["forgetful"])
+    forgotten = 0
+    for day in range(12):
+        at_ms = START_MS + day * DAY_MS
+        for part in range(3):
+            payloads = [
+                a_visit(f"v{day}-{part}-{n}", f"s{day}", at_ms + n) for n in range(3 - part)
+            ]
+            undisturbed.step(payloads)
+            disturbed.step(payloads)
+            forgotten += sum(map(len, disturbed.shard.cleared.values()))
+            disturbed.restart(random)
+            np.testing.assert_equal(everything(disturbed.shard), everything(undisturbed.shard))
+    assert forgotten > 40
+
+
+def test_a_delta_goes_when_every_page_that_it_touched_was_written_after_it() -> None:
+    driven = Driven(WORLDS["plain"])
+    for number in range(200):
+        driven.step(visits(3, first=3 * number))
+    alive: dict[DeltaId, int] = {}
+    for record in driven.records:
+        key = parsed_key(record.key)
+        if isinstance(key, DeltaId):
+            alive[key] = len(record.value or b"")
+            if record.value is None:
+                del alive[key]
+    assert sorted(alive) == list(driven.log.state.deltas)
+    assert len(alive) < 150
+    assert min(alive)[0] == min(driven.log.state.dirty.values())
+
+
+def test_the_log_carries_about_twice_the_changes() -> None:
+    driven = Driven(WORLDS["plain"])
+    for number in range(100):
+        driven.step(visits(5, first=5 * number))
+    sizes = {b"p": 0, b"d": 0, b"m": 0}
+    for record in driven.records:
+        sizes[record.key[:1]] += len(record.value or b"")
+    assert 0.9 < sizes[b"p"] / sizes[b"d"] < 1.1
+
+
+def test_a_log_without_a_marker_is_of_nobody() -> None:
+    assert restored_from([], WORLDS["plain"]) is None
+
+
+def test_a_registered_shard_without_events_is_restored() -> None:
+    driven = Driven(WORLDS["plain"])
+    driven.step([])
+    driven.restart(np.random.default_rng(0))
+    assert len(driven.shard.table) == 0
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (LogRecord(MARKER_KEY, pack([VERSION + 1, {}])), f"of version {VERSION + 1}, this"),
+        (LogRecord(b"?", b""), "a key of the state log that nobody writes"),
+        (LogRecord(MARKER_KEY, b"\xc1"), "not what was packed"),
+        (LogRecord(MARKER_KEY, pack("m")), "not a record of a state log"),
+    ],
+)
+def test_what_is_no_state_log_is_refused(record: LogRecord, said: str) -> None:
+    with pytest.raises(SnapshotError, match=said):
+        restored_from([record], WORLDS["plain"])
+
+
+def test_a_log_of_other_metrics_is_refused() -> None:
+    driven = Driven(WORLDS["plain"])
+    driven.step(visits(1))
+    with pytest.raises(SnapshotError, match="other metrics: conversion, log_order_value, order_"):
+        restored_from(driven.records, EngineSettings({"conversion": "ml"}))
