@@ -38,6 +38,7 @@ def run(
         route,
         run_settings,
     )
+    from stream_hb.runtime.at_least_once import AtLeastOnce
     from stream_hb.runtime.worker import Worker
 
     stop = Event()
@@ -52,11 +53,8 @@ def run(
             "a registered store has no record before its first event: without topics.partitioner "
             "its partition is not known"
         )
-    worker = Worker(
-        engine,
-        input_client(settings),
-        output_client(settings),
-        route(settings),
-        last_epoch=lambda: last_epoch(settings),
+    inputs, ways = input_client(settings), route(settings)
+    delivery = AtLeastOnce(
+        engine, inputs, output_client(settings), ways, lambda: last_epoch(settings)
     )
-    worker.run(stop)
+    Worker(engine, inputs, delivery, ways).run(stop)

@@ -3,12 +3,12 @@
 from stream_hb.config import Config
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.partitioner import PARTITIONERS
+from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.rates_file import money_rules
 from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.stores_file import known_stores
 from stream_hb.runtime.topics import TopicState, TopicUse, check_topics, inspect_topics, topic_needs
-from stream_hb.runtime.worker import Route
 from stream_hb.settings import BelongsTo, EmissionRule, EngineSettings
 
 RUN_REFIT_SECONDS = 5.0

@@ -8,12 +8,14 @@ from typing import Self
 
 from stream_hb.engine import Engine
 from stream_hb.errors import StreamHBError
+from stream_hb.runtime.at_least_once import AtLeastOnce
+from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.embedded import PARTITIONS, EmbeddedBroker
 from stream_hb.runtime.feeder import Feeder
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.sample import Impression, events
-from stream_hb.runtime.worker import Route, Worker, wall_clock_ms
+from stream_hb.runtime.worker import Worker, wall_clock_ms
 from stream_hb.settings import EngineSettings
 
 TOPIC = "impressions"
@@ -67,12 +69,11 @@ class Demo:
         self._broker.make_topics([TOPIC, route.estimates, route.rejects])
         self.reader = EstimateReader(servers, route.estimates, {})
         methods = {"conversion": "bayes", "order_rate": "bayes"}
-        self.worker = Worker(
-            Engine(EngineSettings(methods, refit_every_ms=REFIT_MS, refit_min_change=0)),
-            KafkaInput([TOPIC], consumer_settings(servers, "demo", [TOPIC])),
-            KafkaOutput(producer_settings(servers)),
-            route,
-        )
+        engine = Engine(EngineSettings(methods, refit_every_ms=REFIT_MS, refit_min_change=0))
+        inputs = KafkaInput([TOPIC], consumer_settings(servers, "demo", [TOPIC]))
+        # The embedded broker has no transactions.
+        delivery = AtLeastOnce(engine, inputs, KafkaOutput(producer_settings(servers)), route)
+        self.worker = Worker(engine, inputs, delivery, route)
         self.worker_thread.start()
         self.feeder_thread.start()
         return self

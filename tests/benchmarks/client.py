@@ -15,7 +15,9 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from stream_hb.engine import Engine
 from stream_hb.events.decode import Decoder
+from stream_hb.runtime.at_least_once import AtLeastOnce
 from stream_hb.runtime.client import Watermarks
+from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.kafka import (
     KafkaInput,
     KafkaOutput,
@@ -24,7 +26,7 @@ from stream_hb.runtime.kafka import (
 )
 from stream_hb.runtime.kafka_batches import to_batches
 from stream_hb.runtime.quiet import quiet_collector
-from stream_hb.runtime.worker import Route, Worker
+from stream_hb.runtime.worker import Worker
 from stream_hb.settings import EmissionRule, EngineSettings
 
 BATCH = 40_000
@@ -88,12 +90,10 @@ def _worker(
     bootstrap: str, topic: str, count: int, rule: EmissionRule, behind_emit_ms: int = 5_000
 ) -> dict[str, float]:
     settings = consumer_settings(bootstrap, f"bench-{uuid4()}", [topic])
-    running = Worker(
-        Engine(EngineSettings(emission=rule)),
-        _Live([topic], settings),
-        KafkaOutput(producer_settings(bootstrap)),
-        Route("bench-estimates", "bench-rejects", BATCH, behind_emit_ms),
-    )
+    engine, inputs = Engine(EngineSettings(emission=rule)), _Live([topic], settings)
+    route = Route("bench-estimates", "bench-rejects", BATCH, behind_emit_ms)
+    delivery = AtLeastOnce(engine, inputs, KafkaOutput(producer_settings(bootstrap)), route)
+    running = Worker(engine, inputs, delivery, route)
     stop = Event()
     shards = running.engine.shards
     while running.status.events < count or any(s.unscreened for s in shards.values()):

@@ -16,8 +16,10 @@ import pytest
 from stream_hb.engine import Engine
 from stream_hb.errors import UsageError
 from stream_hb.runtime import replay as replay_module
+from stream_hb.runtime.at_least_once import AtLeastOnce
+from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.replay import ReplaySummary, replay_files
-from stream_hb.runtime.worker import Route, Worker
+from stream_hb.runtime.worker import Worker
 from stream_hb.settings import EmissionRule, EngineSettings
 from stream_hb.stores import NEVER_MS, Stores
 from tests.support.fake_client import FakeBroker, FakeInput, FakeOutput
@@ -347,7 +349,9 @@ def worker_records(log: list[bytes]) -> list[Record]:
     outputs, route = FakeOutput(broker), Route("estimates", "rejects", 30)
     stop = Event()
     inputs = FakeInput(broker, idle=stop.set)
-    worker = Worker(Engine(settings), inputs, outputs, route, lambda: next(clock))
+    engine = Engine(settings)
+    delivery = AtLeastOnce(engine, inputs, outputs, route)
+    worker = Worker(engine, inputs, delivery, route, lambda: next(clock))
     while not stop.is_set():
         worker.step(stop)
     for _ in range(3):

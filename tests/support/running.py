@@ -3,8 +3,10 @@
 from threading import Event
 
 from stream_hb.engine import Engine
+from stream_hb.runtime.at_least_once import AtLeastOnce
 from stream_hb.runtime.client import TopicPartition
-from stream_hb.runtime.worker import Route, Worker
+from stream_hb.runtime.delivery import Route
+from stream_hb.runtime.worker import Worker
 from stream_hb.settings import EmissionRule, EngineSettings
 from tests.support.fake_client import FakeBroker, FakeInput, FakeOutput
 from tests.support.logs import START_MS, shop_log
@@ -38,9 +40,8 @@ class Running:
         self.outputs = FakeOutput(broker)
         self.engine = Engine(settings)
         route = Route("estimates", "rejects", batch_events, refits=refits)
-        self.worker = Worker(
-            self.engine, self.inputs, self.outputs, route, self._clock_ms, lambda: last_epoch
-        )
+        delivery = AtLeastOnce(self.engine, self.inputs, self.outputs, route, lambda: last_epoch)
+        self.worker = Worker(self.engine, self.inputs, delivery, route, self._clock_ms)
 
     def _clock_ms(self) -> int:
         return self.now_ms

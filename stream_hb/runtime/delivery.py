@@ -1,0 +1,119 @@
+"""What the worker asks of a way to deliver: at least once, or exactly once."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+
+from stream_hb.emitter import Emission
+from stream_hb.engine import Candidate
+from stream_hb.events.batch import RawBatch, Reject
+from stream_hb.feeds.estimates import OutRecord
+from stream_hb.runtime.client import TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where records go, and how much is read at once.
+
+    Attributes
+    ----------
+    estimates, rejects
+        Names of the topics.
+    batch_events
+        Events taken in one batch.
+    behind_emit_ms
+        Time between two emissions while the worker is behind; 0: with every batch.
+    refits
+        Name of the topic of refits; None: they are logged only.
+    """
+
+    estimates: str
+    rejects: str
+    batch_events: int = 40_000
+    behind_emit_ms: int = 5_000
+    refits: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What follows from one batch, and becomes the state once it is delivered.
+
+    Attributes
+    ----------
+    candidate
+        What the batch makes of the shards.
+    rejects
+        What could not be used of it.
+    refits
+        Records of refits since the last delivery.
+    emission
+        Estimates; None: it is not their time.
+    """
+
+    candidate: Candidate
+    rejects: list[Reject]
+    refits: list[OutRecord]
+    emission: Emission | None
+
+    @property
+    def is_something(self) -> bool:
+        """Whether there is anything to write or to commit."""
+        emitted = self.emission is not None and bool(self.emission.records)
+        return bool(self.candidate.shards or self.refits or emitted)
+
+
+class Delivery(Protocol):
+    """Opens the shards of assigned partitions, and delivers what follows from their events.
+
+    Attributes
+    ----------
+    guarantee
+        Its name, for the status.
+    """
+
+    guarantee: str
+
+    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take partitions that are to be opened."""
+        ...
+
+    def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget partitions that are another worker's now."""
+        ...
+
+    def open(self) -> None:
+        """Go on opening what was assigned, for a moment."""
+        ...
+
+    def ended(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take the client's word that nothing is left of partitions for now."""
+        ...
+
+    def wanted(self, batches: Iterable[RawBatch]) -> Mapping[int, list[RawBatch]]:
+        """Return the batches of open shards, by shard."""
+        ...
+
+    def behind(self, candidate: Candidate) -> set[int]:
+        """Return the shards that are not ready for a refit, once a candidate is applied."""
+        ...
+
+    def new_rejects(self, rejects: Iterable[Reject]) -> list[Reject]:
+        """Return the rejects that were not written by an earlier owner."""
+        ...
+
+    def deliver(self, out: Outgoing, stop: Event) -> bool:
+        """Write; False where it was not delivered, so that it must not become the state."""
+        ...
+
+    def delivered(self, out: Outgoing) -> None:
+        """Take note that what was delivered is the state now."""
+        ...
+
+    def commit(self) -> None:
+        """Commit what is the state, where that was not part of the delivery."""
+        ...
+
+    def close(self) -> None:
+        """Leave."""
+        ...
