@@ -143,6 +143,10 @@ class Topics(Section):
     rejects: TopicName = "rejects"
     """Events that cannot be used go here, with the reason and the original bytes."""
 
+    state: TopicName = "state"
+    """The workers' state goes here, as a log: with ``delivery: exactly_once`` a worker that takes
+    a partition over restores it from here."""
+
     refits: TopicName | None = None
     """What every refit found goes here, one record per pool; null: it is only logged."""
 
@@ -155,7 +159,7 @@ class Topics(Section):
         if not self.inputs:
             raise ValueError("inputs should name at least one topic")
         refits = [self.refits] if self.refits else []
-        names = (*self.inputs, self.estimates, self.rejects, *refits)
+        names = (*self.inputs, self.estimates, self.rejects, self.state, *refits)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"each topic has one use, but {', '.join(twice)} has two")
@@ -268,6 +272,11 @@ class Config(Section):
 
     default_chain: Identifier = "default"
     """The chain of events that name none."""
+
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    """``exactly_once``: records, state and read offsets are committed in one transaction.
+    ``at_least_once`` is for brokers without transactions: after a restart the state is rebuilt from
+    the beginning of the input."""
 
     kafka: Kafka = Kafka()
     topics: Topics = Topics()

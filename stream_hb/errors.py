@@ -1,7 +1,8 @@
 """Every error stream_hb raises on purpose: one or two lines that say what to do, and an exit code.
 
 Exit codes of the commands: 0 done, 1 failed, 2 wrong usage or configuration, 3 no broker answers,
-4 a topic is missing or has the wrong shape.
+4 a topic is missing or has the wrong shape, 5 events or the state are lost, 6 another process holds
+the worker's slot.
 """
 
 from collections.abc import Iterable
@@ -53,6 +54,18 @@ class TopicError(StreamHBError):
     """A topic is missing, or its partitions do not match."""
 
     exit_code = 4
+
+
+class LostError(StreamHBError):
+    """Events or the state are gone from the broker: a person decides (``--accept-loss``)."""
+
+    exit_code = 5
+
+
+class SlotError(StreamHBError):
+    """Another process holds the worker's slot."""
+
+    exit_code = 6
 
 
 class SnapshotError(StreamHBError):

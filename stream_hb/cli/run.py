@@ -16,11 +16,27 @@ Examples:
 
 def run(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.")],
+    slot: Annotated[
+        int | None,
+        typer.Option(
+            envvar="STREAM_HB_SLOT",
+            min=0,
+            help="Which of the group's workers this is: stable over restarts, different for each. "
+            "Default: the lowest that no worker on this host holds.",
+        ),
+    ] = None,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss", help="Go on although events or the state are gone (exit code 5)."
+        ),
+    ] = False,
 ) -> None:
     """Consume events and emit shrunk estimates, until SIGTERM or SIGINT.
 
-    Several workers with the same kafka.group_id share the partitions. Delivery is at least once:
-    after a restart the state is rebuilt from the beginning of the input before anything is emitted.
+    Several workers with the same kafka.group_id share the partitions, each with a slot of its own.
+    Records, the state's log and the read offsets are committed in one transaction: every event
+    counts exactly once (delivery: at_least_once, for brokers without transactions, does not).
     """
     import signal
     from threading import Event
@@ -30,16 +46,8 @@ def run(
     from stream_hb.cli.logs import configure_logs
     from stream_hb.config import load_config
     from stream_hb.engine import Engine
-    from stream_hb.runtime.assembly import (
-        checked_partitions,
-        input_client,
-        last_epoch,
-        output_client,
-        route,
-        run_settings,
-    )
-    from stream_hb.runtime.at_least_once import AtLeastOnce
-    from stream_hb.runtime.worker import Worker
+    from stream_hb.runtime.assembly import checked_partitions, run_settings, worker
+    from stream_hb.runtime.slots import held_slot
 
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,8 +61,5 @@ def run(
             "a registered store has no record before its first event: without topics.partitioner "
             "its partition is not known"
         )
-    inputs, ways = input_client(settings), route(settings)
-    delivery = AtLeastOnce(
-        engine, inputs, output_client(settings), ways, lambda: last_epoch(settings)
-    )
-    Worker(engine, inputs, delivery, ways).run(stop)
+    held = held_slot(settings.kafka.group_id, slot)
+    worker(settings, engine, held.number, accept_loss=accept_loss).run(stop)

@@ -47,11 +47,9 @@ def topics(
 
 def inspected(config: "Config") -> "list[TopicState]":
     """Ask the broker for every topic that ``config`` needs."""
-    from stream_hb.runtime.topics import inspect_topics, topic_needs
+    from stream_hb.runtime import assembly
 
-    names = config.topics
-    needs = topic_needs(names.inputs, names.estimates, names.rejects, refits=names.refits)
-    return inspect_topics(config.kafka.bootstrap_servers, needs, config.kafka.revealed_client())
+    return assembly.inspected(config)
 
 
 def _create_missing(config: "Config", states: "Sequence[TopicState]") -> None:

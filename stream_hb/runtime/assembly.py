@@ -1,14 +1,31 @@
 """From a configuration to the parts of a running processor."""
 
+import time
+from functools import partial
+
 from stream_hb.config import Config
+from stream_hb.engine import Engine
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.partitioner import PARTITIONERS
-from stream_hb.runtime.delivery import Route
+from stream_hb.runtime.at_least_once import AtLeastOnce
+from stream_hb.runtime.delivery import Delivery, Route
+from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
+from stream_hb.runtime.kafka_state import KafkaState
+from stream_hb.runtime.kafka_transactions import KafkaTransactions, transaction_settings
 from stream_hb.runtime.rates_file import money_rules
 from stream_hb.runtime.reader import EstimateReader
+from stream_hb.runtime.restores import Restores
 from stream_hb.runtime.stores_file import known_stores
-from stream_hb.runtime.topics import TopicState, TopicUse, check_topics, inspect_topics, topic_needs
+from stream_hb.runtime.topics import (
+    TopicNeed,
+    TopicState,
+    TopicUse,
+    check_topics,
+    inspect_topics,
+    topic_needs,
+)
+from stream_hb.runtime.worker import Worker
 from stream_hb.settings import BelongsTo, EmissionRule, EngineSettings
 
 RUN_REFIT_SECONDS = 5.0
@@ -105,25 +122,63 @@ def _registers(config: Config, partitions_count: int) -> BelongsTo | None:
     return _belongs(config, partitions_count)
 
 
-def input_client(config: Config) -> KafkaInput:
-    """Return the worker's input over Kafka."""
-    kafka, topics = config.kafka, config.topics.inputs
+def worker(config: Config, engine: Engine, slot: int, *, accept_loss: bool = False) -> Worker:
+    """Return the worker that holds a slot."""
+    kafka, topics = config.kafka, config.topics
+    exactly = config.delivery == "exactly_once"
+    writer = f"{kafka.group_id}-{slot}"
     settings = consumer_settings(
-        kafka.bootstrap_servers, kafka.group_id, topics, overrides=kafka.revealed_client()
+        kafka.bootstrap_servers,
+        kafka.group_id,
+        topics.inputs,
+        # A static member: without it the broker takes offsets that it cannot tell to be a zombie's.
+        instance_id=writer if exactly else None,
+        overrides=kafka.revealed_client(),
     )
-    return KafkaInput(topics, settings)
+    inputs = KafkaInput(topics.inputs, settings)
+    route = route_of(config)
+    make = _exactly_once if exactly else _at_least_once
+    return Worker(engine, inputs, make(config, engine, inputs, route, writer, accept_loss), route)
+
+
+def _exactly_once(
+    config: Config,
+    engine: Engine,
+    inputs: KafkaInput,
+    route: Route,
+    writer: str,
+    accept_loss: bool,
+) -> Delivery:
+    servers, client = config.kafka.bootstrap_servers, config.kafka.revealed_client()
+    state = KafkaState(servers, config.topics.state, client)
+    restores = Restores(inputs, state, engine.settings, time.monotonic, accept_loss=accept_loss)
+    transactions = KafkaTransactions(transaction_settings(servers, writer, client))
+    epoch = partial(last_epoch, config)
+    return ExactlyOnce(engine, inputs, transactions, restores, route, writer, time.monotonic, epoch)
+
+
+def _at_least_once(
+    config: Config, engine: Engine, inputs: KafkaInput, route: Route, _writer: str, _loss: bool
+) -> Delivery:
+    return AtLeastOnce(engine, inputs, output_client(config), route, partial(last_epoch, config))
 
 
 def output_client(config: Config) -> KafkaOutput:
-    """Return the worker's output over Kafka."""
+    """Return a client that writes outside of transactions."""
     kafka = config.kafka
     return KafkaOutput(producer_settings(kafka.bootstrap_servers, kafka.revealed_client()))
 
 
-def route(config: Config) -> Route:
+def route_of(config: Config) -> Route:
     """Return where the worker's records go."""
     topics = config.topics
-    return Route(topics.estimates, topics.rejects, config.limits.batch_events, refits=topics.refits)
+    return Route(
+        topics.estimates,
+        topics.rejects,
+        config.limits.batch_events,
+        refits=topics.refits,
+        state=topics.state if config.delivery == "exactly_once" else None,
+    )
 
 
 def last_epoch(config: Config) -> int:
@@ -141,9 +196,18 @@ def last_epoch(config: Config) -> int:
 
 def inspected(config: Config) -> list[TopicState]:
     """Ask the broker for the topics that the configuration needs."""
+    return inspect_topics(
+        config.kafka.bootstrap_servers, needs_of(config), config.kafka.revealed_client()
+    )
+
+
+def needs_of(config: Config) -> list[TopicNeed]:
+    """Return the topics that the configuration needs."""
     topics = config.topics
-    needs = topic_needs(topics.inputs, topics.estimates, topics.rejects, refits=topics.refits)
-    return inspect_topics(config.kafka.bootstrap_servers, needs, config.kafka.revealed_client())
+    state = topics.state if config.delivery == "exactly_once" else None
+    return topic_needs(
+        topics.inputs, topics.estimates, topics.rejects, refits=topics.refits, state=state
+    )
 
 
 def checked_partitions(config: Config) -> int:

@@ -8,7 +8,7 @@ whole poll's messages while the client's position has already moved past them.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stream_hb.errors import StreamHBError
 from stream_hb.events.batch import RawBatch
@@ -126,6 +126,14 @@ class DeliveryError(ClientError):
     """Records were given up, so what they said is not in the output topics."""
 
 
+class TransactionAbortedError(ClientError):
+    """The transaction cannot be committed any more; it is to be aborted, and nothing is lost."""
+
+
+class FencedError(ClientError):
+    """Another process took this worker's slot: nothing that this one does would count."""
+
+
 class InputClient(Protocol):
     """A member of a consumer group, subscribed from its making on.
 
@@ -143,6 +151,10 @@ class InputClient(Protocol):
 
     def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
         """Commit and wait until the broker has it."""
+        ...
+
+    def membership(self) -> Any:
+        """Return who this member is in the group now: what fences a transaction's offsets."""
         ...
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:
@@ -193,4 +205,83 @@ class OutputClient(Protocol):
 
     def close(self) -> None:
         """Forget what was not delivered."""
+        ...
+
+
+class TransactionClient(Protocol):
+    """Writes records and commits offsets, all of a transaction or nothing of it.
+
+    A call that raises :class:`TransientError` is to be made again with the same arguments;
+    :class:`TransactionAbortedError` asks for :meth:`abort`; :class:`FencedError` ends the worker;
+    after any other :class:`ClientError` nobody knows what became of the transaction, and only
+    :meth:`renew` helps.
+    """
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        ...
+
+    def produce(
+        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+    ) -> None:
+        """Hand a record over; without a partition its key decides."""
+        ...
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
+        """Add offsets that the group commits with the transaction."""
+        ...
+
+    def commit(self) -> None:
+        """Commit: every record is written, and the broker has everything."""
+        ...
+
+    def abort(self) -> None:
+        """Make the transaction's records and offsets nothing."""
+        ...
+
+    def renew(self) -> None:
+        """Begin anew as the same slot: what was left open is aborted before this returns."""
+        ...
+
+    def close(self) -> None:
+        """Leave; what is open is aborted by the next owner of the slot, or by its timeout."""
+        ...
+
+
+class LogRead(NamedTuple):
+    """What was read of a partition of the state log.
+
+    Attributes
+    ----------
+    records
+        Key and value of committed records, in order.
+    position
+        The next offset, behind markers and what was aborted.
+    """
+
+    records: list[tuple[bytes, bytes | None]]
+    position: int
+
+
+class StateClient(Protocol):
+    """Reads the state log, without any group. Every method may raise a :class:`ClientError`."""
+
+    def end(self, partition: int) -> int:
+        """Return the end of a partition, open transactions included."""
+        ...
+
+    def open(self, partition: int) -> None:
+        """Let a partition come from its beginning."""
+        ...
+
+    def poll(self, timeout_seconds: float) -> dict[int, LogRead]:
+        """Return what came of the open partitions, each with how far it was read."""
+        ...
+
+    def close_partition(self, partition: int) -> None:
+        """Let no more of a partition come."""
+        ...
+
+    def close(self) -> None:
+        """Leave."""
         ...

@@ -26,6 +26,8 @@ class Route:
         Time between two emissions while the worker is behind; 0: with every batch.
     refits
         Name of the topic of refits; None: they are logged only.
+    state
+        Name of the topic of the state; delivery at least once has none.
     """
 
     estimates: str
@@ -33,6 +35,7 @@ class Route:
     batch_events: int = 40_000
     behind_emit_ms: int = 5_000
     refits: str | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class Delivery(Protocol):
         """Return the batches of open shards, by shard."""
         ...
 
-    def behind(self, candidate: Candidate) -> set[int]:
+    def behind(self, candidate: Candidate, /) -> set[int]:
         """Return the shards that are not ready for a refit, once a candidate is applied."""
         ...
 
@@ -106,7 +109,7 @@ class Delivery(Protocol):
         """Write; False where it was not delivered, so that it must not become the state."""
         ...
 
-    def delivered(self, out: Outgoing) -> None:
+    def delivered(self, out: Outgoing, /) -> None:
         """Take note that what was delivered is the state now."""
         ...
 

@@ -221,6 +221,10 @@ class KafkaInput:
             self._wait_for_a_broker()
             _raise_first_error(self._consumer.commit(offsets=wanted, asynchronous=False))
 
+    def membership(self) -> Any:
+        """Return who this member is in the group now: what fences a transaction's offsets."""
+        return self._consumer.consumer_group_metadata()
+
     def watermarks(self, partition: TopicPartition) -> Watermarks:
         """Ask the broker where a partition begins and ends."""
         with _translated(f"read where partition {partition} begins and ends"):

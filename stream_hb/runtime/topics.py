@@ -26,6 +26,16 @@ PARTITIONS = 4
 TOMBSTONE_MS_MIN = 24 * 60 * 60 * 1000
 
 
+_STATE = {
+    # The newest segment is never compacted: of the default gigabyte a restore would read all.
+    "segment.bytes": str(64 << 20),
+    "segment.ms": str(6 * 60 * 60 * 1000),
+    "min.cleanable.dirty.ratio": "0.2",
+    "max.compaction.lag.ms": str(6 * 60 * 60 * 1000),
+    "compression.type": "producer",
+}
+
+
 class TopicUse(StrEnum):
     """What a topic is for."""
 
@@ -33,6 +43,7 @@ class TopicUse(StrEnum):
     ESTIMATES = "estimates"
     REJECTS = "rejects"
     REFITS = "refits"
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,7 @@ def topic_needs(
     rejects: str,
     partitions: int = PARTITIONS,
     refits: str | None = None,
+    state: str | None = None,
 ) -> list[TopicNeed]:
     """Return the topics of a worker.
 
@@ -93,6 +105,7 @@ def topic_needs(
         TopicNeed(estimates, TopicUse.ESTIMATES, partitions, compacted),
         TopicNeed(rejects, TopicUse.REJECTS, partitions),
         *([TopicNeed(refits, TopicUse.REFITS, partitions)] if refits else []),
+        *([TopicNeed(state, TopicUse.STATE, partitions, {**compacted, **_STATE})] if state else []),
     ]
 
 
@@ -149,6 +162,7 @@ def topic_problems(states: Iterable[TopicState]) -> list[str]:
     return [
         *_missing(state.need for state in states if not state.partitions),
         *_unequal([state for state in present if state.need.use is TopicUse.INPUT]),
+        *_unlike_its_input(present),
         *(problem for state in present for problem in _wrong_settings(state)),
     ]
 
@@ -177,6 +191,18 @@ def _unequal(inputs: Sequence[TopicState]) -> list[str]:
     ]
 
 
+def _unlike_its_input(states: Sequence[TopicState]) -> list[str]:
+    inputs = [state for state in states if state.need.use is TopicUse.INPUT]
+    return [
+        f"topic {state.need.name!r} of the state has {state.partitions} partitions, but the input "
+        f"{inputs[0].need.name!r} has {inputs[0].partitions}: a shard's state stands in the "
+        "partition of its number"
+        for state in states
+        if state.need.use is TopicUse.STATE and inputs
+        if state.partitions != inputs[0].partitions
+    ]
+
+
 def _wrong_settings(state: TopicState) -> list[str]:
     if not state.settings:
         return []
@@ -186,6 +212,11 @@ def _wrong_settings(state: TopicState) -> list[str]:
         problems.append(
             f"input topic {name!r} is compacted (cleanup.policy={policy}): events of the same key "
             "disappear; set cleanup.policy=delete"
+        )
+    if state.need.use is TopicUse.STATE and policy != "compact":
+        problems.append(
+            f"topic {name!r} of the state has cleanup.policy={policy}: what does not change would "
+            "be deleted; set cleanup.policy=compact"
         )
     if state.need.use is TopicUse.ESTIMATES:
         if "compact" not in policy:

@@ -66,6 +66,16 @@ def faded(age_in_half_lives: Floats | float) -> Floats:
     return np.exp2(-np.asarray(age_in_half_lives, dtype=np.float64))
 
 
+def rescaled(columns: tuple[Floats, ...], squares: Floats, exponent: int) -> tuple[Floats, ...]:
+    """Return weighted sums and squared weights times 2^-exponent and 2^-(2 exponent).
+
+    Where no square is left, no sum is either: what has weight has an effective size.
+    """
+    smaller = np.ldexp(squares, -2 * exponent)
+    alive = (smaller > 0) | (squares == 0)  # without exposure there is no square to lose
+    return *(np.ldexp(column, -exponent) * alive for column in columns), smaller
+
+
 def left(before: Floats, after: Floats) -> Floats:
     """Return 1 where a removal left any weight, 0 where only the sums' rounding is left.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from stream_hb.statistics.columns import Floats, Rows, sum_by_row
 from stream_hb.statistics.counts import Counts
-from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left
+from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left, rescaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,7 @@ class DecayedCounts(Decayed[Counts]):
 
     def rescaled(self, exponent: int) -> Self:
         """Return the counts with every weight times 2^-exponent."""
-        return type(self)(
-            np.ldexp(self.successes, -exponent),
-            np.ldexp(self.trials, -exponent),
-            np.ldexp(self.squares, -2 * exponent),
-        )
+        return type(self)(*rescaled((self.successes, self.trials), self.squares, exponent))
 
     def effective(self, age_in_half_lives: Floats | float = 0.0) -> Counts:
         """Return (n·p̂, n) with p̂ = Σwy/Σw and Kish's n = (Σw)²/Σw², times 2^-age.

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-
 from stream_hb.statistics.columns import Floats, Rows, sum_by_row
-from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left
+from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left, rescaled
 from stream_hb.statistics.exposure import Exposure
 
 
@@ -74,11 +72,7 @@ class DecayedExposure(Decayed[Exposure]):
 
     def rescaled(self, exponent: int) -> Self:
         """Return the sums with every weight times 2^-exponent."""
-        return type(self)(
-            np.ldexp(self.events, -exponent),
-            np.ldexp(self.exposure, -exponent),
-            np.ldexp(self.squares, -2 * exponent),
-        )
+        return type(self)(*rescaled((self.events, self.exposure), self.squares, exponent))
 
     def effective(self, age_in_half_lives: Floats | float = 0.0) -> Exposure:
         """Return (T·θ̂, T) with θ̂ = Σwy/Σwt and T = (Σwt)²/Σw²t, times 2^-age.

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from stream_hb.statistics.columns import Floats, Rows, sum_by_row
-from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left
+from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left, rescaled
 from stream_hb.statistics.moments import Moments
 
 
@@ -75,12 +75,8 @@ class DecayedMoments(Decayed[Moments]):
 
     def rescaled(self, exponent: int) -> Self:
         """Return the moments with every weight times 2^-exponent."""
-        return type(self)(
-            np.ldexp(self.weight, -exponent),
-            self.mean,
-            np.ldexp(self.m2, -exponent),
-            np.ldexp(self.squares, -2 * exponent),
-        )
+        weight, m2, squares = rescaled((self.weight, self.m2), self.squares, exponent)
+        return type(self)(weight, self.mean * (weight > 0), m2, squares)
 
     def effective(self, age_in_half_lives: Floats | float = 0.0) -> Moments:
         """Return n = (Σw)²/Σw² observations, times 2^-age, of the same mean and variance.

@@ -35,6 +35,10 @@ RESCALE_EXPONENT = 40
 What is later still is ahead of the clock, a wrong one perhaps, and waits for it: counted at once,
 it would outweigh everything else of its group."""
 
+LOST_EXPONENT = 510
+"""Half-lives before the landmark after which nothing is left: of smaller weights the squares are 0,
+and a group would have weight and no effective size."""
+
 DECAYED: Mapping[type[Statistic], type[Statistic]] = {
     Counts: DecayedCounts,
     Exposure: DecayedExposure,
@@ -215,10 +219,12 @@ class HalfLife:
         return (mark + RESCALE_EXPONENT + 1) * self.half_life_ms - 1
 
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
-        """Return the groups themselves, and the weights; what is ahead is left out."""
+        """Return the groups themselves, and the weights; what is ahead, or lost, is left out."""
         kept: Any = slice(None)
-        if times_ms.max(initial=0) > self.reach_ms(mark):
-            kept = times_ms <= self.reach_ms(mark)
+        earliest_ms = (mark - LOST_EXPONENT) * self.half_life_ms
+        outside = (times_ms > self.reach_ms(mark)) | (times_ms < earliest_ms)
+        if outside.any():
+            kept = ~outside
         whole, rest = np.divmod(times_ms[kept] - mark * self.half_life_ms, self.half_life_ms)
         weights = np.ldexp(np.exp2(rest / self.half_life_ms), whole)
         return Cells(rows[kept], kept, weights)

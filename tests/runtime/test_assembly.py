@@ -7,7 +7,7 @@ import pytest
 from stream_hb.config import Config, load_config
 from stream_hb.errors import ConfigError
 from stream_hb.events.partitioner import murmur2_partition
-from stream_hb.runtime.assembly import replay_settings, route, run_settings
+from stream_hb.runtime.assembly import replay_settings, route_of, run_settings
 
 WHOLE = """\
 topics: {inputs: [visits, purchases], estimates: e, rejects: r, partitioner: murmur2}
@@ -123,5 +123,5 @@ def test_without_a_partitioner_nothing_is_checked(tmp_path: Path) -> None:
 
 
 def test_records_go_to_the_configured_topics(tmp_path: Path) -> None:
-    to = route(config(tmp_path, WHOLE))
+    to = route_of(config(tmp_path, WHOLE))
     assert (to.estimates, to.rejects, to.batch_events) == ("e", "r", 345)

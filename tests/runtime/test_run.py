@@ -31,6 +31,7 @@ def chain(broker: RealBroker | NamedBroker, topics: TopicMaker, tmp_path: Path) 
         purchases=topics(partitions=PARTITIONS),
         estimates=topics(partitions=PARTITIONS, cleanup_policy="compact"),
         rejects=topics(),
+        state=topics(partitions=PARTITIONS, cleanup_policy="compact"),
         config=tmp_path / "chain.yaml",
     )
     made.configure()

@@ -33,6 +33,7 @@ class Chain:
     purchases: str
     estimates: str
     rejects: str
+    state: str
     config: Path
 
     def configure(self) -> None:
@@ -48,6 +49,7 @@ class Chain:
                 "inputs": [self.visits, self.purchases],
                 "estimates": self.estimates,
                 "rejects": self.rejects,
+                "state": self.state,
             },
             "refit": {"every_seconds": 0.5, "min_change": 0},
             "emission": {"changed_sd": 0, "changed_width": 0, "heartbeat_seconds": None},

@@ -119,6 +119,9 @@ class FakeInput:
         self._broker.journal.append("commit")
         self._broker.committed.update(offsets)
 
+    def membership(self) -> str:
+        return "the one member"
+
     def watermarks(self, partition: TopicPartition) -> Watermarks:
         self._maybe_fail("watermarks")
         return Watermarks(self._broker.lows.get(partition, 0), self._broker.end(partition))

@@ -1,0 +1,333 @@
+"""Delivery exactly once: records, the state's log and the offsets in one transaction.
+
+A batch makes a candidate; nothing of it is the state before its transaction is committed, so an
+abort has nothing to undo: the batch is read again. What a shard knows is restored from the log
+alone, and goes on under the same epoch (:mod:`stream_hb.statelog`).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from threading import Event
+
+import structlog
+
+from stream_hb.engine import Candidate, Engine
+from stream_hb.errors import SlotError
+from stream_hb.events.batch import RawBatch, Reject
+from stream_hb.runtime.at_least_once import outgoing_records
+from stream_hb.runtime.client import (
+    ClientError,
+    Committed,
+    FencedError,
+    GroupMovedError,
+    InputClient,
+    TopicPartition,
+    TransactionAbortedError,
+    TransactionClient,
+    TransientError,
+)
+from stream_hb.runtime.delivery import Outgoing, Route
+from stream_hb.runtime.restores import Opened, Restores
+from stream_hb.statelog.shard_log import LogPlan, ShardLog
+from stream_hb.timing import Position
+
+TRIES = 12
+"""How often a call that timed out is made again: each waits for some seconds."""
+
+RESTORE_SECONDS = 0.05
+
+OVERDUE_SECONDS = 8.0
+"""A transaction that began so long ago may have been ended by the broker for its age. That looks
+like a second owner of the slot, and is none; a real one is told by the group, too, whose member of
+this slot it replaces."""
+
+log = structlog.get_logger("stream_hb.worker")
+
+
+class ExactlyOnce:
+    """See :class:`stream_hb.runtime.delivery.Delivery`.
+
+    Parameters
+    ----------
+    engine
+        A new engine.
+    inputs, transactions
+        The transport.
+    restores
+        Opens shards.
+    route
+        Names of the output topics.
+    writer
+        Name of the slot, for the log.
+    seconds
+        A clock that only goes forward.
+    last_epoch
+        Newest epoch that readers know; asked for when a shard begins.
+
+    Attributes
+    ----------
+    aborts
+        Transactions that were not committed, by cause.
+    """
+
+    guarantee = "exactly_once"
+
+    def __init__(
+        self,
+        engine: Engine,
+        inputs: InputClient,
+        transactions: TransactionClient,
+        restores: Restores,
+        route: Route,
+        writer: str,
+        seconds: Callable[[], float],
+        last_epoch: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._engine = engine
+        self._inputs = inputs
+        self._transactions = transactions
+        self._restores = restores
+        self._route = route
+        self._writer = writer
+        self._seconds = seconds
+        self._began_at = -OVERDUE_SECONDS
+        self._stale = True  # the producer is to be renewed before the next transaction
+        self._last_epoch = last_epoch
+        self._logs: dict[int, ShardLog] = {}
+        self._owned: dict[int, list[TopicPartition]] = {}
+        self._plans: dict[int, LogPlan] = {}
+        self.aborts: defaultdict[str, int] = defaultdict(int)
+
+    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take partitions that are to be opened."""
+        partitions = list(partitions)
+        for number in {partition.partition for partition in partitions}:
+            self._owned[number] = [p for p in partitions if p.partition == number]
+        self._restores.add(partitions)
+
+    def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget partitions that are another worker's now: nothing of theirs is open."""
+        for number in {partition.partition for partition in partitions}:
+            self._owned.pop(number, None)
+            self._forget(number)
+            log.info("shard given up", shard=number)
+
+    def _forget(self, number: int) -> None:
+        self._restores.drop(number)
+        self._engine.close_shard(number)
+        self._logs.pop(number, None)
+
+    def open(self) -> None:
+        """Read the log for a moment; let the shards work that are whole."""
+        # First the slot: what its last owner left open holds the log back.
+        if not self._restores.numbers or not self._fresh():
+            return
+        for opened in self._restores.step(RESTORE_SECONDS):
+            try:
+                self._let_work(opened)
+            except (TransientError, GroupMovedError) as error:
+                log.warning("cannot start partitions yet", detail=str(error))
+                self._restores.add(opened.offsets)
+
+    def _let_work(self, opened: Opened) -> None:
+        self._inputs.start(opened.offsets)
+        starts = {(p.topic, p.partition): offset for p, offset in opened.offsets.items()}
+        if opened.restored is None:
+            self._engine.open_shard(opened.number, self._last_epoch() + 1, starts)
+            self._logs[opened.number] = ShardLog(self._engine.shards[opened.number])
+            return
+        shard = opened.restored.shard
+        shard.positions |= {
+            source: replace(shard.positions.get(source, Position()), next_offset=offset)
+            for source, offset in starts.items()
+        }
+        self._engine.adopt(shard)
+        self._engine.refits = max(self._engine.refits, opened.restored.marker["refits"])
+        self._logs[opened.number] = opened.restored.log
+
+    def ended(self, partitions: Iterable[TopicPartition]) -> None:
+        """Nothing is to be done: only what is committed was ever seen."""
+
+    def wanted(self, batches: Iterable[RawBatch]) -> Mapping[int, list[RawBatch]]:
+        """Return the batches of shards that work; what was read before is left out."""
+        by_shard: dict[int, list[RawBatch]] = defaultdict(list)
+        for batch in batches:
+            shard = self._engine.shards.get(batch.partition)
+            if shard is None:
+                continue
+            position = shard.positions.get((batch.topic, batch.partition))
+            if position is None or batch.next_offset > position.next_offset:
+                by_shard[batch.partition].append(_unread(batch, position))
+        return by_shard
+
+    def behind(self, _candidate: Candidate) -> set[int]:
+        """Return the shards that are not restored: a refit without them would be of a part."""
+        return self._restores.numbers
+
+    def new_rejects(self, rejects: Iterable[Reject]) -> list[Reject]:
+        """Return them all: only what is committed was ever seen."""
+        return list(rejects)
+
+    def deliver(self, out: Outgoing, stop: Event) -> bool:
+        """Write everything in one transaction; False where it was not committed."""
+        if not out.is_something:
+            return True
+        try:
+            if self._fresh():
+                self._transact(out, stop)
+                return True
+        except TransactionAbortedError as error:
+            self._abort(error, stop)
+        except FencedError as error:
+            self._fenced(error)
+            return False
+        except ClientError as error:
+            self._start_over(error)
+            return False
+        self._read_again(out.candidate)
+        return False
+
+    def _transact(self, out: Outgoing, stop: Event) -> None:
+        again = _Again(stop)
+        self._began_at = self._seconds()
+        self._transactions.begin()
+        for topic, key, value in outgoing_records(out, self._route):
+            self._transactions.produce(topic, None, key, value)
+        self._plans = self._planned(out)
+        offsets: dict[TopicPartition, Committed] = {}
+        for number, plan in self._plans.items():
+            for record in plan.records:
+                topic = str(self._route.state)
+                self._transactions.produce(topic, number, record.key, record.value)
+            offsets |= self._offsets(number, out.candidate)
+        membership = self._inputs.membership()
+        if offsets:
+            again(lambda: self._transactions.send_offsets(offsets, membership))
+        # After a timeout nobody knows whether it is committed: it goes on in the background, and
+        # to abort it then could tear it apart.
+        again(self._transactions.commit)
+        # Its outcome is known, but a late answer to the first call may still be under way.
+        self._stale = again.happened
+
+    def _planned(self, out: Outgoing) -> dict[int, LogPlan]:
+        updates = defaultdict(list)
+        for update in out.emission.updates if out.emission else []:
+            if len(update.rows):
+                updates[update.shard].append(update)
+        header = {"writer": self._writer, "refits": self._engine.refits}
+        return {
+            number: self._logs[number].plan(
+                out.candidate.shards.get(number), updates[number], header
+            )
+            for number in sorted(out.candidate.shards.keys() | updates.keys())
+        }
+
+    def _offsets(self, number: int, candidate: Candidate) -> dict[TopicPartition, Committed]:
+        shard = candidate.shards.get(number, self._engine.shards[number])
+        return {
+            TopicPartition(*source): Committed(position.next_offset)
+            for source, position in shard.positions.items()
+        }
+
+    def _abort(self, error: ClientError, stop: Event) -> None:
+        log.warning("transaction aborted", detail=str(error))
+        self.aborts["aborted"] += 1
+        try:
+            _Again(stop)(self._transactions.abort)
+        except ClientError as another:
+            log.warning("could not abort", detail=str(another))
+            self._stale = True
+
+    def _read_again(self, candidate: Candidate) -> None:
+        """Go back to what is committed; a partition that is gone comes as revoked."""
+        offsets = {
+            partition: at.offset
+            for number in candidate.shards
+            for partition, at in self._offsets(number, Candidate({})).items()
+        }
+        try:
+            self._inputs.start(offsets)
+        except (TransientError, GroupMovedError) as error:
+            self._start_over(error)
+
+    def _start_over(self, error: ClientError) -> None:
+        """Nobody knows what became of the transaction: only the log does."""
+        log.warning("everything is restored: the outcome is not known", detail=str(error))
+        self.aborts["unknown"] += 1
+        self._stale = True
+        for number, partitions in list(self._owned.items()):
+            self._forget(number)
+            self._inputs.pause(partitions)
+            self._restores.add(partitions)
+
+    def _fenced(self, error: FencedError) -> None:
+        if self._seconds() - self._began_at < OVERDUE_SECONDS:
+            raise SlotError(
+                f"slot {self._writer} is held by another process: {error}. Give every worker a "
+                "slot of its own (--slot)"
+            ) from error
+        self._start_over(error)
+
+    def _fresh(self) -> bool:
+        """Renew the producer where that is due; False while the broker does not answer."""
+        if not self._stale:
+            return True
+        try:
+            self._transactions.renew()
+        except TransientError as error:
+            log.warning("cannot take the slot yet", detail=str(error))
+            return False
+        self._stale = False
+        return True
+
+    def delivered(self, _out: Outgoing) -> None:
+        """Take note of what the log has now."""
+        for number, plan in self._plans.items():
+            self._logs[number].settle(plan)
+        self._plans = {}
+
+    def commit(self) -> None:
+        """Nothing is to be done: the transaction did."""
+
+    def close(self) -> None:
+        """Leave."""
+        self._transactions.close()
+        self._restores.close()
+        self._inputs.close()
+
+
+class _Again:
+    """Makes a call again that did not come through, with the same arguments; not for ever."""
+
+    def __init__(self, stop: Event) -> None:
+        self.happened = False
+        self._stop = stop
+
+    def __call__(self, call: Callable[[], None]) -> None:
+        for _ in range(TRIES):
+            try:
+                return call()
+            except TransientError as error:
+                self.happened = True
+                last = error
+                log.warning("once more", detail=str(error))
+            if self._stop.is_set():
+                break
+        raise ClientError(f"in vain: {last}")
+
+
+def _unread(batch: RawBatch, position: Position | None) -> RawBatch:
+    """Return what lies behind a position; a batch is of one partition and in order."""
+    if position is None or not len(batch.payloads):
+        return batch
+    start = 0
+    while batch.offset_of(start) < position.next_offset:
+        start += 1
+    if start == 0:
+        return batch
+    return replace(
+        batch,
+        payloads=batch.payloads[start:],
+        offset_of=lambda at: batch.offset_of(at + start),
+    )

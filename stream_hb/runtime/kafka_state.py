@@ -1,0 +1,127 @@
+"""The state log over Kafka: :class:`stream_hb.runtime.client.StateClient`."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from stream_hb.runtime.client import ClientError, LogRead, TransientError
+from stream_hb.runtime.client_settings import accepted_settings
+from stream_hb.runtime.librdkafka_log import QuietLog
+
+ANSWER_SECONDS = 5.0
+POLL_RECORDS = 1_000
+
+
+class KafkaState:
+    """Reads the partitions of the state's topic.
+
+    Parameters
+    ----------
+    bootstrap_servers, client
+        How the broker is reached: addresses, and further settings of librdkafka.
+    topic
+        The state's topic.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str, client: Mapping[str, Any]) -> None:
+        self._topic = topic
+        common = {
+            **client,
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "stream-hb-state",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 10,
+            "reconnect.backoff.max.ms": 1_000,
+        }
+        with accepted_settings():
+            self._reader = ck.Consumer(
+                {**common, "isolation.level": "read_committed"}, logger=QuietLog()
+            )
+            # To a reader of committed records an open transaction hides what lies behind it: a
+            # restore up to there would miss what is committed while it reads.
+            self._ends = ck.Consumer(
+                {**common, "isolation.level": "read_uncommitted"}, logger=QuietLog()
+            )
+        self._open: set[int] = set()
+        self._positions: dict[int, int] = {}
+
+    def end(self, partition: int) -> int:
+        """Return the end of a partition, open transactions included."""
+        with _translated(f"read where the state of shard {partition} ends"):
+            where = ck.TopicPartition(self._topic, partition)
+            return int(self._ends.get_watermark_offsets(where, ANSWER_SECONDS)[1])
+
+    def open(self, partition: int) -> None:
+        """Let a partition come from its beginning."""
+        with _translated("read the state"):
+            where = ck.TopicPartition(self._topic, partition, ck.OFFSET_BEGINNING)
+            self._reader.incremental_assign([where])
+        self._open.add(partition)
+
+    def poll(self, timeout_seconds: float) -> dict[int, LogRead]:
+        """Return what came of the open partitions, each with how far it was read."""
+        with _translated("read the state"):
+            messages = self._reader.consume(POLL_RECORDS, timeout_seconds)
+        records: dict[int, list[tuple[bytes, bytes | None]]] = defaultdict(list)
+        for message in messages:
+            number, offset = message.partition(), message.offset()
+            assert number is not None
+            assert offset is not None
+            if _is_end(message):
+                # A log ends with the marker of a transaction, which no record tells of: the end
+                # that the client reached does.
+                self._positions[number] = offset
+            else:
+                self._positions[number] = offset + 1
+                records[number].append((message.key() or b"", message.value()))
+        return {n: LogRead(records[n], at) for n, at in self._positions.items() if n in self._open}
+
+    def close_partition(self, partition: int) -> None:
+        """Let no more of a partition come."""
+        if partition in self._open:
+            self._open.discard(partition)
+            self._positions.pop(partition, None)
+            with _translated("end reading the state"):
+                self._reader.incremental_unassign([ck.TopicPartition(self._topic, partition)])
+
+    def close(self) -> None:
+        """Leave."""
+        self._reader.close()
+        self._ends.close()
+
+
+def _is_end(message: Message) -> bool:
+    """Tell an end from a record; an error ends the restore."""
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() == KafkaError._PARTITION_EOF:
+        return True
+    raise _translation(KafkaException(error), "read the state")
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as exception:
+        raise _translation(exception, doing) from exception
+
+
+def _translation(exception: KafkaException, doing: str) -> ClientError:
+    error: KafkaError = exception.args[0]
+    passing = error.retriable() or error.code() in (
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    )
+    return (TransientError if passing else ClientError)(f"could not {doing}: {error.str()}")

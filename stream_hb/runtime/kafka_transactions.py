@@ -1,0 +1,164 @@
+"""Transactions over Kafka: :class:`stream_hb.runtime.client.TransactionClient`."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaError, KafkaException
+
+from stream_hb.runtime.client import (
+    ClientError,
+    Committed,
+    FencedError,
+    TopicPartition,
+    TransactionAbortedError,
+    TransientError,
+)
+from stream_hb.runtime.client_settings import accepted_settings
+from stream_hb.runtime.kafka import producer_settings
+from stream_hb.runtime.librdkafka_log import QuietLog
+
+TRANSACTION_MS = 10_000
+"""Below the session's timeout: a transaction that hangs is over before its partition moves."""
+
+ANSWER_SECONDS = 3.0
+QUEUE_SECONDS_MAX = 5.0
+
+_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+
+
+def transaction_settings(
+    bootstrap_servers: str, transactional_id: str, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return librdkafka's settings for a slot; the user's own come last, but for the slot's id.
+
+    >>> transaction_settings("localhost:9092", "app-0")["transactional.id"]
+    'app-0'
+    """
+    return {
+        **producer_settings(bootstrap_servers),
+        "transaction.timeout.ms": TRANSACTION_MS,
+        # Records that cannot be written in a transaction's time fail it; it is then done again.
+        "message.timeout.ms": TRANSACTION_MS,
+        "socket.timeout.ms": TRANSACTION_MS,
+        **(overrides or {}),
+        "transactional.id": transactional_id,
+    }
+
+
+class KafkaTransactions:
+    """One slot's transactions.
+
+    Parameters
+    ----------
+    settings
+        As from :func:`transaction_settings`.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = dict(settings)
+        self._producer: ck.Producer | None = None
+        self._newcomer: ck.Producer | None = None
+
+    @property
+    def _mine(self) -> ck.Producer:
+        if self._producer is None:
+            raise ClientError("not the owner of the slot yet")
+        return self._producer
+
+    def renew(self) -> None:
+        """Begin anew as the same slot; what was left open is aborted before this returns."""
+        self.close()
+        if self._newcomer is None:
+            with accepted_settings():
+                settings = {**self._settings, "on_delivery": _ignored}
+                self._newcomer = ck.Producer(settings, logger=QuietLog())
+        try:
+            with _translated("become the owner of the slot"):
+                self._newcomer.init_transactions(ANSWER_SECONDS)
+        except TransientError:
+            raise  # the same producer goes on with it when it is asked again
+        except ClientError:
+            self._newcomer = None
+            raise
+        self._producer, self._newcomer = self._newcomer, None
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        with _translated("begin a transaction"):
+            self._mine.begin_transaction()
+
+    def produce(
+        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+    ) -> None:
+        """Hand a record over; while the client's queue is full it waits, but not for ever."""
+        deadline = time.monotonic() + QUEUE_SECONDS_MAX
+        number = -1 if partition is None else partition
+        while True:
+            try:
+                return self._mine.produce(topic, value, key, number)
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise TransactionAbortedError("the broker does not take the records") from None
+                self._mine.poll(0.05)
+            except KafkaException as exception:
+                raise _translation(exception, f"write to topic {topic}") from exception
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
+        """Add offsets that the group commits with the transaction."""
+        wanted = [
+            ck.TopicPartition(*partition, committed.offset, committed.metadata)
+            for partition, committed in offsets.items()
+        ]
+        with _translated("add offsets to the transaction"):
+            self._mine.send_offsets_to_transaction(wanted, membership, ANSWER_SECONDS)
+
+    def commit(self) -> None:
+        """Commit: every record is written, and the broker has everything."""
+        with _translated("commit the transaction"):
+            self._mine.commit_transaction(ANSWER_SECONDS)
+
+    def abort(self) -> None:
+        """Make the transaction's records and offsets nothing."""
+        with _translated("abort the transaction"):
+            self._mine.abort_transaction(ANSWER_SECONDS)
+
+    def close(self) -> None:
+        """Leave; what is open is aborted by the next owner of the slot, or by its timeout."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.flush(0)
+            self._producer = None
+
+
+def _ignored(_error: KafkaError | None, _message: ck.Message) -> None:
+    """What was not written fails the transaction: nothing is to be done record by record."""
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as exception:
+        raise _translation(exception, doing) from exception
+
+
+def _translation(exception: KafkaException, doing: str) -> ClientError:
+    error: KafkaError = exception.args[0]
+    return _error_type(error)(f"could not {doing}: {error.str()}")
+
+
+def _error_type(error: KafkaError) -> Callable[[str], ClientError]:
+    """Return what an error asks for, by the flags that librdkafka sets for it.
+
+    A fatal error is told from others by its own flag; which one it was says only its text.
+    """
+    if error.code() in _FENCED or (error.fatal() and "fenced" in error.str()):
+        return FencedError
+    if error.fatal():
+        return ClientError
+    if error.txn_requires_abort():
+        return TransactionAbortedError
+    return TransientError if error.retriable() else ClientError

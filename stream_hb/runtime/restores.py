@@ -1,0 +1,224 @@
+"""Shards on their way from the state log to work."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from stream_hb.errors import BrokerError, LostError, SnapshotError
+from stream_hb.runtime.client import (
+    Committed,
+    GroupMovedError,
+    InputClient,
+    StateClient,
+    TopicPartition,
+    TransientError,
+    Watermarks,
+)
+from stream_hb.settings import EngineSettings
+from stream_hb.statelog.restore import Restored, Restoring
+
+PROGRESS_SECONDS_MAX = 45.0
+"""Longer than an orphan transaction can hold the log back (20 s: its timeout, the broker's scan),
+shorter than the group waits for a poll."""
+
+log = structlog.get_logger("stream_hb.restores")
+
+
+@dataclass(slots=True)
+class _Restore:
+    """A shard that is being restored."""
+
+    partitions: list[TopicPartition]
+    committed: Mapping[TopicPartition, Committed]
+    marks: Mapping[TopicPartition, Watermarks]
+    end: int
+    restoring: Restoring
+    advanced_at: float
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A shard that can go on.
+
+    Attributes
+    ----------
+    number
+        The shard.
+    restored
+        From the log; None: it begins.
+    offsets
+        Where its input goes on.
+    """
+
+    number: int
+    restored: Restored | None
+    offsets: Mapping[TopicPartition, int]
+
+
+class Restores:
+    """Reads the log of assigned shards, a moment at a time, and checks what it says.
+
+    Parameters
+    ----------
+    inputs, state
+        The transport.
+    settings
+        The engine's.
+    seconds
+        A clock that only goes forward.
+    accept_loss
+        The operator's word: go on without what is lost.
+    """
+
+    def __init__(
+        self,
+        inputs: InputClient,
+        state: StateClient,
+        settings: EngineSettings,
+        seconds: Callable[[], float],
+        *,
+        accept_loss: bool = False,
+    ) -> None:
+        self._inputs = inputs
+        self._state = state
+        self._settings = settings
+        self._seconds = seconds
+        self._accept_loss = accept_loss
+        self._waiting: dict[int, list[TopicPartition]] = {}
+        self._running: dict[int, _Restore] = {}
+
+    @property
+    def numbers(self) -> set[int]:
+        """The shards that do not work yet."""
+        return self._waiting.keys() | self._running.keys()
+
+    def add(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take partitions that were assigned."""
+        for partition in partitions:
+            self._stop(partition.partition)
+            self._waiting.setdefault(partition.partition, []).append(partition)
+
+    def drop(self, number: int) -> None:
+        """Forget a shard that was taken away."""
+        self._waiting.pop(number, None)
+        self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        if self._running.pop(number, None):
+            self._state.close_partition(number)
+
+    def close(self) -> None:
+        """Leave."""
+        self._state.close()
+
+    def step(self, timeout_seconds: float) -> list[Opened]:
+        """Read for a moment; return the shards that are whole."""
+        try:
+            self._begin()
+            read = self._state.poll(timeout_seconds) if self._running else {}
+        except (TransientError, GroupMovedError) as error:
+            log.warning("cannot restore yet", detail=str(error))
+            read = {}
+        opened = []
+        for number, (records, position) in read.items():
+            restore = self._running[number]
+            for key, value in records:
+                restore.restoring.take(key, value)
+            if records or position > restore.position:
+                restore.position, restore.advanced_at = position, self._seconds()
+            if position >= restore.end:
+                self._stop(number)
+                opened.append(self._whole(number, restore))
+        self._check_progress()
+        return opened
+
+    def _begin(self) -> None:
+        """Start reading the logs of shards that wait."""
+        for number, partitions in list(self._waiting.items()):
+            # In this order: the committed offsets first, and only then the end of the log. What is
+            # committed between the two is then in what is read, and the check below finds it.
+            committed = self._inputs.committed(partitions)
+            marks = {partition: self._inputs.watermarks(partition) for partition in partitions}
+            end = self._state.end(number)
+            self._state.open(number)
+            restoring = Restoring(number, self._settings)
+            self._running[number] = _Restore(
+                partitions, committed, marks, end, restoring, self._seconds()
+            )
+            del self._waiting[number]
+
+    def _check_progress(self) -> None:
+        for number, restore in self._running.items():
+            if self._seconds() - restore.advanced_at > PROGRESS_SECONDS_MAX:
+                raise BrokerError(
+                    f"the state of shard {number} cannot be read: it stands at {restore.position} "
+                    f"of {restore.end} for {PROGRESS_SECONDS_MAX:g} s; its end is now "
+                    f"{self._state.end(number)} (an earlier end: the log was truncated; the same: "
+                    "a transaction hangs)"
+                )
+
+    def _whole(self, number: int, restore: _Restore) -> Opened:
+        restored = restore.restoring.finish()
+        if restored is None:
+            return self._new(number, restore)
+        marker = {TopicPartition(*source): at for source, at in restored.offsets.items()}
+        for partition in restore.partitions:
+            if partition not in marker:
+                raise SnapshotError(
+                    f"the state of shard {number} is of other topics: {_spelt(marker)}, "
+                    f"not {partition.topic}"
+                )
+            self._check(partition, marker[partition], restore)
+        offsets = {
+            partition: self._still_kept(partition, marker[partition], restore.marks[partition])
+            for partition in restore.partitions
+        }
+        log.info("shard restored", shard=number, records=restore.restoring.records)
+        return Opened(number, restored, offsets)
+
+    def _check(self, partition: TopicPartition, marker: int, restore: _Restore) -> None:
+        """Compare how far the state and the group have come: one transaction moved both."""
+        committed = restore.committed.get(partition)
+        if committed is None:
+            log.warning("the group has forgotten its offsets: the state's are taken", at=marker)
+        elif committed.offset != marker and not self._accept_loss:
+            raise LostError(
+                f"{_name(partition)}: the state was written up to {marker}, but the group "
+                f"{'has committed' if committed.offset > marker else 'was set back to'} "
+                f"{committed.offset}: they are not of one history. With --accept-loss the worker "
+                "goes on from the state"
+            )
+
+    def _still_kept(self, partition: TopicPartition, offset: int, mark: Watermarks) -> int:
+        if mark.low <= offset <= mark.high:
+            return offset
+        lost = f"{offset}..{mark.low - 1}" if offset < mark.low else f"everything from {mark.high}"
+        if not self._accept_loss:
+            raise LostError(
+                f"{_name(partition)}: events {lost} are gone before they were read (the topic now "
+                f"has {mark.low}..{mark.high}); --accept-loss goes on without them"
+            )
+        log.warning("events are lost", partition=_name(partition), offsets=lost)
+        return mark.low if offset < mark.low else mark.high
+
+    def _new(self, number: int, restore: _Restore) -> Opened:
+        """A shard without a state: the group must not have been further than the beginning."""
+        for partition, committed in restore.committed.items():
+            if committed.offset > restore.marks[partition].low and not self._accept_loss:
+                raise LostError(
+                    f"{_name(partition)}: the group has committed {committed.offset}, but the "
+                    "topic of the state has nothing of this shard; --accept-loss reads the input "
+                    "from its beginning"
+                )
+        log.info("shard begins", shard=number)
+        return Opened(number, None, {p: mark.low for p, mark in restore.marks.items()})
+
+
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}-{partition.partition}"
+
+
+def _spelt(partitions: Iterable[TopicPartition]) -> str:
+    return ", ".join(partition.topic for partition in partitions)
