@@ -145,7 +145,7 @@ class Topics(Section):
 
     state: TopicName = "state"
     """The workers' state goes here, as a log: with ``delivery: exactly_once`` a worker that takes
-    a partition over restores it from here."""
+    a partition over restores it from here. Every consumer group has a topic of its own."""
 
     refits: TopicName | None = None
     """What every refit found goes here, one record per pool; null: it is only logged."""

@@ -151,10 +151,14 @@ def _exactly_once(
 ) -> Delivery:
     servers, client = config.kafka.bootstrap_servers, config.kafka.revealed_client()
     state = KafkaState(servers, config.topics.state, client)
-    restores = Restores(inputs, state, engine.settings, time.monotonic, accept_loss=accept_loss)
+    group = config.kafka.group_id
+    restores = Restores(
+        inputs, state, engine.settings, group, time.monotonic, accept_loss=accept_loss
+    )
     transactions = KafkaTransactions(transaction_settings(servers, writer, client))
     epoch = partial(last_epoch, config)
-    return ExactlyOnce(engine, inputs, transactions, restores, route, writer, time.monotonic, epoch)
+    header = {"group": group, "writer": writer}
+    return ExactlyOnce(engine, inputs, transactions, restores, route, header, time.monotonic, epoch)
 
 
 def _at_least_once(

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from threading import Event
+from typing import Any
 
 import structlog
 
@@ -58,8 +59,8 @@ class ExactlyOnce:
         Opens shards.
     route
         Names of the output topics.
-    writer
-        Name of the slot, for the log.
+    header
+        What every marker of the log says: ``group`` and ``writer``, the slot.
     seconds
         A clock that only goes forward.
     last_epoch
@@ -80,7 +81,7 @@ class ExactlyOnce:
         transactions: TransactionClient,
         restores: Restores,
         route: Route,
-        writer: str,
+        header: Mapping[str, str],
         seconds: Callable[[], float],
         last_epoch: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -89,7 +90,9 @@ class ExactlyOnce:
         self._transactions = transactions
         self._restores = restores
         self._route = route
-        self._writer = writer
+        self._header = header
+        self._writer = header["writer"]
+        self._newest_epoch: int | None = None
         self._seconds = seconds
         self._began_at = -OVERDUE_SECONDS
         self._stale = True  # the producer is to be renewed before the next transaction
@@ -134,7 +137,9 @@ class ExactlyOnce:
         self._inputs.start(opened.offsets)
         starts = {(p.topic, p.partition): offset for p, offset in opened.offsets.items()}
         if opened.restored is None:
-            self._engine.open_shard(opened.number, self._last_epoch() + 1, starts)
+            if self._newest_epoch is None:  # asked once: it reads all estimates
+                self._newest_epoch = self._last_epoch()
+            self._engine.open_shard(opened.number, self._newest_epoch + 1, starts)
             self._logs[opened.number] = ShardLog(self._engine.shards[opened.number])
             return
         shard = opened.restored.shard
@@ -171,6 +176,7 @@ class ExactlyOnce:
 
     def deliver(self, out: Outgoing, stop: Event) -> bool:
         """Write everything in one transaction; False where it was not committed."""
+        self._plans = {}  # those of a transaction that was aborted must never be settled
         if not out.is_something:
             return True
         try:
@@ -203,19 +209,31 @@ class ExactlyOnce:
             offsets |= self._offsets(number, out.candidate)
         membership = self._inputs.membership()
         if offsets:
-            again(lambda: self._transactions.send_offsets(offsets, membership))
+            self._send_offsets(offsets, membership)
         # After a timeout nobody knows whether it is committed: it goes on in the background, and
         # to abort it then could tear it apart.
         again(self._transactions.commit)
         # Its outcome is known, but a late answer to the first call may still be under way.
         self._stale = again.happened
 
+    def _send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
+        """Add the offsets; nothing is committed yet, so a call in doubt is not made again.
+
+        librdkafka says that it may be; but the second one never returns if the broker died under
+        the first (confluentinc/librdkafka#5456, 2.16).
+        """
+        try:
+            self._transactions.send_offsets(offsets, membership)
+        except TransientError as error:
+            self._stale = True
+            raise TransactionAbortedError(str(error)) from error
+
     def _planned(self, out: Outgoing) -> dict[int, LogPlan]:
         updates = defaultdict(list)
         for update in out.emission.updates if out.emission else []:
             if len(update.rows):
                 updates[update.shard].append(update)
-        header = {"writer": self._writer, "refits": self._engine.refits}
+        header = {**self._header, "refits": self._engine.refits}
         return {
             number: self._logs[number].plan(
                 out.candidate.shards.get(number), updates[number], header
@@ -233,6 +251,8 @@ class ExactlyOnce:
     def _abort(self, error: ClientError, stop: Event) -> None:
         log.warning("transaction aborted", detail=str(error))
         self.aborts["aborted"] += 1
+        if self._stale:
+            return  # to renew the producer aborts what it left
         try:
             _Again(stop)(self._transactions.abort)
         except ClientError as another:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import confluent_kafka as ck
@@ -112,8 +113,14 @@ class KafkaTransactions:
             ck.TopicPartition(*partition, committed.offset, committed.metadata)
             for partition, committed in offsets.items()
         ]
+        producer = self._mine
+        # In a thread of its own: without the group's coordinator the call ignores its timeout
+        # (confluentinc/librdkafka#5456). It is left behind with its producer, which is stale then.
         with _translated("add offsets to the transaction"):
-            self._mine.send_offsets_to_transaction(wanted, membership, ANSWER_SECONDS)
+            _within(
+                ANSWER_SECONDS + 1,
+                lambda: producer.send_offsets_to_transaction(wanted, membership, ANSWER_SECONDS),
+            )
 
     def commit(self) -> None:
         """Commit: every record is written, and the broker has everything."""
@@ -131,6 +138,25 @@ class KafkaTransactions:
             self._producer.purge()
             self._producer.flush(0)
             self._producer = None
+
+
+def _within(seconds: float, call: Callable[[], None]) -> None:
+    """Make a call that may never return; raise what it raises."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TransientError(f"no answer within {seconds:g} s")
+    if raised:
+        raise raised[0]
 
 
 def _ignored(_error: KafkaError | None, _message: ck.Message) -> None:

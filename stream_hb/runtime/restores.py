@@ -66,6 +66,8 @@ class Restores:
         The transport.
     settings
         The engine's.
+    group
+        The consumer group: a topic of states is of one.
     seconds
         A clock that only goes forward.
     accept_loss
@@ -77,6 +79,7 @@ class Restores:
         inputs: InputClient,
         state: StateClient,
         settings: EngineSettings,
+        group: str,
         seconds: Callable[[], float],
         *,
         accept_loss: bool = False,
@@ -84,6 +87,7 @@ class Restores:
         self._inputs = inputs
         self._state = state
         self._settings = settings
+        self._group = group
         self._seconds = seconds
         self._accept_loss = accept_loss
         self._waiting: dict[int, list[TopicPartition]] = {}
@@ -163,6 +167,7 @@ class Restores:
         restored = restore.restoring.finish()
         if restored is None:
             return self._new(number, restore)
+        self._check_group(number, restored)
         marker = {TopicPartition(*source): at for source, at in restored.offsets.items()}
         for partition in restore.partitions:
             if partition not in marker:
@@ -177,6 +182,14 @@ class Restores:
         }
         log.info("shard restored", shard=number, records=restore.restoring.records)
         return Opened(number, restored, offsets)
+
+    def _check_group(self, number: int, restored: Restored) -> None:
+        other = restored.marker["group"]
+        if other != self._group:
+            raise SnapshotError(
+                f"the topic of the state holds that of group {other!r} (shard {number}), not of "
+                f"{self._group!r}: every group needs a topic of its own (topics.state)"
+            )
 
     def _check(self, partition: TopicPartition, marker: int, restore: _Restore) -> None:
         """Compare how far the state and the group have come: one transaction moved both."""

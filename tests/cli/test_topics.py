@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stream_hb.runtime import assembly
 from stream_hb.runtime import topics as runtime
 from stream_hb.runtime.topics import TopicNeed, TopicState
 from tests.cli.running import run
@@ -37,7 +38,7 @@ def partitions(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def create(_: str, needs: Sequence[TopicNeed], __: Mapping[str, Any]) -> None:
         there.update({need.name: need.partitions for need in needs})
 
-    monkeypatch.setattr(runtime, "inspect_topics", inspect)
+    monkeypatch.setattr(assembly, "inspect_topics", inspect)
     monkeypatch.setattr(runtime, "create_topics", create)
     return there
 
@@ -61,12 +62,13 @@ def test_create_makes_only_the_missing_with_as_many_partitions_as_the_others(
     partitions.update(visits=6, estimates=2)
     ran = run("topics", config, "--create")
     assert ran.code == 0
-    assert partitions == {"visits": 6, "purchases": 6, "estimates": 2, "rejects": 6}
-    assert ran.err == "made purchases with 6 partitions\nmade rejects with 6 partitions\n"
+    assert partitions == {"visits": 6, "purchases": 6, "estimates": 2, "rejects": 6, "state": 6}
+    made = ["purchases", "rejects", "state"]
+    assert ran.err == "".join(f"made {name} with 6 partitions\n" for name in made)
 
 
 def test_json_has_topics_and_problems(config: str, partitions: dict[str, int]) -> None:
-    partitions.update(visits=6, purchases=4, estimates=2, rejects=2)
+    partitions.update(visits=6, purchases=4, estimates=2, rejects=2, state=6)
     ran = run("topics", config, "--json")
     assert ran.code == 4
     assert ran.json["topics"][0] == {
@@ -77,6 +79,9 @@ def test_json_has_topics_and_problems(config: str, partitions: dict[str, int]) -
     }
     (problem,) = ran.json["problems"]
     assert "equally many partitions" in problem
+    partitions.update(purchases=6, state=4)
+    (problem,) = run("topics", config, "--json").json["problems"]
+    assert "topic 'state' of the state has 4 partitions, but the input 'visits' has 6" in problem
 
 
 def test_check_tells_of_topics_when_asked(config: str, partitions: dict[str, int]) -> None:
@@ -84,7 +89,7 @@ def test_check_tells_of_topics_when_asked(config: str, partitions: dict[str, int
     ran = run("check", config, "--broker", "--json")
     assert ran.code == 4
     assert {topic["partitions"] for topic in ran.json["topics"]} == {0}
-    partitions.update(visits=1, purchases=1, estimates=1, rejects=1)
+    partitions.update(visits=1, purchases=1, estimates=1, rejects=1, state=1)
     ran = run("check", config, "--broker")
     assert (ran.code, ran.err) == (0, "")
     assert "missing" not in ran.out
@@ -98,7 +103,7 @@ def test_topics_that_were_made_are_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = topics(partitions=3)
-    names = {"estimates": f"{name}.e", "rejects": f"{name}.r"}
+    names = {"estimates": f"{name}.e", "rejects": f"{name}.r", "state": f"{name}.s"}
     for use, topic in names.items():
         monkeypatch.setenv(f"STREAM_HB__TOPICS__{use.upper()}", topic)
     monkeypatch.setenv("STREAM_HB__TOPICS__INPUTS", f'["{name}"]')
@@ -106,5 +111,5 @@ def test_topics_that_were_made_are_right(
     assert run("topics", config).code == 4
     ran = run("topics", config, "--create", "--json")
     assert ran.code == 0, ran.err
-    assert [topic["partitions"] for topic in ran.json["topics"]] == [3, 3, 3]
+    assert [topic["partitions"] for topic in ran.json["topics"]] == [3] * 4
     assert run("check", config, "--broker").code == 0

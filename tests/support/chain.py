@@ -102,6 +102,13 @@ class Chain:
             time.sleep(0.5)
         return records
 
+    def wait_until_said(self, words: str, times: int = 1) -> None:
+        """Wait until the workers have written something so often."""
+        deadline = time.monotonic() + SETTLE_SECONDS_MAX
+        while self.said().count(words) < times:
+            assert time.monotonic() < deadline, f"not said: {words}; but:\n{self.said()}"
+            time.sleep(0.2)
+
     def said(self) -> str:
         """Return what the workers wrote."""
         return self.log.read_text() if self.log.exists() else ""
