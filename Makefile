@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
-.PHONY: help install run test lint unit bench bench-refit study-coverage fuzz lock clean
+.PHONY: help install run test lint unit bench bench-refit study-coverage fuzz test-faults lock clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,6 +40,9 @@ study-coverage: install ## do intervals cover what they say? every family, sprea
 
 bench-refit: install ## a refit's time from 1e3 to 1e7 groups, an update's and an interval's
 	$(BIN)/python -m tests.benchmarks.refit
+
+test-faults: install ## kills, pauses and broker crashes at full size, on a real broker
+	STREAM_HB_FAULTS_FULL=1 $(BIN)/pytest -s tests/faults
 
 fuzz: install ## a million mutated payloads, a hundred thousand mutated event logs
 	$(BIN)/python -m tests.fuzz

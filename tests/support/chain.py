@@ -41,7 +41,7 @@ class Chain:
         content = {
             "kafka": {
                 "bootstrap_servers": self.bootstrap_servers,
-                "group_id": self.visits,
+                "group_id": self.group_id,
                 # The partitions of a worker that was killed are free that much later.
                 "client": {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000},
             },
@@ -74,10 +74,16 @@ class Chain:
         topic = self.visits if event["event_type"] == "visit" else self.purchases
         return topic, murmur2_partition(event["store_id"].encode(), PARTITIONS)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    @property
+    def group_id(self) -> str:
+        """The consumer group."""
+        return self.visits
+
+    def start(self, slot: int | None = None) -> subprocess.Popen[bytes]:
         """Start a worker; its log is beside the configuration."""
+        more = [] if slot is None else ["--slot", str(slot)]
         with self.log.open("ab") as log:
-            return subprocess.Popen(command("run", str(self.config)), stdout=log, stderr=log)
+            return subprocess.Popen(command("run", str(self.config), *more), stdout=log, stderr=log)
 
     @property
     def log(self) -> Path:
