@@ -1,6 +1,7 @@
 """The worker's transport over Apache Kafka, by confluent-kafka (librdkafka)."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,9 @@ from stream_hb.runtime.librdkafka_log import QuietLog
 ANSWER_SECONDS_MAX = 3.0
 PROBE_SECONDS_MAX = 1.0
 SEEK_PAUSE_SECONDS = 0.02
+FENCED_MAX = 3
+FENCED_SECONDS = 60.0
+"""A member that was fenced more often within this time has a rival."""
 
 _SHARED_SETTINGS = {
     "client.id": "stream-hb",
@@ -167,22 +171,30 @@ class KafkaInput:
         self._ended: list[TopicPartition] = []
         self._brokers_down = False
         self._unreachable = "all brokers are down"
+        self._settings = dict(settings)
+        self._fenced_at: deque[float] = deque(maxlen=FENCED_MAX)
+        self._consumer = self._joined()
+
+    def _joined(self) -> ck.Consumer:
+        """Make a member of the group."""
         with accepted_settings():
-            self._consumer = ck.Consumer(
-                {**settings, "error_cb": self._on_error}, logger=QuietLog()
-            )
-        self._consumer.subscribe(
-            list(topics),
+            made = ck.Consumer({**self._settings, "error_cb": self._on_error}, logger=QuietLog())
+        made.subscribe(
+            list(self._codes),
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
         )
+        return made
 
     def poll(self, messages_max: int, timeout_seconds: float) -> Polled:
         """Return what came: at once when there are so many messages, else after the timeout."""
         messages = self._consume(messages_max, timeout_seconds)
         if any(map(Message.error, messages)):
             messages = self._without_errors(messages)
+        if any(trouble.kind is TroubleKind.FENCED for trouble in self._troubles):
+            self._join_again()
+            messages = []
         if messages:
             self._brokers_down = False
         # A partition that was revoked during this poll may have been assigned again, from where
@@ -256,6 +268,26 @@ class KafkaInput:
         """Leave the group; nothing is committed."""
         with _translated("leave the group"):
             self._consumer.close()
+
+    def _join_again(self) -> None:
+        """Replace a member that was fenced, unless that happens again and again.
+
+        A coordinator that comes back from a crash may know an older member of this instance, and
+        fence the living one: no one else is there. Two holders of one instance fence each other
+        again and again.
+        """
+        now = time.monotonic()
+        again = len(self._fenced_at) == FENCED_MAX and now - self._fenced_at[0] < FENCED_SECONDS
+        if again:
+            return
+        self._fenced_at.append(now)
+        troubles = [t for t in self._troubles if t.kind is not TroubleKind.FENCED]
+        gone = sorted(self._owned)
+        self._consumer.close()
+        self._on_revoke(self._consumer, [ck.TopicPartition(*each) for each in gone])
+        detail = "the group fenced this member: it joins again"
+        self._troubles = [*troubles, Trouble(TroubleKind.MEMBERSHIP_LOST, detail)]
+        self._consumer = self._joined()
 
     def _consume(self, messages_max: int, timeout_seconds: float) -> list[Message]:
         try:
