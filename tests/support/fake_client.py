@@ -105,7 +105,7 @@ class FakeInput:
             if payloads and partition not in self._paused:
                 batches.append(batch(payloads, *partition, first_offset=at))
                 self._positions[partition] = at + len(payloads)
-        if quiet and self._positions and not batches:
+        if quiet and self._positions.keys() - self._paused and not batches:
             self._idle()
         return Polled(batches, said.assigned, said.revoked, said.troubles, said.ended)
 
@@ -129,6 +129,7 @@ class FakeInput:
     def start(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._maybe_fail("start")
         self._positions.update(offsets)
+        self._paused.difference_update(offsets)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         self._paused.update(partitions)

@@ -1,0 +1,325 @@
+"""The transactional delivery over a broker in memory: whatever a call answers, once is once."""
+
+import random
+from functools import cache
+from threading import Event
+
+import pytest
+
+from stream_hb.engine import Engine
+from stream_hb.errors import BrokerError, LostError, SlotError, SnapshotError
+from stream_hb.runtime.client import (
+    ClientError,
+    Committed,
+    TransactionAbortedError,
+    TransientError,
+)
+from stream_hb.runtime.delivery import Route
+from stream_hb.runtime.exactly_once import ExactlyOnce
+from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX, Restores
+from stream_hb.runtime.worker import Worker
+from tests.support.fake_client import FakeBroker, FakeInput
+from tests.support.fake_transactions import FakeState, FakeTransactions, fenced
+from tests.support.logs import START_MS, shop_log
+from tests.support.records import assert_same_estimates, assert_without_gaps, newest
+from tests.support.running import (
+    BAD,
+    EVENTS,
+    SETTINGS,
+    broker_with,
+    epochs,
+    estimates,
+    rejects,
+)
+
+LATE = TransientError("no answer yet")
+ABORT = TransactionAbortedError("abort it")
+LOST = ClientError("nobody knows")
+
+
+class Once:
+    """A worker that delivers exactly once; made again over the same broker it goes on."""
+
+    def __init__(
+        self,
+        broker: FakeBroker,
+        transactions: FakeTransactions | None = None,
+        *,
+        group: str = "g",
+        accept_loss: bool = False,
+        last_epoch: int = 0,
+    ) -> None:
+        self.broker = broker
+        self.seconds = 0.0
+        self.now_ms = START_MS + 1_000_000
+        self.stop = Event()
+        self.inputs = FakeInput(broker, idle=self.stop.set)
+        self.transactions = transactions or FakeTransactions(broker)
+        self.state = FakeState(self.transactions)
+        self.engine = Engine(SETTINGS)
+        restores = Restores(
+            self.inputs, self.state, SETTINGS, group, lambda: self.seconds, accept_loss=accept_loss
+        )
+        route = Route("estimates", "rejects", 40, state="state")
+        self.delivery = ExactlyOnce(
+            self.engine,
+            self.inputs,
+            self.transactions,
+            restores,
+            route,
+            {"group": group, "writer": "g-0"},
+            lambda: self.seconds,
+            lambda: last_epoch,
+        )
+        self.worker = Worker(self.engine, self.inputs, self.delivery, route, lambda: self.now_ms)
+
+    def step(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.now_ms += 1_000
+            self.seconds += 1
+            self.worker.step(self.stop)
+
+    def to_end(self) -> None:
+        self.stop.clear()
+        while not self.stop.is_set():
+            self.step()
+        self.step(2)
+        self.stop.clear()
+
+    def again(self, *, accept_loss: bool = False) -> "Once":
+        """Return the next worker after this one was killed."""
+        self.transactions._drop()
+        return Once(self.broker, self.transactions, accept_loss=accept_loss)
+
+
+@cache
+def undisturbed() -> FakeBroker:
+    broker = broker_with(*shop_log(), BAD)
+    Once(broker).to_end()
+    return broker
+
+
+def assert_once(broker: FakeBroker) -> None:
+    """Records without a gap, no reject twice, the same last estimates as without faults."""
+    records = estimates(broker)
+    assert_without_gaps(records)
+    assert epochs(records) == {1}
+    assert [reject["offset"] for reject in rejects(broker)] == [len(shop_log())]
+    expected = newest(estimates(undisturbed())).values()
+    assert_same_estimates(newest(records).values(), expected, tolerance=1e-9)
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+
+
+def test_what_is_delivered_is_committed_with_it() -> None:
+    assert_once(undisturbed())
+
+
+def test_a_worker_without_news_writes_nothing() -> None:
+    once = Once(broker_with(*shop_log(), BAD))
+    once.to_end()
+    calls = len(once.transactions.calls)
+    once.step(5)
+    assert len(once.transactions.calls) == calls
+
+
+@pytest.mark.parametrize("call", ["begin", "produce", "send_offsets", "commit"])
+@pytest.mark.parametrize("fault", [ABORT, LOST, (LOST, True)], ids=["abort", "lost", "done"])
+def test_a_fault_of_any_call_changes_nothing(call: str, fault: object) -> None:
+    if isinstance(fault, tuple) and call != "commit":
+        fault = LOST  # only a commit can have happened without an answer
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.step(3)
+    once.transactions.faults[call].append(fault)
+    once.to_end()
+    assert not once.transactions.faults[call]
+    assert_once(broker)
+
+
+def test_a_commit_in_doubt_is_asked_again_and_never_aborted() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.step(3)
+    once.transactions.faults["commit"].extend([LATE, LATE])
+    once.to_end()
+    calls = once.transactions.calls
+    at = calls.index("commit", calls.index("commit") + 1)
+    assert "abort" not in calls
+    assert calls.count("renew") == 2
+    assert at
+    assert_once(broker)
+
+
+def test_offsets_in_doubt_are_not_sent_again_but_the_producer_is_renewed() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.step(3)
+    once.transactions.faults["send_offsets"].append(LATE)
+    once.to_end()
+    calls = once.transactions.calls
+    first = calls.index("renew", 1)
+    assert calls[first - 1] == "send_offsets"
+    assert_once(broker)
+
+
+def test_an_abort_that_fails_is_left_to_the_next_producer() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.step(3)
+    once.transactions.faults["commit"].append(ABORT)
+    once.transactions.faults["abort"].append(LOST)
+    once.to_end()
+    assert once.transactions.calls.count("renew") == 2
+    assert_once(broker)
+
+
+def test_no_transaction_begins_before_the_slot_is_this_workers() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.transactions.faults["renew"].extend([LATE] * 3)
+    once.step(3)
+    assert "begin" not in once.transactions.calls
+    once.to_end()
+    assert_once(broker)
+
+
+def test_a_rival_of_the_slot_ends_the_worker() -> None:
+    once = Once(broker_with(*shop_log()))
+    once.step(3)
+    once.transactions.faults["commit"].append(fenced())
+    with pytest.raises(SlotError, match="slot g-0 is held by another process"):
+        once.to_end()
+
+
+def test_a_transaction_that_the_broker_ended_for_its_age_is_no_rival() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.step(3)
+
+    def late() -> str:
+        once.seconds += 60
+        return "the one member"
+
+    once.inputs.membership = late  # type: ignore[method-assign]
+    once.transactions.faults["commit"].append(fenced())
+    once.to_end()
+    assert_once(broker)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_kills_and_faults_at_random_change_nothing(seed: int) -> None:
+    source = random.Random(seed)
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    for _ in range(30):
+        if source.random() < 0.4:
+            call = source.choice(["begin", "produce", "send_offsets", "commit", "abort", "renew"])
+            faults: list[object] = [ABORT, LOST]
+            if call == "commit":
+                faults += [LATE, (LOST, True)]
+            if call == "renew":
+                faults = [LATE]
+            once.transactions.faults[call].append(source.choice(faults))
+        try:
+            once.step()
+        except ClientError:
+            once = once.again()  # as its supervisor would
+        if source.random() < 0.2:
+            once = once.again()
+        if source.random() < 0.1 and not once.inputs.polls:
+            once.inputs.revoke(EVENTS)
+            once.inputs.assign(EVENTS)
+    for faults_left in once.transactions.faults.values():
+        faults_left.clear()
+    once.to_end()
+    assert_once(broker)
+
+
+def test_offsets_of_another_history_are_refused() -> None:
+    broker = broker_with(*shop_log())
+    once = Once(broker)
+    once.to_end()
+    for offset, said in ((3, "was set back to 3"), (10**6, "has committed 1000000")):
+        broker.committed[EVENTS] = Committed(offset)
+        with pytest.raises(LostError, match=f"written up to {broker.end(EVENTS)}, .*{said}"):
+            once.again().step(9)
+    accepted = once.again(accept_loss=True)
+    accepted.to_end()
+    assert broker.committed[EVENTS].offset in (10**6, broker.end(EVENTS))
+
+
+def test_events_that_are_gone_are_named_and_refused() -> None:
+    broker = broker_with(*shop_log(visits=10))
+    once = Once(broker)
+    once.to_end()
+    end = broker.end(EVENTS)
+    broker.lows[EVENTS] = end + 5
+    with pytest.raises(LostError, match=rf"events-0: events {end}\.\.{end + 4} are gone"):
+        once.again().step(9)
+    once.again(accept_loss=True).to_end()
+
+
+def test_a_group_that_lost_its_state_is_refused() -> None:
+    broker = broker_with(*shop_log(visits=10))
+    broker.committed[EVENTS] = Committed(7)
+    with pytest.raises(LostError, match="has committed 7, but the topic of the state has nothing"):
+        Once(broker).step(3)
+    Once(broker, accept_loss=True).to_end()
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+
+
+def test_a_state_of_another_group_is_refused() -> None:
+    once = Once(broker_with(*shop_log(visits=10)))
+    once.to_end()
+    other = Once(once.broker, once.transactions, group="h")
+    with pytest.raises(SnapshotError, match="holds that of group 'g'"):
+        other.step(9)
+
+
+def test_a_group_that_forgot_its_offsets_goes_on_from_the_state() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    Once(broker).to_end()
+    once = Once(broker_with(*shop_log(), BAD))
+    once.step(5)
+    once.broker.committed.clear()
+    once.again().to_end()
+    assert_once(once.broker)
+
+
+def test_a_log_that_does_not_come_to_its_end_ends_the_worker_with_what_is_known() -> None:
+    once = Once(broker_with(*shop_log()))
+    once.to_end()
+    stuck = once.again()
+    stuck.state.faults["poll"].extend([LATE] * 9)
+    stuck.step(2)
+    stuck.seconds += PROGRESS_SECONDS_MAX
+    with pytest.raises(BrokerError, match="the state of shard 0 cannot be read: it stands at 0"):
+        stuck.step()
+
+
+def test_a_broker_that_does_not_answer_is_asked_again() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.inputs.fail("committed", LATE)
+    once.inputs.fail("watermarks", LATE)
+    once.inputs.fail("start", LATE)
+    once.state.faults["end"].append(LATE)
+    once.state.faults["poll"].append(LATE)
+    once.to_end()
+    assert_once(broker)
+
+
+def test_what_was_read_before_is_left_out() -> None:
+    """A seek may come too late for what the client had fetched already."""
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.step(4)
+    position = once.engine.shards[0].positions["events", 0].next_offset
+    once.inputs.start({EVENTS: position - 11})
+    once.to_end()
+    assert once.worker.status.events == broker.end(EVENTS)
+    assert_once(broker)
+
+
+def test_the_guarantee_stands_in_the_status() -> None:
+    assert Once(broker_with()).worker.status.delivery == "exactly_once"
