@@ -2,7 +2,9 @@
 
 A batch makes a candidate; nothing of it is the state before its transaction is committed, so an
 abort has nothing to undo: the batch is read again. What a shard knows is restored from the log
-alone, and goes on under the same epoch (:mod:`stream_hb.statelog`).
+alone, and goes on under the same epoch (:mod:`stream_hb.statelog`). Nothing is refitted or emitted
+before all shards have read what their input held when they were opened: topics are not read evenly,
+and half-read input shows stores with visits and without their orders.
 """
 
 from collections import defaultdict
@@ -17,6 +19,7 @@ from stream_hb.engine import Candidate, Engine
 from stream_hb.errors import SlotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.runtime.at_least_once import outgoing_records
+from stream_hb.runtime.catch_up import CatchUp
 from stream_hb.runtime.client import (
     ClientError,
     Committed,
@@ -27,6 +30,7 @@ from stream_hb.runtime.client import (
     TransactionAbortedError,
     TransactionClient,
     TransientError,
+    Watermarks,
 )
 from stream_hb.runtime.delivery import Outgoing, Route
 from stream_hb.runtime.restores import Opened, Restores
@@ -97,6 +101,7 @@ class ExactlyOnce:
         self._began_at = -OVERDUE_SECONDS
         self._stale = True  # the producer is to be renewed before the next transaction
         self._last_epoch = last_epoch
+        self._catch_up = CatchUp()
         self._logs: dict[int, ShardLog] = {}
         self._owned: dict[int, list[TopicPartition]] = {}
         self._plans: dict[int, LogPlan] = {}
@@ -118,6 +123,7 @@ class ExactlyOnce:
 
     def _forget(self, number: int) -> None:
         self._restores.drop(number)
+        self._catch_up.close(number)
         self._engine.close_shard(number)
         self._logs.pop(number, None)
 
@@ -135,6 +141,9 @@ class ExactlyOnce:
 
     def _let_work(self, opened: Opened) -> None:
         self._inputs.start(opened.offsets)
+        for partition, offset in opened.offsets.items():
+            mark = Watermarks(offset, opened.ends[partition])
+            self._catch_up.open(partition, mark, offset)
         starts = {(p.topic, p.partition): offset for p, offset in opened.offsets.items()}
         if opened.restored is None:
             if self._newest_epoch is None:  # asked once: it reads all estimates
@@ -152,7 +161,8 @@ class ExactlyOnce:
         self._logs[opened.number] = opened.restored.log
 
     def ended(self, partitions: Iterable[TopicPartition]) -> None:
-        """Nothing is to be done: only what is committed was ever seen."""
+        """Take the client's word that nothing is left of partitions for now."""
+        self._catch_up.ended(partitions)
 
     def wanted(self, batches: Iterable[RawBatch]) -> Mapping[int, list[RawBatch]]:
         """Return the batches of shards that work; what was read before is left out."""
@@ -166,9 +176,11 @@ class ExactlyOnce:
                 by_shard[batch.partition].append(_unread(batch, position))
         return by_shard
 
-    def behind(self, _candidate: Candidate) -> set[int]:
-        """Return the shards that are not restored: a refit without them would be of a part."""
-        return self._restores.numbers
+    def behind(self, candidate: Candidate) -> set[int]:
+        """Return the shards that are not restored, or have still to catch up."""
+        for shard in candidate.shards.values():
+            self._catch_up.reached(shard.positions)
+        return self._restores.numbers | self._catch_up.shards
 
     def new_rejects(self, rejects: Iterable[Reject]) -> list[Reject]:
         """Return them all: only what is committed was ever seen."""

@@ -50,11 +50,14 @@ class Opened:
         From the log; None: it begins.
     offsets
         Where its input goes on.
+    ends
+        Where its input ended when it was opened.
     """
 
     number: int
     restored: Restored | None
     offsets: Mapping[TopicPartition, int]
+    ends: Mapping[TopicPartition, int]
 
 
 class Restores:
@@ -181,7 +184,7 @@ class Restores:
             for partition in restore.partitions
         }
         log.info("shard restored", shard=number, records=restore.restoring.records)
-        return Opened(number, restored, offsets)
+        return Opened(number, restored, offsets, _ends(restore))
 
     def _check_group(self, number: int, restored: Restored) -> None:
         other = restored.marker["group"]
@@ -226,7 +229,12 @@ class Restores:
                     "from its beginning"
                 )
         log.info("shard begins", shard=number)
-        return Opened(number, None, {p: mark.low for p, mark in restore.marks.items()})
+        offsets = {partition: mark.low for partition, mark in restore.marks.items()}
+        return Opened(number, None, offsets, _ends(restore))
+
+
+def _ends(restore: _Restore) -> dict[TopicPartition, int]:
+    return {partition: mark.high for partition, mark in restore.marks.items()}
 
 
 def _name(partition: TopicPartition) -> str:

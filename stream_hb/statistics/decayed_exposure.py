@@ -27,6 +27,7 @@ class DecayedExposure(Decayed[Exposure]):
     --------
     An hour of weight 1 and ten of weight ½, whether those are one row or ten:
 
+    >>> import numpy as np
     >>> rows, weights = np.zeros(2, dtype=np.intp), np.array([1.0, 0.5])
     >>> a = DecayedExposure.of(rows, np.array([3.0, 20.0]), np.array([1.0, 10.0]), weights, size=1)
     >>> a.exposure, a.effective().exposure.round(3)

@@ -103,9 +103,12 @@ class Chain:
     def settled(self, done: Callable[[list[Record]], bool]) -> list[Record]:
         """Wait until the records say that it is done, and return them."""
         deadline = time.monotonic() + SETTLE_SECONDS_MAX
-        while not done(records := self.records()):
+        count = -1
+        # The last refit may still be to come: it is there when nothing is added any more.
+        while not done(records := self.records()) or len(records) != count:
             assert time.monotonic() < deadline, f"not settled; the workers said:\n{self.said()}"
-            time.sleep(0.5)
+            count = len(records)
+            time.sleep(1.2)
         return records
 
     def wait_until_said(self, words: str, times: int = 1) -> None:
