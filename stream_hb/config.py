@@ -147,6 +147,13 @@ class Topics(Section):
     """The workers' state goes here, as a log: with ``delivery: exactly_once`` a worker that takes
     a partition over restores it from here. Every consumer group has a topic of its own."""
 
+    summaries: TopicName = "summaries"
+    """Workers tell each other here what their shards have of the pools (``exactly_once``)."""
+
+    hyper: TopicName = "hyper"
+    """The hyperparameters that hold, for all workers of the group (``exactly_once``); one
+    partition."""
+
     refits: TopicName | None = None
     """What every refit found goes here, one record per pool; null: it is only logged."""
 
@@ -159,7 +166,8 @@ class Topics(Section):
         if not self.inputs:
             raise ValueError("inputs should name at least one topic")
         refits = [self.refits] if self.refits else []
-        names = (*self.inputs, self.estimates, self.rejects, self.state, *refits)
+        shared = (self.state, self.summaries, self.hyper)
+        names = (*self.inputs, self.estimates, self.rejects, *shared, *refits)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"each topic has one use, but {', '.join(twice)} has two")

@@ -6,7 +6,7 @@ engine (Kafka, files, a simulator) can drop what it could not deliver, and nothi
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain as flatten
 from typing import Any
@@ -15,9 +15,10 @@ from stream_hb import state
 from stream_hb.emitter import Emission, Moment, emit_shard
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
-from stream_hb.events.clock import EARLIEST_MS, watermark_ms
+from stream_hb.events.clock import EARLIEST_MS, SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY, Decoder
 from stream_hb.pool_fit import Pool, PoolFit
+from stream_hb.pool_parts import LocalParts, PoolParts, all_chains
 from stream_hb.refit import Refit, refit
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
@@ -55,6 +56,19 @@ class Engine:
         Key of the ids' hash: secret where events come from outside. A restored engine takes that
         of the snapshot.
 
+    Attributes
+    ----------
+    shards
+        Those that this process owns, by number.
+    pools
+        The hyperparameters by pool.
+    refits
+        Number of the newest refit.
+    refitted_at_ms
+        Clock reading of the last refit, with or without news; None: there was none.
+    clocks_elsewhere
+        How far the sources of other workers' shards reach: the watermark is that of all.
+
     Examples
     --------
     >>> engine = Engine(EngineSettings())
@@ -71,6 +85,7 @@ class Engine:
         self.pools: dict[Pool, PoolFit] = {}
         self.refits = 0
         self.refitted_at_ms: int | None = None
+        self.clocks_elsewhere: Mapping[int, Sequence[SourceClock]] = {}
         self._decoders: dict[int, Decoder] = {}
 
     def open_shard(
@@ -125,17 +140,57 @@ class Engine:
             groups_left -= len(made[number].change.new_groups.keys)
         return Candidate(made)
 
-    def refit(self, now_ms: int, *, force: bool = False, every_pool: bool = False) -> Refit | None:
+    def parts(self) -> list[PoolParts]:
+        """Return the parts of the pools that are in this process's shards."""
+        return [LocalParts(shard, self.settings) for shard in self.shards.values()]
+
+    def refit(
+        self,
+        now_ms: int,
+        *,
+        force: bool = False,
+        every_pool: bool = False,
+        elsewhere: Iterable[PoolParts] = (),
+    ) -> Refit | None:
         """Refit the pools whose data changed enough; None before it is due, or without groups.
 
-        ``force``: now, due or not; ``every_pool``: whether its data changed enough or not.
+        Parameters
+        ----------
+        now_ms
+            Clock reading.
+        force
+            Now, due or not.
+        every_pool
+            Whether its data changed enough or not.
+        elsewhere
+            The parts in shards of other workers.
         """
         due_ms = (self.refitted_at_ms or 0) + self.settings.refit_every_ms
-        if not self.groups_count or (now_ms < due_ms and not force):
+        if now_ms < due_ms and not force:
             return None
-        version = self.refits + 1
+        # In one order, whoever has which shard: sums of floats hang on theirs.
+        parts = sorted([*self.parts(), *elsewhere], key=lambda part: part.number)
+        if not all_chains(parts):
+            return None
         known = {} if every_pool else self.pools
-        return refit(self.shards.values(), known, self.settings, version, now_ms)
+        return refit(parts, known, self.settings, self.refits + 1, now_ms)
+
+    def adopt_pools(self, pools: Mapping[Pool, PoolFit], version: int, at_ms: int | None) -> None:
+        """Take the hyperparameters that hold, and forget all others.
+
+        Parameters
+        ----------
+        pools
+            By chain and metric.
+        version
+            The newest refit that is known to any worker.
+        at_ms
+            Clock reading of the newest refit, with or without news; None: there was none.
+        """
+        self.pools = dict(pools)
+        self.refits = version
+        self.refitted_at_ms = at_ms
+        self._rescreen()
 
     def emit(
         self,
@@ -181,6 +236,8 @@ class Engine:
             for shard in self.shards.values()
             for position in candidates.get(shard.number, shard).positions.values()
         ]
+        for number, elsewhere in self.clocks_elsewhere.items():
+            clocks.extend(elsewhere if number not in self.shards else ())
         return max(watermark_ms(clocks, self.settings.time.lateness_ms, now_ms), EARLIEST_MS)
 
     def _flags(self, now_ms: int, watermark_ms: int) -> tuple[str, ...]:
@@ -212,8 +269,11 @@ class Engine:
             self.refits = change.version
             self.pools = {**self.pools, **change.pools}
         if change.pools or self.settings.forgetting:  # what is silent fades
-            for shard in self.shards.values():
-                shard.unscreened = True
+            self._rescreen()
+
+    def _rescreen(self) -> None:
+        for shard in self.shards.values():
+            shard.unscreened = True
 
     def _apply_emission(self, emission: Emission) -> None:
         for update in emission.updates:

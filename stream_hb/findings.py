@@ -5,14 +5,11 @@ time does not grow with it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from stream_hb.description import described
 from stream_hb.errors import FitError
 from stream_hb.metrics import METRICS
 from stream_hb.models.checks.nodes import GroupPriors
@@ -22,66 +19,26 @@ from stream_hb.models.described import Described
 from stream_hb.models.sensitivity import most_affected
 from stream_hb.order_variance import order_variance
 from stream_hb.pool_fit import AffectedGroup, Pool, PoolFit
+from stream_hb.pool_parts import PoolParts, Sample
 from stream_hb.settings import EngineSettings
-from stream_hb.shard import Shard
-from stream_hb.statistics.columns import Floats, Rows, Statistic
+from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
 
 GROUPS_MAX = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Some groups of a pool, over all shards: those with data.
-
-    Attributes
-    ----------
-    names
-        Their stores.
-    groups
-        Their data as the metric's model may see them.
-    asked
-        The same as its family takes them: with covariates or regions, where it has these.
-    places
-        Their rows in the stores table, -1 where they have none.
-    """
-
-    names: Sequence[str]
-    groups: Statistic
-    asked: Any
-    places: Rows
-
-    def take(self, rows: Any) -> "Sample":
-        """Return some of the groups."""
-        names = [self.names[row] for row in rows.tolist()]
-        return Sample(names, self.groups.take(rows), self.asked.take(rows), self.places[rows])
-
-    def concatenate(self, other: "Sample") -> "Sample":
-        """Return the groups of both."""
-        return Sample(
-            [*self.names, *other.names],
-            self.groups.concatenate(other.groups),
-            self.asked.concatenate(other.asked),
-            np.concatenate([self.places, other.places]),
-        )
-
-
-def sample(shards: Sequence[Shard], pool: Pool, settings: EngineSettings, now_ms: int) -> Sample:
+def sample(parts: Sequence[PoolParts], pool: Pool, now_ms: int) -> Sample:
     """Return at most 5,000 groups of a pool, evenly from its shards' rows."""
-    share = max(1, GROUPS_MAX // len(shards))
-    whole = reduce(Sample.concatenate, (_of(s, pool, settings, now_ms, share) for s in shards))
+    most = sample_size(len(parts))
+    found = (part.sample(*pool, now_ms, most) for part in parts)
+    whole = reduce(Sample.concatenate, (some for some in found if some is not None))
     return whole.take(np.flatnonzero(METRICS[pool[1]].sizes(whole.groups) > 0))
 
 
-def _of(shard: Shard, pool: Pool, settings: EngineSettings, now_ms: int, most: int) -> Sample:
-    chain, metric = pool
-    rows = shard.summaries.rows(chain, now_ms)
-    rows = rows[:: max(1, -(-len(rows) // most))]
-    groups = METRICS[metric].seen(shard.table.read(metric, rows))
-    places = shard.membership.places(rows)
-    names = [shard.table.keys[row][1] for row in rows.tolist()]
-    return Sample(names, groups, described(groups, chain, metric, places, settings), places)
+def sample_size(shards: int) -> int:
+    """Return how many groups of a pool are looked at in each of so many shards."""
+    return max(1, GROUPS_MAX // shards)
 
 
 def affected(pool_fit: PoolFit, some: Sample) -> AffectedGroup | None:

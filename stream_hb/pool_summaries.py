@@ -10,6 +10,7 @@ from typing import Any
 
 from stream_hb.membership import Membership
 from stream_hb.metrics import METRICS
+from stream_hb.models.described import Described
 from stream_hb.statistics.columns import Rows, Statistic
 from stream_hb.statistics.summary import ExactSummary, summary_of
 from stream_hb.statistics.table import GroupTable, TableChange
@@ -22,7 +23,7 @@ class Summarised:
     Attributes
     ----------
     summary
-        Of the groups that have not retired.
+        Of the groups that have not retired; the groups themselves, where the model asks for them.
     data_count
         Their observations.
     """
@@ -32,7 +33,9 @@ class Summarised:
 
     def merge(self, other: "Summarised") -> "Summarised":
         """Return what a refit reads of the union of two disjoint sets of groups."""
-        return Summarised(self.summary.merge(other.summary), self.data_count + other.data_count)
+        rows = isinstance(self.summary, Statistic | Described)
+        join = self.summary.concatenate if rows else self.summary.merge
+        return Summarised(join(other.summary), self.data_count + other.data_count)
 
 
 class PoolSummaries:

@@ -8,23 +8,17 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-from stream_hb.description import described
 from stream_hb.errors import FitError
 from stream_hb.feeds import refits
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.findings import affected, check, sample
 from stream_hb.metrics import METRICS, MODELS
-from stream_hb.models.described import Described
 from stream_hb.models.family import Fit
 from stream_hb.models.hyperprior import BDA, Hyperprior, Prior, location_named, spread_named
 from stream_hb.pool_fit import Pool, PoolFit
+from stream_hb.pool_parts import PoolParts, all_chains
 from stream_hb.pool_summaries import Summarised
 from stream_hb.settings import EngineSettings, ModelSettings
-from stream_hb.shard import Shard
-from stream_hb.statistics.columns import Statistic
-
-FROM_SUMMARY = frozenset({"beta-binomial", "gamma-poisson", "normal"})
-"""The models whose fits read a summary, and so cost the same for any number of groups."""
 
 CHECK_MIN_CHANGE = 0.1
 """Share of a pool's data that must be new before it is checked again: a check is half a fit."""
@@ -56,31 +50,35 @@ class Refit:
 
 
 def refit(
-    shards: Iterable[Shard],
+    parts: Iterable[PoolParts],
     current: Mapping[Pool, PoolFit],
     settings: EngineSettings,
     version: int,
     now_ms: int,
 ) -> Refit:
     """Refit every pool whose data have changed enough since its last fit."""
-    shards = list(shards)
-    chains = sorted({chain for shard in shards for chain in shard.table.chains})
+    parts = list(parts)
+    chains = all_chains(parts)
     pools = {}
     for pool in [(chain, metric) for metric in settings.methods for chain in chains]:
-        data = pool_data(shards, *pool, settings, now_ms)
+        data = pool_data(parts, *pool, now_ms)
         if _is_due(data.data_count, current.get(pool), settings):
             fit = _fit(data.summary, pool[1], settings)
             if fit is not None:
                 name = METRICS[pool[1]].model_name(settings.model(pool[1]))
                 made = PoolFit(version, now_ms, name, fit, data.data_count)
-                pools[pool] = _examined(made, current.get(pool), shards, pool, settings)
+                pools[pool] = _examined(made, current.get(pool), parts, pool, settings)
     return Refit(version, now_ms, pools)
 
 
 def _examined(
-    made: PoolFit, last: PoolFit | None, shards: list[Shard], pool: Pool, settings: EngineSettings
+    made: PoolFit,
+    last: PoolFit | None,
+    parts: list[PoolParts],
+    pool: Pool,
+    settings: EngineSettings,
 ) -> PoolFit:
-    some = sample(shards, pool, settings, made.fitted_at_ms)
+    some = sample(parts, pool, made.fitted_at_ms)
     made = replace(made, affected=affected(made, some))
     before = last.checked_count if last else 0.0
     if last and abs(made.data_count - before) <= CHECK_MIN_CHANGE * before:
@@ -89,28 +87,10 @@ def _examined(
     return replace(made, check=found, checked_count=made.data_count)
 
 
-def pool_data(
-    shards: Iterable[Shard], chain: str, metric: str, settings: EngineSettings, now_ms: int
-) -> Summarised:
-    """Merge what the shards know of one pool, without the retired stores.
-
-    A model that asks more of its groups than their numbers, or that no summary serves, is given
-    the groups themselves.
-    """
-    if METRICS[metric].model_name(settings.model(metric)) in FROM_SUMMARY:
-        return reduce(Summarised.merge, (s.summaries.of(chain, metric, now_ms) for s in shards))
-    parts = [_described(shard, chain, metric, settings, now_ms) for shard in shards]
-    groups = reduce(lambda a, b: a.concatenate(b), parts)  # type: ignore[arg-type]
-    count = METRICS[metric].data_count(getattr(groups, "groups", groups))  # type: ignore[arg-type]
-    return Summarised(groups, count)
-
-
-def _described(
-    shard: Shard, chain: str, metric: str, settings: EngineSettings, now_ms: int
-) -> Statistic | Described[Any]:
-    rows = shard.summaries.rows(chain, now_ms)
-    groups = METRICS[metric].seen(shard.table.read(metric, rows))
-    return described(groups, chain, metric, shard.membership.places(rows), settings)
+def pool_data(parts: Iterable[PoolParts], chain: str, metric: str, now_ms: int) -> Summarised:
+    """Merge what the shards know of one pool, without the retired stores."""
+    known = (part.data(chain, metric, now_ms) for part in parts)
+    return reduce(Summarised.merge, (data for data in known if data is not None))
 
 
 def _is_due(data_count: float, last: PoolFit | None, settings: EngineSettings) -> bool:

@@ -112,6 +112,8 @@ class Shard:
         The slots of what the last batch made it forget, by table.
     hash_key
         Key of the ids' hash.
+    revision, chain_revisions
+        Grows with every change of a group; that of the last change of each chain's.
     """
 
     def __init__(
@@ -145,6 +147,8 @@ class Shard:
         self._purse = Purse(settings.money)
         self._readers = Readers(settings.methods, settings.inputs, settings.default_chain)
         self.arms = ArmSets()
+        self.revision = 0
+        self.chain_revisions: dict[str, int] = {}
 
     def ingest(
         self, batches: Iterable[tuple[RawBatch, Decoded]], groups_left: int, now_ms: int = 0
@@ -274,6 +278,9 @@ class Shard:
         self._group_hashes = self._groups_with(change.new_groups.keys)
         self.summaries.exchange(change)
         self.table.apply(change)
+        self.revision += 1
+        changed = self.table.chains_of(change.rows)
+        self.chain_revisions |= dict.fromkeys(changed, self.revision)
 
     def apply(self, candidate: ShardCandidate) -> None:
         """Make a candidate the state."""
@@ -362,6 +369,7 @@ class Shard:
         self.hash_key = state["hash_key"]
         self.table.restore(state["table"], self._settings.default_chain)
         self.membership.append(self.table.keys)
+        self.chain_revisions = dict.fromkeys(self.table.chains, self.revision)
         self.unscreened = state["unscreened"]
         self._group_hashes = self._groups_with(self.table.keys)
         self._awaited = {name: Exchange.restored(e) for name, e in state["awaited"].items()}

@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 
 from stream_hb.errors import SnapshotError
-from stream_hb.pool_fit import PoolFit
 
 VERSION = 7
 
@@ -45,13 +44,21 @@ def unpack(raw: bytes) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a pool's fit as plain values, each of our classes under its name."""
-    if is_dataclass(value):
-        named = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    """Return a fit or a summary as plain values, each of our classes under its name."""
+    names = _names(value)
+    if names:
+        named = {name: plain(getattr(value, name)) for name in names}
         return {CLASS: f"{type(value).__module__}.{type(value).__name__}", **named}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     return value
+
+
+def _names(value: Any) -> list[str]:
+    """Return the fields of a dataclass or a named tuple."""
+    if is_dataclass(value):
+        return [field.name for field in fields(value)]
+    return list(getattr(value, "_fields", ()))
 
 
 def rebuilt(value: Any) -> Any:
@@ -67,13 +74,13 @@ def rebuilt(value: Any) -> Any:
 def _class(path: str) -> Any:
     """Return one of the classes that a fit is made of; nothing else can be named."""
     module, _, name = path.rpartition(".")
-    if module != PoolFit.__module__ and not module.startswith("stream_hb.models."):
+    if not module.startswith(OURS):
         raise SnapshotError(f"unknown class {path!r} in a snapshot")
     try:
         kind = getattr(import_module(module), name)
     except (ImportError, AttributeError):
         raise SnapshotError(f"unknown class {path!r} in a snapshot") from None
-    if not is_dataclass(kind):
+    if not is_dataclass(kind) and not hasattr(kind, "_fields"):
         raise SnapshotError(f"unknown class {path!r} in a snapshot")
     return kind
 
@@ -94,6 +101,13 @@ def _to_array(code: int, raw: memoryview) -> Any:
     return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
 
 
+OURS = (
+    "stream_hb.models.",
+    "stream_hb.pool_fit",
+    "stream_hb.pool_parts",
+    "stream_hb.pool_summaries",
+    "stream_hb.statistics.",
+)
 ARRAY = 1
 CLASS = "class"
 _encoder = msgspec.msgpack.Encoder(enc_hook=_from_array)

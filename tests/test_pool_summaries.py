@@ -27,12 +27,12 @@ def large_log(seed: int, stores: int = LARGE, first: int = 0) -> list[bytes]:
 
 
 def summarised(engine: Engine, metric: str, now_ms: int = START_MS) -> object:
-    return pool_data(engine.shards.values(), "c", metric, engine.settings, now_ms).summary
+    return pool_data(engine.parts(), "c", metric, now_ms).summary
 
 
 def assert_as_from_the_table(engine: Engine, metric: str, now_ms: int = START_MS) -> None:
     """The kept summary gives the fit of one that is made of the table's groups now."""
-    data = pool_data(engine.shards.values(), "c", metric, engine.settings, now_ms)
+    data = pool_data(engine.parts(), "c", metric, now_ms)
     groups = [s.summaries.groups("c", metric, now_ms) for s in engine.shards.values()]
     whole = groups[0] if len(groups) == 1 else groups[0].concatenate(groups[1])
     assert data.data_count == METRICS[metric].data_count(whole)

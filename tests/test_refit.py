@@ -56,7 +56,7 @@ def test_infinite_hyperparameters_are_written_as_text() -> None:
 def test_each_chain_and_metric_is_a_pool() -> None:
     engine = open_engine()
     feed(engine, shop_log(chain="a") + shop_log(chain="b", seed=2))
-    change = refit(engine.shards.values(), {}, engine.settings, 7, START_MS)
+    change = refit(engine.parts(), {}, engine.settings, 7, START_MS)
     assert set(change.pools) == {(chain, metric) for chain in "ab" for metric in METRICS}
     assert {pool.version for pool in change.pools.values()} == {7}
 
@@ -65,7 +65,7 @@ def test_a_pool_is_summarised_over_all_shards() -> None:
     engine = open_engine(shards=(0, 1))
     feed(engine, [visit("s0", "v1"), visit("s1", "v1"), visit("x", "v1", chain="d")], 0)
     feed(engine, [visit("s2", "v1"), visit("s2", "v2")], 1)
-    data = pool_data(engine.shards.values(), "c", "conversion", engine.settings, START_MS)
+    data = pool_data(engine.parts(), "c", "conversion", START_MS)
     assert sorted(data.summary.groups.columns()["trials"].tolist()) == [1, 1, 2]
     assert data.data_count == 4
 
@@ -73,7 +73,7 @@ def test_a_pool_is_summarised_over_all_shards() -> None:
 def test_a_chain_that_one_shard_does_not_know_is_a_pool() -> None:
     engine = open_engine(shards=(0, 1))
     feed(engine, shop_log(chain="only"), 1)
-    change = refit(engine.shards.values(), {}, engine.settings, 1, START_MS)
+    change = refit(engine.parts(), {}, engine.settings, 1, START_MS)
     assert change.pools["only", "conversion"].fit.groups_count == 8
 
 

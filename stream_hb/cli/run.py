@@ -54,12 +54,13 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     configure_logs()
     settings = load_config(config, os.environ)
+    partitions_count = checked_partitions(settings)
     # Who sends events cannot know the key, so nobody can choose ids that collide.
-    engine = Engine(run_settings(settings, checked_partitions(settings)), secrets.token_bytes(32))
+    engine = Engine(run_settings(settings, partitions_count), secrets.token_bytes(32))
     if engine.settings.stores and engine.settings.registers is None:
         structlog.get_logger("stream_hb.run").warning(
             "a registered store has no record before its first event: without topics.partitioner "
             "its partition is not known"
         )
     held = held_slot(settings.kafka.group_id, slot)
-    worker(settings, engine, held.number, accept_loss=accept_loss).run(stop)
+    worker(settings, engine, held.number, partitions_count, accept_loss=accept_loss).run(stop)

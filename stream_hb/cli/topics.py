@@ -59,7 +59,11 @@ def _create_missing(config: "Config", states: "Sequence[TopicState]") -> None:
     # A missing input gets as many partitions as those that are there: they must be equal.
     there = [state.partitions for state in states if state.need.use is TopicUse.INPUT]
     partitions = max(there) or PARTITIONS
-    needs = [replace(s.need, partitions=partitions) for s in states if not s.partitions]
+    needs = [
+        s.need if s.need.use is TopicUse.HYPER else replace(s.need, partitions=partitions)
+        for s in states
+        if not s.partitions
+    ]
     create_topics(config.kafka.bootstrap_servers, needs, config.kafka.revealed_client())
     for need in needs:
         note(f"made {need.name} with {need.partitions} partitions")

@@ -16,6 +16,7 @@ from stream_hb.runtime.kafka_transactions import KafkaTransactions, transaction_
 from stream_hb.runtime.rates_file import money_rules
 from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.restores import Restores
+from stream_hb.runtime.shared_pooling import Board, SharedPooling
 from stream_hb.runtime.stores_file import known_stores
 from stream_hb.runtime.topics import (
     TopicNeed,
@@ -23,6 +24,7 @@ from stream_hb.runtime.topics import (
     TopicUse,
     check_topics,
     inspect_topics,
+    state_needs,
     topic_needs,
 )
 from stream_hb.runtime.worker import Worker
@@ -122,8 +124,15 @@ def _registers(config: Config, partitions_count: int) -> BelongsTo | None:
     return _belongs(config, partitions_count)
 
 
-def worker(config: Config, engine: Engine, slot: int, *, accept_loss: bool = False) -> Worker:
-    """Return the worker that holds a slot."""
+def worker(
+    config: Config,
+    engine: Engine,
+    slot: int,
+    partitions_count: int,
+    *,
+    accept_loss: bool = False,
+) -> Worker:
+    """Return the worker that holds a slot; the input topics have so many partitions."""
     kafka, topics = config.kafka, config.topics
     exactly = config.delivery == "exactly_once"
     writer = f"{kafka.group_id}-{slot}"
@@ -138,7 +147,21 @@ def worker(config: Config, engine: Engine, slot: int, *, accept_loss: bool = Fal
     inputs = KafkaInput(topics.inputs, settings)
     route = route_of(config)
     make = _exactly_once if exactly else _at_least_once
-    return Worker(engine, inputs, make(config, engine, inputs, route, writer, accept_loss), route)
+    delivery = make(config, engine, inputs, route, writer, accept_loss)
+    pooling = _shared_pooling(config, engine, writer, partitions_count) if exactly else None
+    return Worker(engine, inputs, delivery, route, pooling=pooling)
+
+
+def _shared_pooling(
+    config: Config, engine: Engine, writer: str, partitions_count: int
+) -> SharedPooling:
+    kafka, topics = config.kafka, config.topics
+    board = Board(topics.summaries, topics.hyper, partitions_count, kafka.group_id, writer)
+    summaries, hyper = (
+        KafkaState(kafka.bootstrap_servers, topic, kafka.revealed_client())
+        for topic in (topics.summaries, topics.hyper)
+    )
+    return SharedPooling(engine, summaries, hyper, board)
 
 
 def _exactly_once(
@@ -208,10 +231,10 @@ def inspected(config: Config) -> list[TopicState]:
 def needs_of(config: Config) -> list[TopicNeed]:
     """Return the topics that the configuration needs."""
     topics = config.topics
-    state = topics.state if config.delivery == "exactly_once" else None
-    return topic_needs(
-        topics.inputs, topics.estimates, topics.rejects, refits=topics.refits, state=state
-    )
+    needs = topic_needs(topics.inputs, topics.estimates, topics.rejects, refits=topics.refits)
+    if config.delivery == "exactly_once":
+        needs += state_needs(topics.state, topics.summaries, topics.hyper)
+    return needs
 
 
 def checked_partitions(config: Config) -> int:

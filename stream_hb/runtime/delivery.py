@@ -1,7 +1,7 @@
 """What the worker asks of a way to deliver: at least once, or exactly once."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from stream_hb.engine import Candidate
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.runtime.client import TopicPartition
+from stream_hb.runtime.pooling import Broadcast
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,21 @@ class Outgoing:
         Records of refits since the last delivery.
     emission
         Estimates; None: it is not their time.
+    broadcasts
+        What the other workers are told.
     """
 
     candidate: Candidate
     rejects: list[Reject]
     refits: list[OutRecord]
     emission: Emission | None
+    broadcasts: list[Broadcast] = field(default_factory=list)
 
     @property
     def is_something(self) -> bool:
         """Whether there is anything to write or to commit."""
         emitted = self.emission is not None and bool(self.emission.records)
-        return bool(self.candidate.shards or self.refits or emitted)
+        return bool(self.candidate.shards or self.refits or emitted or self.broadcasts)
 
 
 class Delivery(Protocol):

@@ -219,6 +219,10 @@ class ExactlyOnce:
                 topic = str(self._route.state)
                 self._transactions.produce(topic, number, record.key, record.value)
             offsets |= self._offsets(number, out.candidate)
+        for told in out.broadcasts:
+            self._transactions.produce(told.topic, told.partition, told.key, told.value)
+        for number in {told.shard for told in out.broadcasts} - self._plans.keys():
+            offsets |= self._offsets(number, out.candidate)
         membership = self._inputs.membership()
         if offsets:
             self._send_offsets(offsets, membership)

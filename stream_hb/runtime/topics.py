@@ -26,6 +26,7 @@ PARTITIONS = 4
 TOMBSTONE_MS_MIN = 24 * 60 * 60 * 1000
 
 
+_COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": str(TOMBSTONE_MS_MIN)}
 _STATE = {
     # The newest segment is never compacted: of the default gigabyte a restore would read all.
     "segment.bytes": str(64 << 20),
@@ -44,6 +45,11 @@ class TopicUse(StrEnum):
     REJECTS = "rejects"
     REFITS = "refits"
     STATE = "state"
+    SUMMARIES = "summaries"
+    HYPER = "hyper"
+
+
+_OF_STATE = (TopicUse.STATE, TopicUse.SUMMARIES, TopicUse.HYPER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,6 @@ def topic_needs(
     rejects: str,
     partitions: int = PARTITIONS,
     refits: str | None = None,
-    state: str | None = None,
 ) -> list[TopicNeed]:
     """Return the topics of a worker.
 
@@ -99,13 +104,27 @@ def topic_needs(
     >>> [(need.name, need.use.value) for need in topic_needs(["visits"], "estimates", "rejects")]
     [('visits', 'input'), ('estimates', 'estimates'), ('rejects', 'rejects')]
     """
-    compacted = {"cleanup.policy": "compact", "delete.retention.ms": str(TOMBSTONE_MS_MIN)}
     return [
         *(TopicNeed(name, TopicUse.INPUT, partitions) for name in inputs),
-        TopicNeed(estimates, TopicUse.ESTIMATES, partitions, compacted),
+        TopicNeed(estimates, TopicUse.ESTIMATES, partitions, _COMPACTED),
         TopicNeed(rejects, TopicUse.REJECTS, partitions),
         *([TopicNeed(refits, TopicUse.REFITS, partitions)] if refits else []),
-        *([TopicNeed(state, TopicUse.STATE, partitions, {**compacted, **_STATE})] if state else []),
+    ]
+
+
+def state_needs(
+    state: str, summaries: str, hyper: str, partitions: int = PARTITIONS
+) -> list[TopicNeed]:
+    """Return the topics that delivery exactly once needs besides.
+
+    >>> [(need.name, need.partitions) for need in state_needs("state", "summaries", "hyper", 12)]
+    [('state', 12), ('summaries', 12), ('hyper', 1)]
+    """
+    settings = {**_COMPACTED, **_STATE}
+    return [
+        TopicNeed(state, TopicUse.STATE, partitions, settings),
+        TopicNeed(summaries, TopicUse.SUMMARIES, partitions, settings),
+        TopicNeed(hyper, TopicUse.HYPER, 1, settings),
     ]
 
 
@@ -163,6 +182,7 @@ def topic_problems(states: Iterable[TopicState]) -> list[str]:
         *_missing(state.need for state in states if not state.partitions),
         *_unequal([state for state in present if state.need.use is TopicUse.INPUT]),
         *_unlike_its_input(present),
+        *_torn(present),
         *(problem for state in present for problem in _wrong_settings(state)),
     ]
 
@@ -194,12 +214,21 @@ def _unequal(inputs: Sequence[TopicState]) -> list[str]:
 def _unlike_its_input(states: Sequence[TopicState]) -> list[str]:
     inputs = [state for state in states if state.need.use is TopicUse.INPUT]
     return [
-        f"topic {state.need.name!r} of the state has {state.partitions} partitions, but the input "
-        f"{inputs[0].need.name!r} has {inputs[0].partitions}: a shard's state stands in the "
-        "partition of its number"
+        f"topic {state.need.name!r} of the {state.need.use} has {state.partitions} partitions, but "
+        f"the input {inputs[0].need.name!r} has {inputs[0].partitions}: what is of a shard stands "
+        "in the partition of its number"
         for state in states
-        if state.need.use is TopicUse.STATE and inputs
+        if state.need.use in (TopicUse.STATE, TopicUse.SUMMARIES) and inputs
         if state.partitions != inputs[0].partitions
+    ]
+
+
+def _torn(states: Sequence[TopicState]) -> list[str]:
+    return [
+        f"topic {state.need.name!r} of the hyperparameters has {state.partitions} partitions; it "
+        "needs 1, so that everyone reads the fits in one order"
+        for state in states
+        if state.need.use is TopicUse.HYPER and state.partitions > 1
     ]
 
 
@@ -213,10 +242,10 @@ def _wrong_settings(state: TopicState) -> list[str]:
             f"input topic {name!r} is compacted (cleanup.policy={policy}): events of the same key "
             "disappear; set cleanup.policy=delete"
         )
-    if state.need.use is TopicUse.STATE and policy != "compact":
+    if state.need.use in _OF_STATE and policy != "compact":
         problems.append(
-            f"topic {name!r} of the state has cleanup.policy={policy}: what does not change would "
-            "be deleted; set cleanup.policy=compact"
+            f"topic {name!r} of the {state.need.use} has cleanup.policy={policy}: what does not "
+            "change would be deleted; set cleanup.policy=compact"
         )
     if state.need.use is TopicUse.ESTIMATES:
         if "compact" not in policy:

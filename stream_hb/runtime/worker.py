@@ -21,6 +21,7 @@ from stream_hb.feeds.estimates import OutRecord
 from stream_hb.refit import Refit
 from stream_hb.runtime.client import InputClient, Trouble, TroubleKind
 from stream_hb.runtime.delivery import Delivery, Outgoing, Route
+from stream_hb.runtime.pooling import OwnPooling, Pooling
 from stream_hb.runtime.quiet import quiet_collector
 
 POLL_SECONDS = 0.05
@@ -90,6 +91,8 @@ class Worker:
         Names of the output topics.
     clock_ms
         Reads the time.
+    pooling
+        Where the hyperparameters come from; None: from this worker's shards alone.
     """
 
     def __init__(
@@ -99,11 +102,13 @@ class Worker:
         delivery: Delivery,
         route: Route,
         clock_ms: Callable[[], int] = wall_clock_ms,
+        pooling: Pooling | None = None,
     ) -> None:
         self.engine = engine
         self.status = Status(delivery.guarantee)
         self._inputs = inputs
         self._delivery = delivery
+        self._pooling = pooling or OwnPooling(engine)
         self._route = route
         self._clock_ms = clock_ms
         self._refits: list[OutRecord] = []
@@ -120,6 +125,7 @@ class Worker:
                         collect()
             finally:
                 self._delivery.close()
+                self._pooling.close()
                 log.info("left", events=self.status.events, records=self.status.records)
 
     def step(self, stop: Event) -> bool:
@@ -155,7 +161,8 @@ class Worker:
         candidate = self.engine.ingest(batches, now_ms)
         emission = self._emission(candidate, now_ms)
         rejects = self._delivery.new_rejects(candidate.rejects)
-        out = Outgoing(candidate, rejects, self._refits, emission)
+        told = self._pooling.broadcasts()
+        out = Outgoing(candidate, rejects, self._refits, emission, told)
         if self._delivery.deliver(out, stop):
             self._settle(out)
             self._delivery.delivered(out)
@@ -164,9 +171,10 @@ class Worker:
         """Refit and emit if it is time, on nothing but shards that are whole."""
         behind = self._delivery.behind(candidate)
         self.status.rebuilding = len(behind)
+        self._pooling.listen(now_ms)
         if behind:
             return None
-        refit = self.engine.refit(now_ms)
+        refit = self._pooling.refit(now_ms)
         if refit:
             self.engine.apply(refit)
             self._tell(refit)
@@ -207,6 +215,7 @@ class Worker:
     def _settle(self, out: Outgoing) -> None:
         self.engine.apply(out.candidate)
         self._refits = []
+        self._pooling.delivered(out.broadcasts)
         if out.emission:
             self.engine.apply(out.emission)
             self.status.records += len(out.emission.records)

@@ -150,6 +150,11 @@ class GroupTable:
             return np.empty(0, dtype=np.intp)
         return np.flatnonzero(self._chain_codes[: len(self)] == self.chains.index(chain))
 
+    def chains_of(self, rows: Rows) -> list[str]:
+        """Return the chains that some groups are of, each once."""
+        codes = np.flatnonzero(np.bincount(self._chain_codes[rows], minlength=1))
+        return [self.chains[code] for code in codes.tolist()]
+
     def chain_codes_with(self, new: Sequence[GroupKey]) -> tuple[list[str], NDArray[np.int32]]:
         """Return the chains, and each group's position among them, as if ``new`` were appended."""
         codes = {chain: code for code, chain in enumerate(self.chains)}

@@ -62,13 +62,13 @@ def test_create_makes_only_the_missing_with_as_many_partitions_as_the_others(
     partitions.update(visits=6, estimates=2)
     ran = run("topics", config, "--create")
     assert ran.code == 0
-    assert partitions == {"visits": 6, "purchases": 6, "estimates": 2, "rejects": 6, "state": 6}
-    made = ["purchases", "rejects", "state"]
-    assert ran.err == "".join(f"made {name} with 6 partitions\n" for name in made)
+    made = {"purchases": 6, "rejects": 6, "state": 6, "summaries": 6, "hyper": 1}
+    assert partitions == {"visits": 6, "estimates": 2, **made}
+    assert ran.err == "".join(f"made {name} with {n} partitions\n" for name, n in made.items())
 
 
 def test_json_has_topics_and_problems(config: str, partitions: dict[str, int]) -> None:
-    partitions.update(visits=6, purchases=4, estimates=2, rejects=2, state=6)
+    partitions.update(visits=6, purchases=4, estimates=2, rejects=2, state=6, summaries=6, hyper=1)
     ran = run("topics", config, "--json")
     assert ran.code == 4
     assert ran.json["topics"][0] == {
@@ -82,6 +82,9 @@ def test_json_has_topics_and_problems(config: str, partitions: dict[str, int]) -
     partitions.update(purchases=6, state=4)
     (problem,) = run("topics", config, "--json").json["problems"]
     assert "topic 'state' of the state has 4 partitions, but the input 'visits' has 6" in problem
+    partitions.update(state=6, hyper=6)
+    (problem,) = run("topics", config, "--json").json["problems"]
+    assert "topic 'hyper' of the hyperparameters has 6 partitions; it needs 1" in problem
 
 
 def test_check_tells_of_topics_when_asked(config: str, partitions: dict[str, int]) -> None:
@@ -89,7 +92,7 @@ def test_check_tells_of_topics_when_asked(config: str, partitions: dict[str, int
     ran = run("check", config, "--broker", "--json")
     assert ran.code == 4
     assert {topic["partitions"] for topic in ran.json["topics"]} == {0}
-    partitions.update(visits=1, purchases=1, estimates=1, rejects=1, state=1)
+    partitions.update(visits=1, purchases=1, estimates=1, rejects=1, state=1, summaries=1, hyper=1)
     ran = run("check", config, "--broker")
     assert (ran.code, ran.err) == (0, "")
     assert "missing" not in ran.out
@@ -104,6 +107,7 @@ def test_topics_that_were_made_are_right(
 ) -> None:
     name = topics(partitions=3)
     names = {"estimates": f"{name}.e", "rejects": f"{name}.r", "state": f"{name}.s"}
+    names |= {"summaries": f"{name}.p", "hyper": f"{name}.h"}
     for use, topic in names.items():
         monkeypatch.setenv(f"STREAM_HB__TOPICS__{use.upper()}", topic)
     monkeypatch.setenv("STREAM_HB__TOPICS__INPUTS", f'["{name}"]')
@@ -111,5 +115,5 @@ def test_topics_that_were_made_are_right(
     assert run("topics", config).code == 4
     ran = run("topics", config, "--create", "--json")
     assert ran.code == 0, ran.err
-    assert [topic["partitions"] for topic in ran.json["topics"]] == [3] * 4
+    assert [topic["partitions"] for topic in ran.json["topics"]] == [3] * 5 + [1]
     assert run("check", config, "--broker").code == 0

@@ -98,6 +98,8 @@ def fleet(broker: RealBroker | NamedBroker, topics: TopicMaker, tmp_path: Path) 
         estimates=topics(partitions=PARTITIONS, cleanup_policy="compact"),
         rejects=topics(),
         state=topics(partitions=PARTITIONS, cleanup_policy="compact", segment_ms="2000"),
+        summaries=topics(partitions=PARTITIONS, cleanup_policy="compact"),
+        hyper=topics(cleanup_policy="compact"),
         config=tmp_path / "chain.yaml",
     )
     chain.configure()

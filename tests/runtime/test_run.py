@@ -31,6 +31,8 @@ def chain(broker: RealBroker | NamedBroker, topics: TopicMaker, tmp_path: Path) 
         estimates=topics(partitions=PARTITIONS, cleanup_policy="compact"),
         rejects=topics(),
         state=topics(partitions=PARTITIONS, cleanup_policy="compact"),
+        summaries=topics(partitions=PARTITIONS, cleanup_policy="compact"),
+        hyper=topics(cleanup_policy="compact"),
         config=tmp_path / "chain.yaml",
     )
     made.configure()

@@ -34,6 +34,8 @@ class Chain:
     estimates: str
     rejects: str
     state: str
+    summaries: str
+    hyper: str
     config: Path
 
     def configure(self) -> None:
@@ -50,6 +52,8 @@ class Chain:
                 "estimates": self.estimates,
                 "rejects": self.rejects,
                 "state": self.state,
+                "summaries": self.summaries,
+                "hyper": self.hyper,
             },
             "refit": {"every_seconds": 0.5, "min_change": 0},
             "emission": {"changed_sd": 0, "changed_width": 0, "heartbeat_seconds": None},

@@ -14,6 +14,12 @@ from stream_hb.runtime.client import (
 )
 from tests.support.fake_client import FakeBroker, Written
 
+Logs = dict[tuple[str, int], list[tuple[bytes, bytes | None]]]
+"""Records by topic and partition."""
+
+LOGS = ("state", "summaries", "hyper")
+"""The topics that workers read themselves."""
+
 
 class FakeTransactions:
     """What a transaction wrote is the broker's when it is committed.
@@ -25,12 +31,14 @@ class FakeTransactions:
         broker has committed: put ``(error, True)``.
     calls
         Names of the calls.
+    logs
+        What was committed to the topics that workers read themselves.
     """
 
-    def __init__(self, broker: FakeBroker) -> None:
+    def __init__(self, broker: FakeBroker, logs: "Logs | None" = None) -> None:
         self.faults: dict[str, deque[Any]] = defaultdict(deque)
         self.calls: list[str] = []
-        self.state: dict[int, list[tuple[bytes, bytes | None]]] = defaultdict(list)
+        self.logs: Logs = defaultdict(list) if logs is None else logs
         self._broker = broker
         self._pending: list[tuple[int | None, Written]] = []
         self._offsets: dict[TopicPartition, Committed] = {}
@@ -73,10 +81,10 @@ class FakeTransactions:
 
     def _settle(self) -> None:
         for partition, written in self._pending:
-            if written.topic == "state":
+            if written.topic in LOGS:
                 assert partition is not None
                 assert written.key is not None
-                self.state[partition].append((written.key, written.value))
+                self.logs[written.topic, partition].append((written.key, written.value))
             else:
                 self._broker.written.append(written)
         self._broker.committed.update(self._offsets)
@@ -94,11 +102,14 @@ class FakeTransactions:
 
 
 class FakeState:
-    """Reads what transactions wrote to the state's topic, some records at a poll."""
+    """Reads what transactions wrote to one of the workers' topics, some records at a poll."""
 
-    def __init__(self, transactions: FakeTransactions, at_once: int = 7) -> None:
+    def __init__(
+        self, transactions: FakeTransactions, at_once: int = 7, topic: str = "state"
+    ) -> None:
         self.faults: dict[str, deque[Exception]] = defaultdict(deque)
-        self._log = transactions.state
+        self._logs = transactions.logs
+        self._topic = topic
         self._at_once = at_once
         self._positions: dict[int, int] = {}
 
@@ -108,7 +119,7 @@ class FakeState:
 
     def end(self, partition: int) -> int:
         self._called("end")
-        return len(self._log[partition])
+        return len(self._logs[self._topic, partition])
 
     def open(self, partition: int) -> None:
         self._called("open")
@@ -118,7 +129,7 @@ class FakeState:
         self._called("poll")
         read = {}
         for number, at in self._positions.items():
-            records = self._log[number][at : at + self._at_once]
+            records = self._logs[self._topic, number][at : at + self._at_once]
             self._positions[number] = at + len(records)
             read[number] = LogRead(records, self._positions[number])
         return read

@@ -1,0 +1,80 @@
+"""Where a worker's hyperparameters come from: its own shards alone, or those of all workers."""
+
+from collections.abc import Collection
+from typing import NamedTuple, Protocol
+
+from stream_hb.engine import Engine
+from stream_hb.refit import Refit
+
+
+class Broadcast(NamedTuple):
+    """A record for the other workers.
+
+    Attributes
+    ----------
+    topic, partition, key, value
+        The record.
+    shard
+        Whose owner alone may write it: the transaction carries the shard's offsets, so that the
+        group fences a worker that is its owner no longer.
+    """
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+    shard: int
+
+
+class Pooling(Protocol):
+    """Refits, or takes over what another worker refitted."""
+
+    def listen(self, now_ms: int) -> None:
+        """Take what other workers say."""
+        ...
+
+    def refit(self, now_ms: int) -> Refit | None:
+        """Return what this worker refitted, to be applied; None: nothing."""
+        ...
+
+    def broadcasts(self) -> list[Broadcast]:
+        """Return what is to be told, until it was delivered."""
+        ...
+
+    def delivered(self, told: Collection[Broadcast], /) -> None:
+        """Take note that records are with the others."""
+        ...
+
+    def close(self) -> None:
+        """Leave."""
+        ...
+
+
+class OwnPooling:
+    """Pools the shards of this process only: without transactions nobody may speak for a shard.
+
+    Parameters
+    ----------
+    engine
+        The engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def listen(self, now_ms: int) -> None:
+        """Nobody speaks."""
+
+    def refit(self, now_ms: int) -> Refit | None:
+        """Refit when it is due."""
+        return self._engine.refit(now_ms)
+
+    def broadcasts(self) -> list[Broadcast]:
+        """Return nothing: nobody listens."""
+        return []
+
+    def delivered(self, _told: Collection[Broadcast]) -> None:
+        """Nothing is to be done."""
+
+    def close(self) -> None:
+        """Nothing is to be done."""

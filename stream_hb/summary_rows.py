@@ -1,0 +1,228 @@
+"""What workers tell each other of the pools, as bytes: a shard's parts, its clocks, the fits.
+
+Rows are absolute: the newest says everything, so none is missed by whoever comes late, and a row
+that is written twice does no harm.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from stream_hb import state
+from stream_hb.errors import SnapshotError
+from stream_hb.events.clock import SourceClock
+from stream_hb.pool_fit import Pool, PoolFit
+from stream_hb.pool_parts import PoolParts, Sample
+from stream_hb.pool_summaries import Summarised
+
+VERSION = 1
+
+CHUNK_BYTES = 800_000
+"""Most bytes of a record, below the broker's default limit of a megabyte."""
+
+CHUNKS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A record of a row that may need several.
+
+    Attributes
+    ----------
+    stamp
+        The same in all chunks of one writing of the row.
+    number, count
+        Which of how many.
+    body
+        Its bytes.
+    """
+
+    stamp: str
+    number: int
+    count: int
+    body: bytes
+
+
+def chunks(row: bytes, stamp: str) -> list[bytes]:
+    """Split a row into the values of records.
+
+    >>> parts = [read_chunk(value) for value in chunks(bytes(1_000_000), "w-0 7")]
+    >>> [(part.number, part.count, len(part.body)) for part in parts]
+    [(0, 2, 800000), (1, 2, 200000)]
+    """
+    bodies = [row[at : at + CHUNK_BYTES] for at in range(0, len(row), CHUNK_BYTES)]
+    return [_written([stamp, at, len(bodies), body]) for at, body in enumerate(bodies)]
+
+
+def read_chunk(value: bytes) -> Chunk:
+    """Undo one of :func:`chunks`."""
+    return Chunk(*_read(value))
+
+
+def assembled(parts: Sequence[Chunk]) -> bytes | None:
+    """Return the row of chunks in their order; None while they are of different writings."""
+    count = parts[0].count if parts else 0
+    mine = parts[:count]
+    whole = len(mine) == count > 0 and len({part.stamp for part in mine}) == 1
+    return b"".join(part.body for part in mine) if whole else None
+
+
+def chain_row(
+    parts: PoolParts, chain: str, metrics: Iterable[str], now_ms: int, most: int
+) -> bytes:
+    """Write what a shard has of a chain's pools; at most so many groups for the checks."""
+    told = {
+        metric: [
+            state.plain(parts.data(chain, metric, now_ms)),
+            state.plain(parts.sample(chain, metric, now_ms, most)),
+        ]
+        for metric in metrics
+    }
+    return state.pack(told)
+
+
+class RemoteParts:
+    """A shard of another worker, as its rows tell; see :class:`stream_hb.pool_parts.PoolParts`.
+
+    Parameters
+    ----------
+    number
+        The shard.
+    rows
+        By chain, of :func:`chain_row`.
+    """
+
+    def __init__(self, number: int, rows: Mapping[str, bytes]) -> None:
+        self._number = number
+        self._rows = rows
+        self._read: dict[str, tuple[bytes, dict[str, Any]]] = {}
+
+    @property
+    def number(self) -> int:
+        """The shard."""
+        return self._number
+
+    @property
+    def chains(self) -> Sequence[str]:
+        """The chains of its groups."""
+        return list(self._rows)
+
+    def data(self, chain: str, metric: str, now_ms: int) -> Summarised | None:  # noqa: ARG002
+        """Return its groups of a pool, as of when they were told; None: it has none."""
+        told: Summarised | None = self._told(chain, metric)[0]
+        return told
+
+    def sample(self, chain: str, metric: str, now_ms: int, most: int) -> Sample | None:  # noqa: ARG002
+        """Return those of its groups of a pool that were told; None: it has none."""
+        told: Sample | None = self._told(chain, metric)[1]
+        return told
+
+    def _told(self, chain: str, metric: str) -> list[Any]:
+        row = self._rows.get(chain)
+        if row is None:
+            return [None, None]
+        if chain not in self._read or self._read[chain][0] is not row:
+            self._read[chain] = (row, state.unpack(row))
+        told = self._read[chain][1].get(metric, [None, None])
+        return [state.rebuilt(each) for each in told]
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """How far sources reach, as told.
+
+    Attributes
+    ----------
+    group
+        The consumer group that tells it.
+    version
+        Number of the newest refit.
+    at_ms
+        Clock reading of the last refit, with or without news; of a shard's clocks: 0.
+    shards
+        The clocks by shard.
+    """
+
+    group: str
+    version: int
+    at_ms: int
+    shards: Mapping[int, Sequence[SourceClock]]
+
+
+def clocks_row(clocks: Clocks) -> bytes:
+    """Write clocks.
+
+    >>> told = Clocks("g", 7, 1_000, {3: (SourceClock(900, 0, 950),)})
+    >>> read_clocks(clocks_row(told)) == told
+    True
+    """
+    shards = {number: [astuple(one) for one in some] for number, some in clocks.shards.items()}
+    return _written([clocks.group, clocks.version, clocks.at_ms, shards])
+
+
+def read_clocks(value: bytes) -> Clocks:
+    """Undo :func:`clocks_row`."""
+    group, version, at_ms, shards = _read(value)
+    known = {number: tuple(SourceClock(*c) for c in some) for number, some in shards.items()}
+    return Clocks(group, version, at_ms, known)
+
+
+def fit_row(fit: PoolFit) -> bytes:
+    """Write a pool's fit."""
+    return _written([fit.version, state.plain(fit)])
+
+
+def read_fit(value: bytes) -> tuple[int, PoolFit | None]:
+    """Return the version of a fit, and the fit; None: another release's, to be fitted anew."""
+    version, fit = _read(value)
+    try:
+        return version, state.rebuilt(fit)
+    except (SnapshotError, TypeError):
+        return version, None
+
+
+def pool_key(pool: Pool) -> bytes:
+    """Return the key of a pool's fit.
+
+    >>> read_pool_key(pool_key(("c", "conversion")))
+    ('c', 'conversion')
+    """
+    return b"p" + state.pack(list(pool))
+
+
+def read_pool_key(key: bytes) -> Pool:
+    """Undo :func:`pool_key`."""
+    chain, metric = state.unpack(key[1:])
+    return chain, metric
+
+
+def chunk_key(chain: str, number: int) -> bytes:
+    """Return the key of a chunk of a chain's row.
+
+    >>> read_chunk_key(chunk_key("c", 3))
+    ('c', 3)
+    """
+    return b"s" + state.pack([chain, number])
+
+
+def read_chunk_key(key: bytes) -> tuple[str, int]:
+    """Undo :func:`chunk_key`."""
+    chain, number = state.unpack(key[1:])
+    return chain, number
+
+
+CLOCKS_KEY = b"c"
+
+
+def _written(body: list[Any]) -> bytes:
+    return state.pack([VERSION, body])
+
+
+def _read(value: bytes) -> list[Any]:
+    version, body = state.unpack(value)
+    if version > VERSION:
+        raise SnapshotError(
+            f"another worker tells of the pools in version {version}, this program reads up to "
+            f"{VERSION}: is it an older release?"
+        )
+    return list(body)
