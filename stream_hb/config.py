@@ -272,7 +272,8 @@ class Limits(Section):
     """Groups (store and arm) that one worker keeps; events of further ones are rejected."""
 
     batch_events: Annotated[int, Field(ge=1, le=1_000_000)] = 40_000
-    """Events taken in one batch."""
+    """Most events taken in one batch, while a worker is behind; a live one takes what came. Fewer
+    where they would be of more than 64 MiB or take a third of a transaction's timeout."""
 
 
 class Config(Section):

@@ -12,7 +12,11 @@ from stream_hb.runtime.delivery import Delivery, Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.kafka_state import KafkaState
-from stream_hb.runtime.kafka_transactions import KafkaTransactions, transaction_settings
+from stream_hb.runtime.kafka_transactions import (
+    TRANSACTION_MS,
+    KafkaTransactions,
+    transaction_settings,
+)
 from stream_hb.runtime.rates_file import money_rules
 from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.restores import Restores
@@ -197,14 +201,17 @@ def output_client(config: Config) -> KafkaOutput:
 
 
 def route_of(config: Config) -> Route:
-    """Return where the worker's records go."""
+    """Return where the worker's records go, and how much goes at once."""
     topics = config.topics
+    timeout = config.kafka.revealed_client().get("transaction.timeout.ms", TRANSACTION_MS)
+    transaction_ms = int(timeout)
     return Route(
         topics.estimates,
         topics.rejects,
         config.limits.batch_events,
         refits=topics.refits,
         state=topics.state if config.delivery == "exactly_once" else None,
+        batch_seconds=transaction_ms / 3 / 1000,
     )
 
 

@@ -21,8 +21,9 @@ class Route:
     ----------
     estimates, rejects
         Names of the topics.
-    batch_events
-        Events taken in one batch.
+    batch_events, batch_seconds
+        Most events taken in one batch, and most time for it; see
+        :class:`stream_hb.runtime.batch_limit.BatchLimit`.
     behind_emit_ms
         Time between two emissions while the worker is behind; 0: with every batch.
     refits
@@ -37,6 +38,7 @@ class Route:
     behind_emit_ms: int = 5_000
     refits: str | None = None
     state: str | None = None
+    batch_seconds: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

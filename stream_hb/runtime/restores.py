@@ -191,7 +191,8 @@ class Restores:
         if other != self._group:
             raise SnapshotError(
                 f"the topic of the state holds that of group {other!r} (shard {number}), not of "
-                f"{self._group!r}: every group needs a topic of its own (topics.state)"
+                f"{self._group!r}: every group needs topics of its own (topics.state, "
+                "topics.summaries, topics.hyper)"
             )
 
     def _check(self, partition: TopicPartition, marker: int, restore: _Restore) -> None:

@@ -102,5 +102,5 @@ def check_group(group: str, mine: str) -> None:
     if group != mine:
         raise SnapshotError(
             f"group {group!r} tells of its pools in the topics of {mine!r}: every group "
-            "needs topics of its own (topics.summaries, topics.hyper)"
+            "needs topics of its own (topics.state, topics.summaries, topics.hyper)"
         )

@@ -19,6 +19,7 @@ from stream_hb.errors import BrokerError, StreamHBError, TopicError
 from stream_hb.events.batch import RawBatch
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.refit import Refit
+from stream_hb.runtime.batch_limit import SAMPLE, BatchLimit
 from stream_hb.runtime.client import InputClient, Trouble, TroubleKind
 from stream_hb.runtime.delivery import Delivery, Outgoing, Route
 from stream_hb.runtime.pooling import OwnPooling, Pooling
@@ -111,6 +112,7 @@ class Worker:
         self._pooling = pooling or OwnPooling(engine)
         self._route = route
         self._clock_ms = clock_ms
+        self._limit = BatchLimit(route.batch_events, route.batch_seconds)
         self._refits: list[OutRecord] = []
         self._emitted_at_ms = 0
         self._reported_at_ms = clock_ms()
@@ -130,7 +132,7 @@ class Worker:
 
     def step(self, stop: Event) -> bool:
         """Poll once and deliver what follows; False when nothing came."""
-        polled = self._inputs.poll(self._route.batch_events, POLL_SECONDS)
+        polled = self._inputs.poll(self._limit.events, POLL_SECONDS)
         # First of all: a trouble may end the worker, which then must not commit for a new owner.
         self._delivery.revoked(polled.revoked)
         for trouble in polled.troubles:
@@ -166,6 +168,9 @@ class Worker:
         if self._delivery.deliver(out, stop):
             self._settle(out)
             self._delivery.delivered(out)
+        sizes = [_size(batch) for some in batches.values() for batch in some]
+        events, bytes_ = (sum(size) for size in zip((0, 0), *sizes, strict=True))
+        self._limit.took(events, bytes_, (self._clock_ms() - now_ms) / 1000)
 
     def _emission(self, candidate: Candidate, now_ms: int) -> Emission | None:
         """Refit and emit if it is time, on nothing but shards that are whole."""
@@ -206,7 +211,7 @@ class Worker:
         only make the worker stay behind for longer.
         """
         events = candidate.accepted + len(candidate.rejects)
-        live = 0 < events < self._route.batch_events // 2
+        live = 0 < events < self._limit.events // 2
         if live or (events and self.engine.settings.emission.everything_touched):
             return True
         wait_ms = self._route.behind_emit_ms if events else IDLE_EMIT_MS
@@ -242,3 +247,10 @@ class Worker:
             tallies=self.engine.tallies,
             watermark_ms=self.engine.watermark_ms(now_ms=now_ms),
         )
+
+
+def _size(batch: RawBatch) -> tuple[int, int]:
+    """Return how many events a batch has and how many bytes, judged by some of them."""
+    some = batch.payloads[::SAMPLE]
+    bytes_ = sum(len(payload or b"") for payload in some)
+    return len(batch.payloads), bytes_ * len(batch.payloads) // max(len(some), 1)

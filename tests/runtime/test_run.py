@@ -79,14 +79,16 @@ def complete(visits: int) -> Callable[[list[Record]], bool]:
     return done
 
 
+@pytest.mark.parametrize("count", [1, 3])
 def test_estimates_equal_those_of_a_replay_of_the_same_events(
-    chain: Chain, workers: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+    count: int, chain: Chain, workers: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     log = shop(0, 3000)
+    started = [workers() for _ in range(count)]
     chain.feed(log)
-    worker = workers()
     records = chain.settled(complete(3000))
-    terminate(worker)
+    for worker in started:
+        terminate(worker)
     events = tmp_path / "events.ndjson"
     events.write_bytes(b"\n".join(log))
     arguments = ["--events", str(events), "--output", str(tmp_path)]
@@ -162,9 +164,15 @@ def test_a_new_group_goes_on_after_the_epochs_in_the_topic(
     chain.config.write_text(other)
     refused = run("run", str(chain.config))
     assert refused.returncode == 1
-    assert "every group needs a topic of its own (topics.state)" in refused.stderr
-    own = topics(partitions=PARTITIONS, cleanup_policy="compact")
-    chain.config.write_text(other.replace(f"state: {chain.state}", f"state: {own}"))
+    assert "every group needs topics of its own" in refused.stderr
+    for theirs, partitions in (
+        (chain.state, PARTITIONS),
+        (chain.summaries, PARTITIONS),
+        (chain.hyper, 1),
+    ):
+        own = topics(partitions=partitions, cleanup_policy="compact")
+        other = other.replace(f": {theirs}\n", f": {own}\n")
+    chain.config.write_text(other)
     second = workers()
     chain.settled(lambda records: {r["version"]["epoch"] for r in newest(records).values()} == {2})
     terminate(second)
