@@ -228,7 +228,12 @@ class ExactlyOnce:
             self._send_offsets(offsets, membership)
         # After a timeout nobody knows whether it is committed: it goes on in the background, and
         # to abort it then could tear it apart.
-        again(self._transactions.commit)
+        try:
+            again(self._transactions.commit)
+        except TransactionAbortedError as error:
+            if again.happened:
+                raise ClientError(f"aborted, or committed before: {error}") from error
+            raise
         # Its outcome is known, but a late answer to the first call may still be under way.
         self._stale = again.happened
 
@@ -269,8 +274,11 @@ class ExactlyOnce:
         self.aborts["aborted"] += 1
         if self._stale:
             return  # to renew the producer aborts what it left
+        again = _Again(stop)
         try:
-            _Again(stop)(self._transactions.abort)
+            again(self._transactions.abort)
+            # A late repetition of the first call would abort the next transaction in its middle.
+            self._stale = again.happened
         except ClientError as another:
             log.warning("could not abort", detail=str(another))
             self._stale = True

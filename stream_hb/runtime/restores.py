@@ -1,6 +1,6 @@
 """Shards on their way from the state log to work."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -21,6 +21,9 @@ from stream_hb.statelog.restore import Restored, Restoring
 PROGRESS_SECONDS_MAX = 45.0
 """Longer than an orphan transaction can hold the log back (20 s: its timeout, the broker's scan),
 shorter than the group waits for a poll."""
+
+DOUBTS_MAX = 2
+"""How often a log that does not fit the group's offsets is read again before that is an error."""
 
 log = structlog.get_logger("stream_hb.restores")
 
@@ -95,6 +98,7 @@ class Restores:
         self._accept_loss = accept_loss
         self._waiting: dict[int, list[TopicPartition]] = {}
         self._running: dict[int, _Restore] = {}
+        self._doubts: dict[int, int] = {}
 
     @property
     def numbers(self) -> set[int]:
@@ -110,6 +114,7 @@ class Restores:
     def drop(self, number: int) -> None:
         """Forget a shard that was taken away."""
         self._waiting.pop(number, None)
+        self._doubts.pop(number, None)
         self._stop(number)
 
     def _stop(self, number: int) -> None:
@@ -128,7 +133,7 @@ class Restores:
         except (TransientError, GroupMovedError) as error:
             log.warning("cannot restore yet", detail=str(error))
             read = {}
-        opened = []
+        opened: list[Opened] = []
         for number, (records, position) in read.items():
             restore = self._running[number]
             for key, value in records:
@@ -137,7 +142,7 @@ class Restores:
                 restore.position, restore.advanced_at = position, self._seconds()
             if position >= restore.end:
                 self._stop(number)
-                opened.append(self._whole(number, restore))
+                opened.extend(self._checked(number, restore))
         self._check_progress()
         return opened
 
@@ -155,6 +160,22 @@ class Restores:
                 partitions, committed, marks, end, restoring, self._seconds()
             )
             del self._waiting[number]
+
+    def _checked(self, number: int, restore: _Restore) -> Iterator[Opened]:
+        """Yield the shard if log and group agree; look again if not, before it is an error.
+
+        A worker that stood still while another one took over reads a log that goes on, against an
+        offset that it asked for long ago. At its next poll it learns that the shard is lost.
+        """
+        try:
+            yield self._whole(number, restore)
+            self._doubts.pop(number, None)
+        except LostError as error:
+            self._doubts[number] = self._doubts.get(number, 0) + 1
+            if self._doubts[number] > DOUBTS_MAX:
+                raise
+            log.warning("the log is read again", shard=number, detail=str(error))
+            self._waiting[number] = restore.partitions
 
     def _check_progress(self) -> None:
         for number, restore in self._running.items():

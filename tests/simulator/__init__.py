@@ -1,0 +1,1 @@
+"""A Kafka cluster in memory that goes wrong in every way it can, deterministically by a seed."""

@@ -1,0 +1,268 @@
+"""A worker's clients over the cluster; every call may fail, and may be the worker's last."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stream_hb.runtime.client import (
+    Committed,
+    FencedError,
+    GroupMovedError,
+    InputClient,
+    LogRead,
+    Polled,
+    StateClient,
+    TopicPartition,
+    TransactionAbortedError,
+    TransactionClient,
+    TransientError,
+    Watermarks,
+)
+from tests.simulator.fate import Fate
+from tests.simulator.kafka import OFFSETS, Cluster, EndTxn
+from tests.support.logs import batch
+
+INPUT = "events"
+
+
+class SimInput:
+    """A static member of the group."""
+
+    def __init__(self, cluster: Cluster, fate: Fate, instance: str) -> None:
+        self._cluster = cluster
+        self._fate = fate
+        self._instance = instance
+        self._member = cluster.join(instance)
+        self._held: set[int] = set()
+        self._positions: dict[int, int] = {}
+
+    def poll(self, messages_max: int, timeout_seconds: float) -> Polled:
+        self._fate.meets("poll")
+        revoked: list[TopicPartition] = []
+        if not self._cluster.is_member(self._instance, self._member):
+            revoked = self._give_up(set(self._held))
+            self._member = self._cluster.join(self._instance)
+        strays = dict(self._positions)
+        revoked += self._give_up(self._to_give_up())
+        assigned = self._take()
+        batches = [b for n in sorted(self._positions) if (b := self._batch(n, messages_max))]
+        for where in revoked:
+            # What a client had fetched of a partition may come with the news that it is gone.
+            if where.partition in strays and self._fate.happens("stray", 0.5):
+                start = strays[where.partition]
+                batches += self._read(where.partition, start, start + 3)
+        return Polled(batches, assigned, revoked, [])
+
+    def _to_give_up(self) -> set[int]:
+        member = self._member
+        member.seen_ms = self._cluster.now_ms
+        if member.generation == self._cluster.generation:
+            return set()
+        member.generation = self._cluster.generation
+        return set(self._held) if self._cluster.eager else self._held - member.target
+
+    def _give_up(self, numbers: set[int]) -> list[TopicPartition]:
+        for number in numbers:
+            self._held.discard(number)
+            self._member.holds.discard(number)
+            self._positions.pop(number, None)
+        return [TopicPartition(INPUT, number) for number in sorted(numbers)]
+
+    def _take(self) -> list[TopicPartition]:
+        free = {n for n in self._member.target - self._held if self._cluster.free(n)}
+        mine = {n for n in self._member.target - self._held if n in self._member.holds}
+        self._held |= free | mine
+        self._member.holds |= free | mine
+        return [TopicPartition(INPUT, number) for number in sorted(free | mine)]
+
+    def _batch(self, number: int, most: int) -> Any:
+        start = self._positions[number]
+        if self._fate.happens("reread", 0.02):
+            start = max(start - 3, 0)
+        stop = min(start + self._fate.random.randint(0, most), len(self._log(number)))
+        if stop <= start:
+            return None
+        self._positions[number] = max(stop, self._positions[number])
+        return self._read(number, start, stop)[0]
+
+    def _read(self, number: int, start: int, stop: int) -> list[Any]:
+        payloads = [entry.value for entry in self._log(number)[start:stop]]
+        return [batch(payloads, INPUT, number, start)] if payloads else []
+
+    def _log(self, number: int) -> Any:
+        return self._cluster.log(TopicPartition(INPUT, number))
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        self._fate.meets("committed", TransientError("no answer"))
+        known = {where: self._cluster.stable_committed(where) for where in partitions}
+        return {where: at for where, at in known.items() if at is not None}
+
+    def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
+        raise AssertionError("offsets are committed by transactions only")
+
+    def membership(self) -> Any:
+        """Return what is live: a cooperative member joins the next generation between polls."""
+        live = not self._cluster.eager and self._cluster.is_member(self._instance, self._member)
+        generation = self._cluster.generation if live else self._member.generation
+        return self._instance, self._member, generation
+
+    def watermarks(self, partition: TopicPartition) -> Watermarks:
+        self._fate.meets("watermarks", TransientError("no answer"))
+        return Watermarks(0, len(self._cluster.log(partition)))
+
+    def start(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self._fate.meets("start", TransientError("no answer"))
+        if any(where.partition not in self._held for where in offsets):
+            raise GroupMovedError("not assigned")
+        self._positions.update({where.partition: at for where, at in offsets.items()})
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        for where in partitions:
+            self._positions.pop(where.partition, None)
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        raise AssertionError("never asked for")
+
+    def close(self) -> None:
+        """A static member says nothing when it leaves."""
+
+
+class SimTransactions:
+    """A transactional producer; what it was given goes to the brokers as it pleases."""
+
+    def __init__(self, cluster: Cluster, fate: Fate, writer: str) -> None:
+        self._cluster = cluster
+        self._fate = fate
+        self._writer = writer
+        self._epoch = -1
+        self._added: set[TopicPartition] = set()
+        self._waiting: list[tuple[TopicPartition, bytes | None, bytes | None]] = []
+        self.is_open = False
+
+    def renew(self) -> None:
+        self._fate.meets("renew", TransientError("no answer"))
+        self._forget()
+        self._epoch = self._cluster.renew(self._writer)
+        self._fate.survives("renew")
+
+    def _forget(self) -> None:
+        self._added, self._waiting, self.is_open = set(), [], False
+
+    def begin(self) -> None:
+        self._fate.meets("begin")
+        assert not self.is_open, "a transaction is open"
+        self._forget()
+        self.is_open = True
+
+    def produce(
+        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+    ) -> None:
+        self._fate.meets("produce", TransactionAbortedError("timed out"))
+        assert self.is_open
+        self._waiting.append((TopicPartition(topic, partition or 0), key, value))
+        if self._fate.random.random() < 0.2:
+            self._send()
+        self._fate.survives("produce")
+
+    def _send(self) -> None:
+        while self._waiting:
+            where, key, value = self._waiting[0]
+            if where not in self._added:
+                self._cluster.add(self._writer, self._epoch, where)
+                self._added.add(where)
+            self._cluster.append(self._writer, self._epoch, where, key, value)
+            del self._waiting[0]
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
+        errors = (TransientError("no answer"), TransactionAbortedError("coordinator moved"))
+        self._fate.meets("send_offsets", *errors)
+        self._cluster.add(self._writer, self._epoch, OFFSETS)
+        self._cluster.check_generation(*membership)
+        ongoing = self._cluster.producer(self._writer).ongoing
+        assert ongoing is not None
+        ongoing.offsets.update(offsets)
+        self._fate.survives("send_offsets", TransientError("no answer"))
+
+    def commit(self) -> None:
+        self._fate.meets("commit", TransactionAbortedError("a record was not written"))
+        self._send()
+        if not self._added:
+            self._forget()
+            return
+        self._end(commit=True)
+        self._forget()
+        self._fate.survives("commit")
+
+    def _end(self, *, commit: bool) -> None:
+        request = EndTxn(self._writer, self._epoch, commit)
+        if self._fate.happens("end_lost", 0.03):
+            raise TransientError("timed out: the request was lost")
+        if self._fate.happens("end_delayed", 0.03):
+            self._cluster.delayed.append(request)
+            raise TransientError("timed out: the request is under way")
+        self._cluster.end_txn(request)
+        if self._fate.happens("end_unanswered", 0.03):
+            raise TransientError("timed out: the answer was lost")
+        if self._fate.happens("end_twice", 0.03):
+            # The client's own library sent it again; an answer came to one of the two.
+            self._cluster.delayed.append(request)
+            raise TransientError("timed out: sent twice")
+
+    def abort(self) -> None:
+        self._fate.meets("abort")
+        self._waiting = []
+        if self._added:
+            self._end(commit=False)
+        self._forget()
+        self._fate.survives("abort")
+
+    def close(self) -> None:
+        """What is open stays open until its next owner, or its timeout."""
+
+
+class SimLog:
+    """Reads a topic of the workers without any group."""
+
+    def __init__(self, cluster: Cluster, fate: Fate, topic: str) -> None:
+        self._cluster = cluster
+        self._fate = fate
+        self._topic = topic
+        self._positions: dict[int, int] = {}
+
+    def end(self, partition: int) -> int:
+        self._fate.meets(f"end of {self._topic}", TransientError("no answer"))
+        return len(self._cluster.log(TopicPartition(self._topic, partition)))
+
+    def open(self, partition: int) -> None:
+        self._positions[partition] = 0
+
+    def poll(self, timeout_seconds: float) -> dict[int, LogRead]:
+        self._fate.meets(f"read of {self._topic}", TransientError("no answer"))
+        read = {}
+        for number, at in self._positions.items():
+            where = TopicPartition(self._topic, number)
+            stop = min(at + self._fate.random.randint(1, 60), self._cluster.stable_end(where))
+            stop = max(stop, at)
+            found = self._cluster.visible(where, at, stop)
+            self._positions[number] = stop
+            read[number] = LogRead([(entry.key or b"", entry.value) for entry in found], stop)
+        return read
+
+    def close_partition(self, partition: int) -> None:
+        self._positions.pop(partition, None)
+
+    def close(self) -> None:
+        self._positions.clear()
+
+
+def _keep_the_protocols(
+    cluster: Cluster, fate: Fate
+) -> tuple[InputClient, TransactionClient, StateClient]:
+    """For the type checker."""
+    return (
+        SimInput(cluster, fate, "g-0"),
+        SimTransactions(cluster, fate, "g-0"),
+        SimLog(cluster, fate, "state"),
+    )
+
+
+__all__ = ["INPUT", "FencedError", "SimInput", "SimLog", "SimTransactions"]

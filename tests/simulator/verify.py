@@ -1,0 +1,123 @@
+"""What must hold when everything is drained, by plain rules over the logs."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from stream_hb.runtime.client import TopicPartition
+from stream_hb.statelog.restore import Restoring
+from tests.reference import event_rules
+from tests.simulator.clients import INPUT
+from tests.simulator.kafka import Cluster
+from tests.simulator.world import PARTITIONS, SETTINGS
+
+Record = dict[str, Any]
+
+
+def violations(cluster: Cluster) -> Iterator[str]:
+    """Yield what is wrong, a line each."""
+    inputs = {n: _events(cluster, n) for n in range(PARTITIONS)}
+    records = _read(cluster, "estimates")
+    yield from _sequence(records)
+    for record in records:
+        yield from _counts(record, inputs)
+    yield from _last(records, inputs)
+    yield from _rejects(cluster)
+    yield from _state(cluster, inputs)
+
+
+def _events(cluster: Cluster, number: int) -> list[tuple[int, Record]]:
+    found = []
+    for offset, entry in enumerate(cluster.log(TopicPartition(INPUT, number))):
+        try:
+            found.append((offset, json.loads(entry.value or b"")))
+        except ValueError:
+            continue
+    return found
+
+
+def _read(cluster: Cluster, topic: str) -> list[Record]:
+    """Return what a reader of committed records gets of a topic written by key."""
+    where = TopicPartition(topic, 0)
+    entries = cluster.visible(where, 0, len(cluster.log(where)))
+    return [json.loads(entry.value or b"") for entry in entries]
+
+
+def _sequence(records: list[Record]) -> Iterator[str]:
+    """Of every key each (epoch, seq) once, in order, without a gap, and in one epoch."""
+    last: dict[str, int] = defaultdict(int)
+    for record in records:
+        store, version = record["key"]["store_id"], record["version"]
+        if version["epoch"] != 1 or version["seq"] != last[store] + 1:
+            yield f"{store}: version {version} after seq {last[store]}"
+        last[store] = version["seq"]
+
+
+def _counts(record: Record, inputs: dict[int, list[tuple[int, Record]]]) -> Iterator[str]:
+    """A record is what the input up to its offsets says, under its own hyperparameters."""
+    store = record["key"]["store_id"]
+    number = int(store[1:]) % PARTITIONS
+    upto = record["offsets"][f"{INPUT}-{number}"]
+    group = _group([event for offset, event in inputs[number] if offset < upto], store)
+    visits, conversions = len(group.visits), len(group.conversions)
+    alpha, beta, mean = (record["hyper"]["params"][name] for name in ("alpha", "beta", "mean"))
+    if "inf" not in (alpha, beta):
+        mean = (alpha + conversions) / (alpha + beta + visits)
+    if not 0 < mean < 1:
+        mean = record["estimate"]  # nobody or everybody buys: the model has a rule of its own
+    if record["n_eff"] != visits or abs(record["estimate"] - mean) > 1e-9:
+        said = (record["n_eff"], record["estimate"])
+        yield f"{store} seq {record['version']['seq']}: {said}, not {(visits, mean)}"
+
+
+def _group(events: list[Record], store: str) -> event_rules.PlainGroup:
+    mine = [event for event in events if event["store_id"] == store]
+    return event_rules.count(mine).get(("c", store), event_rules.PlainGroup())
+
+
+def _last(records: list[Record], inputs: dict[int, list[tuple[int, Record]]]) -> Iterator[str]:
+    """The newest record of every store has everything, and all name one refit."""
+    newest = {record["key"]["store_id"]: record for record in records}
+    for number, events in inputs.items():
+        for store in sorted({event["store_id"] for _, event in events}):
+            visits = len(_group([event for _, event in events], store).visits)
+            if visits and (store not in newest or newest[store]["n_eff"] != visits):
+                yield f"{store} of {number}: the newest record has not all of {visits} visits"
+    if len({record["hyper"]["version"] for record in newest.values()}) > 1:
+        yield "the newest records are of different refits"
+
+
+def _rejects(cluster: Cluster) -> Iterator[str]:
+    found = sorted((r["partition"], r["offset"]) for r in _read(cluster, "rejects"))
+    wanted = sorted(
+        (number, offset)
+        for number in range(PARTITIONS)
+        for offset, entry in enumerate(cluster.log(TopicPartition(INPUT, number)))
+        if entry.value == b"no event"
+    )
+    if found != wanted:
+        yield f"rejects {found}, not {wanted}"
+
+
+def _state(cluster: Cluster, inputs: dict[int, list[tuple[int, Record]]]) -> Iterator[str]:
+    """The log alone gives what the input says; its marker is what the group has committed."""
+    for number, events in inputs.items():
+        where = TopicPartition("state", number)
+        restoring = Restoring(number, SETTINGS)
+        for entry in cluster.visible(where, 0, len(cluster.log(where))):
+            restoring.take(entry.key or b"", entry.value)
+        restored = restoring.finish()
+        if restored is None:
+            if events:
+                yield f"shard {number} has no state"
+            continue
+        committed = cluster.committed[TopicPartition(INPUT, number)].offset
+        if restored.offsets != {(INPUT, number): committed}:
+            yield f"shard {number}: marker {restored.offsets}, committed {committed}"
+        columns = restored.shard.table.statistic("conversion").columns()
+        for row, (_, store) in enumerate(restored.shard.table.keys):
+            group = _group([event for _, event in events], store)
+            found = (columns["successes"][row], columns["trials"][row])
+            if found != (len(group.conversions), len(group.visits)):
+                yield f"{store}: the state has {found}"
