@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
-.PHONY: help install run test lint unit bench bench-refit study-coverage fuzz test-faults lock clean
+.PHONY: help install run test lint unit bench bench-refit study-coverage fuzz test-faults simulate simulate-mutants lock clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,6 +45,14 @@ bench-refit: install ## a refit's time from 1e3 to 1e7 groups, an update's and a
 
 test-faults: install ## kills, pauses and broker crashes at full size, on a real broker
 	STREAM_HB_FAULTS_FULL=1 $(BIN)/pytest -s tests/faults
+
+SEEDS ?= 0-4999
+
+simulate: install ## the worker in a simulated cluster: kills, freezes, late requests, by seed (SEEDS=a-b)
+	$(BIN)/python -m tests.simulator --seeds $(SEEDS)
+
+simulate-mutants: install ## does the simulator find workers with one thing wrong?
+	$(BIN)/python -m tests.simulator --seeds 0-1999 --mutants
 
 fuzz: install ## a million mutated payloads, a hundred thousand mutated event logs
 	$(BIN)/python -m tests.fuzz

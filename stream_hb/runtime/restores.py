@@ -250,6 +250,7 @@ class Restores:
                     "topic of the state has nothing of this shard; --accept-loss reads the input "
                     "from its beginning"
                 )
+            self._still_kept(partition, committed.offset, restore.marks[partition])
         log.info("shard begins", shard=number)
         offsets = {partition: mark.low for partition, mark in restore.marks.items()}
         return Opened(number, None, offsets, _ends(restore))

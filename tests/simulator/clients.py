@@ -176,6 +176,7 @@ class SimTransactions:
         errors = (TransientError("no answer"), TransactionAbortedError("coordinator moved"))
         self._fate.meets("send_offsets", *errors)
         self._cluster.add(self._writer, self._epoch, OFFSETS)
+        self._added.add(OFFSETS)
         self._cluster.check_generation(*membership)
         ongoing = self._cluster.producer(self._writer).ongoing
         assert ongoing is not None

@@ -208,16 +208,16 @@ def unchecked_marker(worker: Any, _cluster: Cluster) -> None:
 
 
 MUTANTS = (
-    Mutant("restore to the last stable offset", restore_to_stable),
-    Mutant("offsets by position", position_offsets),
-    Mutant("no filter by ownership", keeps_what_is_revoked),
-    Mutant("cached generation", cached_generation),
-    Mutant("state in place without undo", in_place),
-    Mutant("new keys kept on abort", leaking_index),
-    Mutant("abort after a commit's timeout", abort_after_timeout),
-    Mutant("log outside of the transaction", log_outside),
-    Mutant("producer not renewed", no_recycling),
-    Mutant("marker not checked", unchecked_marker),
+    Mutant("restore to the last stable offset", restore_to_stable, seed=35),
+    Mutant("offsets by position", position_offsets, seed=0),
+    Mutant("no filter by ownership", keeps_what_is_revoked, seed=0),
+    Mutant("cached generation", cached_generation, seed=28),
+    Mutant("state in place without undo", in_place, seed=3),
+    Mutant("new keys kept on abort", leaking_index, seed=42),
+    Mutant("abort after a commit's timeout", abort_after_timeout, seed=0),
+    Mutant("log outside of the transaction", log_outside, seed=0),
+    Mutant("producer not renewed", no_recycling, seed=0),
+    Mutant("marker not checked", unchecked_marker, seed=0),
 )
 
 
