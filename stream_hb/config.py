@@ -276,6 +276,16 @@ class Limits(Section):
     where they would be of more than 64 MiB or take a third of a transaction's timeout."""
 
 
+class Http(Section):
+    """Where a worker tells how it is: ``/metrics`` (Prometheus), ``/live``, ``/ready``."""
+
+    host: str = "127.0.0.1"
+    """The address to listen at; ``0.0.0.0`` for probes from elsewhere."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """The port, one for each worker of a host; 0: a free one, said in the log; null: none."""
+
+
 class Config(Section):
     """Everything that ``stream-hb run`` and ``replay`` can be told. Immutable, pure data."""
 
@@ -299,6 +309,7 @@ class Config(Section):
     bots: Bots = Bots()
     experiments: Experiments = Experiments()
     limits: Limits = Limits()
+    http: Http = Http()
 
     @model_validator(mode="after")
     def _stores_are_described(self) -> Self:

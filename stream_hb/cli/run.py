@@ -46,21 +46,26 @@ def run(
     from stream_hb.cli.logs import configure_logs
     from stream_hb.config import load_config
     from stream_hb.engine import Engine
-    from stream_hb.runtime.assembly import checked_partitions, run_settings, worker
+    from stream_hb.runtime.assembly import checked_partitions, run_settings, watched, worker
     from stream_hb.runtime.slots import held_slot
 
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     configure_logs()
+    log = structlog.get_logger("stream_hb.run")
     settings = load_config(config, os.environ)
     partitions_count = checked_partitions(settings)
     # Who sends events cannot know the key, so nobody can choose ids that collide.
     engine = Engine(run_settings(settings, partitions_count), secrets.token_bytes(32))
     if engine.settings.stores and engine.settings.registers is None:
-        structlog.get_logger("stream_hb.run").warning(
+        log.warning(
             "a registered store has no record before its first event: without topics.partitioner "
             "its partition is not known"
         )
     held = held_slot(settings.kafka.group_id, slot)
-    worker(settings, engine, held.number, partitions_count, accept_loss=accept_loss).run(stop)
+    working = worker(settings, engine, held.number, partitions_count, accept_loss=accept_loss)
+    with watched(settings, working) as port:
+        if port is not None:
+            log.info("listening", url=f"http://{settings.http.host}:{port}", slot=held.number)
+        working.run(stop)

@@ -1,6 +1,8 @@
 """From a configuration to the parts of a running processor."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from stream_hb.config import Config
@@ -10,7 +12,9 @@ from stream_hb.events.partitioner import PARTITIONERS
 from stream_hb.runtime.at_least_once import AtLeastOnce
 from stream_hb.runtime.delivery import Delivery, Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
+from stream_hb.runtime.http import served
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
+from stream_hb.runtime.kafka_ends import KafkaEnds
 from stream_hb.runtime.kafka_state import KafkaState
 from stream_hb.runtime.kafka_transactions import (
     TRANSACTION_MS,
@@ -192,6 +196,18 @@ def _at_least_once(
     config: Config, engine: Engine, inputs: KafkaInput, route: Route, _writer: str, _loss: bool
 ) -> Delivery:
     return AtLeastOnce(engine, inputs, output_client(config), route, partial(last_epoch, config))
+
+
+@contextmanager
+def watched(config: Config, working: Worker) -> Iterator[int | None]:
+    """Serve metrics and health while the block runs, if that is configured; yields the port."""
+    if config.http.port is None:
+        yield None
+        return
+    ends = KafkaEnds(config.kafka.bootstrap_servers, config.kafka.revealed_client())
+    with served(working, ends.of, config.http.host, config.http.port) as port:
+        yield port
+    ends.close()
 
 
 def output_client(config: Config) -> KafkaOutput:

@@ -25,7 +25,7 @@ from stream_hb.runtime.client import (
     TransientError,
     Watermarks,
 )
-from stream_hb.runtime.delivery import Outgoing, Route
+from stream_hb.runtime.delivery import Outgoing, Route, Tally
 
 FLUSH_SECONDS = 1.0
 
@@ -66,6 +66,7 @@ class AtLeastOnce:
         self._unopened: list[TopicPartition] = []
         self._catch_up = CatchUp()
         self._uncommitted: dict[TopicPartition, Committed] = {}
+        self.tally = Tally()
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take partitions that are to be opened."""
@@ -121,6 +122,7 @@ class AtLeastOnce:
     def _open_shard(self, number: int, epoch: int, marks: dict[TopicPartition, Watermarks]) -> None:
         starts = {(p.topic, p.partition): mark.low for p, mark in marks.items()}
         self._engine.open_shard(number, epoch, starts)
+        self.tally.restores += 1
         behind = sum(mark.high - mark.low for mark in marks.values())
         log.info("shard opened", shard=number, epoch=epoch, events_to_read_first=behind)
         for p, mark in marks.items():

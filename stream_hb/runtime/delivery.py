@@ -1,5 +1,6 @@
 """What the worker asks of a way to deliver: at least once, or exactly once."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
@@ -72,6 +73,22 @@ class Outgoing:
         return bool(self.candidate.shards or self.refits or emitted or self.broadcasts)
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a delivery has been through.
+
+    Attributes
+    ----------
+    aborts
+        Transactions that were not committed, by cause.
+    restores
+        Shards that were restored or begun.
+    """
+
+    aborts: Counter[str] = field(default_factory=Counter)
+    restores: int = 0
+
+
 class Delivery(Protocol):
     """Opens the shards of assigned partitions, and delivers what follows from their events.
 
@@ -79,9 +96,12 @@ class Delivery(Protocol):
     ----------
     guarantee
         Its name, for the status.
+    tally
+        What it has been through.
     """
 
     guarantee: str
+    tally: Tally
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take partitions that are to be opened."""

@@ -32,7 +32,7 @@ from stream_hb.runtime.client import (
     TransientError,
     Watermarks,
 )
-from stream_hb.runtime.delivery import Outgoing, Route
+from stream_hb.runtime.delivery import Outgoing, Route, Tally
 from stream_hb.runtime.restores import Opened, Restores
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.timing import Position
@@ -72,8 +72,8 @@ class ExactlyOnce:
 
     Attributes
     ----------
-    aborts
-        Transactions that were not committed, by cause.
+    tally
+        What it has been through.
     """
 
     guarantee = "exactly_once"
@@ -105,7 +105,7 @@ class ExactlyOnce:
         self._logs: dict[int, ShardLog] = {}
         self._owned: dict[int, list[TopicPartition]] = {}
         self._plans: dict[int, LogPlan] = {}
-        self.aborts: defaultdict[str, int] = defaultdict(int)
+        self.tally = Tally()
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take partitions that are to be opened."""
@@ -141,6 +141,7 @@ class ExactlyOnce:
 
     def _let_work(self, opened: Opened) -> None:
         self._inputs.start(opened.offsets)
+        self.tally.restores += 1
         for partition, offset in opened.offsets.items():
             mark = Watermarks(offset, opened.ends[partition])
             self._catch_up.open(partition, mark, offset)
@@ -271,7 +272,7 @@ class ExactlyOnce:
 
     def _abort(self, error: ClientError, stop: Event) -> None:
         log.warning("transaction aborted", detail=str(error))
-        self.aborts["aborted"] += 1
+        self.tally.aborts["aborted"] += 1
         if self._stale:
             return  # to renew the producer aborts what it left
         again = _Again(stop)
@@ -298,7 +299,7 @@ class ExactlyOnce:
     def _start_over(self, error: ClientError) -> None:
         """Nobody knows what became of the transaction: only the log does."""
         log.warning("everything is restored: the outcome is not known", detail=str(error))
-        self.aborts["unknown"] += 1
+        self.tally.aborts["unknown"] += 1
         self._stale = True
         for number, partitions in list(self._owned.items()):
             self._forget(number)

@@ -21,7 +21,8 @@ from stream_hb.feeds.estimates import OutRecord
 from stream_hb.refit import Refit
 from stream_hb.runtime.batch_limit import SAMPLE, BatchLimit
 from stream_hb.runtime.client import InputClient, Trouble, TroubleKind
-from stream_hb.runtime.delivery import Delivery, Outgoing, Route
+from stream_hb.runtime.delivery import Delivery, Outgoing, Route, Tally
+from stream_hb.runtime.durations import Durations
 from stream_hb.runtime.pooling import OwnPooling, Pooling
 from stream_hb.runtime.quiet import quiet_collector
 
@@ -66,6 +67,14 @@ class Status:
         Clock reading of the newest refit whose estimates are delivered.
     rebuilding
         Shards that have not read yet what their input held when they were opened.
+    rebalances
+        Changes of the assignment.
+    took
+        Time of the batches from the poll's end to the commit.
+    stepped_at_ms
+        Clock reading when the loop last came round.
+    stopping
+        Whether it was told to stop.
     """
 
     delivery: str
@@ -75,6 +84,10 @@ class Status:
     records: int = 0
     emitted_refit_at_ms: int = 0
     rebuilding: int = 0
+    rebalances: int = 0
+    took: Durations = field(default_factory=Durations)
+    stepped_at_ms: int = 0
+    stopping: bool = False
 
 
 class Worker:
@@ -115,8 +128,17 @@ class Worker:
         self._limit = BatchLimit(route.batch_events, route.batch_seconds)
         self._refits: list[OutRecord] = []
         self._emitted_at_ms = 0
-        self._reported_at_ms = clock_ms()
+        self._reported_at_ms = self.status.stepped_at_ms = clock_ms()
         self._brokers_down = False
+
+    @property
+    def tally(self) -> Tally:
+        """What the delivery has been through."""
+        return self._delivery.tally
+
+    def now_ms(self) -> int:
+        """Read the worker's clock."""
+        return self._clock_ms()
 
     def run(self, stop: Event) -> None:
         """Work until told to stop; then leave."""
@@ -126,13 +148,16 @@ class Worker:
                     if not self.step(stop):
                         collect()
             finally:
+                self.status.stopping = True
                 self._delivery.close()
                 self._pooling.close()
                 log.info("left", events=self.status.events, records=self.status.records)
 
     def step(self, stop: Event) -> bool:
         """Poll once and deliver what follows; False when nothing came."""
+        self.status.stepped_at_ms = self._clock_ms()
         polled = self._inputs.poll(self._limit.events, POLL_SECONDS)
+        self.status.rebalances += bool(polled.assigned or polled.revoked)
         # First of all: a trouble may end the worker, which then must not commit for a new owner.
         self._delivery.revoked(polled.revoked)
         for trouble in polled.troubles:
@@ -170,7 +195,10 @@ class Worker:
             self._delivery.delivered(out)
         sizes = [_size(batch) for some in batches.values() for batch in some]
         events, bytes_ = (sum(size) for size in zip((0, 0), *sizes, strict=True))
-        self._limit.took(events, bytes_, (self._clock_ms() - now_ms) / 1000)
+        seconds = (self._clock_ms() - now_ms) / 1000
+        self._limit.took(events, bytes_, seconds)
+        if out.is_something:
+            self.status.took.add(seconds)
 
     def _emission(self, candidate: Candidate, now_ms: int) -> Emission | None:
         """Refit and emit if it is time, on nothing but shards that are whole."""
