@@ -1,9 +1,11 @@
 """``stream-hb run`` on a real broker: right numbers, clean stops, recoveries, clear messages."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -104,9 +106,19 @@ def test_estimates_equal_those_of_a_replay_of_the_same_events(
 def test_sigterm_ends_a_worker_cleanly_within_five_seconds(
     chain: Chain, workers: Callable[[], subprocess.Popen[bytes]]
 ) -> None:
+    chain.config.write_text(chain.config.read_text() + "http: {port: 0}\n")
     chain.feed(shop(0, 500))
     worker = workers()
     chain.settled(complete(500))
+    at = re.search(r"http://127\.0\.0\.1:\d+", chain.said())
+    assert at
+    for path, said in (
+        ("ready", "shards work"),
+        ("live", "came round"),
+        ("metrics", "lag_events{"),
+    ):
+        with urlopen(f"{at[0]}/{path}", timeout=10) as answer:
+            assert said in answer.read().decode()
     assert terminate(worker) < STOP_SECONDS_MAX
     assert "Traceback" not in chain.said()
 
@@ -124,6 +136,7 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on_where_it_was(
     records = chain.settled(complete(1500))
     terminate(second)
     assert chain.said().count("shard restored") == PARTITIONS
+    assert "no event" not in chain.said(), "a payload in the log"
     assert {record["version"]["epoch"] for record in records} == {1}
     assert_without_gaps(records)
     assert [reject["reason"] for reject in chain.rejected()] == ["not_json"]
