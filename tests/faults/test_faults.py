@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from tests.faults.table import add_row
 from tests.faults.verify import committed, verified
 from tests.runtime.test_run import shop
 from tests.support.broker import NamedBroker, RealBroker
-from tests.support.chain import PARTITIONS, Chain
+from tests.support.chain import Chain, made_chain
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
@@ -91,18 +92,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(broker: RealBroker | NamedBroker, topics: TopicMaker, tmp_path: Path) -> Iterator[Fleet]:
-    chain = Chain(
-        broker.bootstrap_servers,
-        visits=topics(partitions=PARTITIONS),
-        purchases=topics(partitions=PARTITIONS),
-        estimates=topics(partitions=PARTITIONS, cleanup_policy="compact"),
-        rejects=topics(),
-        state=topics(partitions=PARTITIONS, cleanup_policy="compact", segment_ms="2000"),
-        summaries=topics(partitions=PARTITIONS, cleanup_policy="compact"),
-        hyper=topics(cleanup_policy="compact"),
-        config=tmp_path / "chain.yaml",
-    )
-    chain.configure()
+    chain = made_chain(broker.bootstrap_servers, topics, tmp_path, segment_ms="2000")
     made = Fleet(chain)
     yield made
     made.end()
@@ -114,10 +104,7 @@ def settled(fleet: Fleet, faults: str) -> None:
     deadline = time.monotonic() + 20
     while (verdict := verified(fleet.chain)).violations and time.monotonic() < deadline:
         time.sleep(1)  # the last emission may be under way
-    print(
-        f"{faults}: {verdict.events:,} events, {verdict.records:,} records, "
-        f"{len(verdict.violations)} violations, drained in {took:.1f} s"
-    )
+    add_row(faults, verdict, f"{took:.1f} s")
     assert not verdict.violations, verdict.violations[:10]
     said = fleet.chain.said()
     assert "Traceback" not in said

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import topics as kafka
 from tests.support.broker import NamedBroker, RealBroker, free_ports
-from tests.support.chain import PARTITIONS, Chain, run, terminate
+from tests.support.chain import PARTITIONS, Chain, made_chain, run, terminate
 from tests.support.logs import purchase, visit
 from tests.support.records import Record, assert_same_estimates, assert_without_gaps, newest
 
@@ -26,19 +26,7 @@ TopicMaker = Callable[..., str]
 
 @pytest.fixture
 def chain(broker: RealBroker | NamedBroker, topics: TopicMaker, tmp_path: Path) -> Chain:
-    made = Chain(
-        broker.bootstrap_servers,
-        visits=topics(partitions=PARTITIONS),
-        purchases=topics(partitions=PARTITIONS),
-        estimates=topics(partitions=PARTITIONS, cleanup_policy="compact"),
-        rejects=topics(),
-        state=topics(partitions=PARTITIONS, cleanup_policy="compact"),
-        summaries=topics(partitions=PARTITIONS, cleanup_policy="compact"),
-        hyper=topics(cleanup_policy="compact"),
-        config=tmp_path / "chain.yaml",
-    )
-    made.configure()
-    return made
+    return made_chain(broker.bootstrap_servers, topics, tmp_path)
 
 
 @pytest.fixture

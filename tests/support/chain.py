@@ -83,9 +83,9 @@ class Chain:
         """The consumer group."""
         return self.visits
 
-    def start(self, slot: int | None = None) -> subprocess.Popen[bytes]:
+    def start(self, slot: int | None = None, *options: str) -> subprocess.Popen[bytes]:
         """Start a worker; its log is beside the configuration."""
-        more = [] if slot is None else ["--slot", str(slot)]
+        more = [*options, *([] if slot is None else ["--slot", str(slot)])]
         with self.log.open("ab") as log:
             return subprocess.Popen(command("run", str(self.config), *more), stdout=log, stderr=log)
 
@@ -125,6 +125,25 @@ class Chain:
     def said(self) -> str:
         """Return what the workers wrote."""
         return self.log.read_text() if self.log.exists() else ""
+
+
+def made_chain(
+    bootstrap_servers: str, make: Callable[..., str], folder: Path, **state: str
+) -> Chain:
+    """Make the topics of a chain and write its configuration; ``state`` sets its state's topic."""
+    chain = Chain(
+        bootstrap_servers,
+        visits=make(partitions=PARTITIONS),
+        purchases=make(partitions=PARTITIONS),
+        estimates=make(partitions=PARTITIONS, cleanup_policy="compact"),
+        rejects=make(),
+        state=make(partitions=PARTITIONS, cleanup_policy="compact", **state),
+        summaries=make(partitions=PARTITIONS, cleanup_policy="compact"),
+        hyper=make(cleanup_policy="compact"),
+        config=folder / "chain.yaml",
+    )
+    chain.configure()
+    return chain
 
 
 def command(*arguments: str) -> Sequence[str]:
