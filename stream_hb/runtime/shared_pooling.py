@@ -125,6 +125,7 @@ class SharedPooling:
         self._told_at_ms = 0
         self._refitter: Shard | None = None
         self._listening = False
+        self._heard: list[tuple[bytes, bytes]] = []
         self._made: Refit | None = None
         self._unpublished: list[Broadcast] = []
         self._untold: dict[Broadcast, tuple[int, str, int]] = {}
@@ -157,23 +158,30 @@ class SharedPooling:
             self._engine.adopt_pools(self._published, self._version, self._refitted_at_ms)
 
     def _hear(self) -> None:
+        if self._hyper_end is None:
+            self._open()
         if self._refitter is not None:
-            if self._hyper_end is None:
-                self._open_hyper()
-                self._rows.open()
-                self._hyper_end = self._hyper.end(0)
             self._rows.listen()
-        self._open_hyper()
         for records, position in self._hyper.poll(0.0).values():
-            self._take([(key, value) for key, value in records if value is not None])
+            self._heard += [(key, value) for key, value in records if value is not None]
             self._hyper_position = position
+        if self._has_heard_all():
+            # Not before: what is not compacted yet begins with the fits of long ago.
+            self._take(self._heard)
+            self._heard = []
         if self._refitter is not None:
             self._engine.clocks_elsewhere = dict(self._rows.clocks)
 
-    def _open_hyper(self) -> None:
+    def _open(self) -> None:
         if not self._listening:
             self._hyper.open(0)
             self._listening = True
+        if self._refitter is not None:
+            self._rows.open()
+        self._hyper_end = self._hyper.end(0)
+
+    def _has_heard_all(self) -> bool:
+        return self._hyper_end is not None and self._hyper_position >= self._hyper_end
 
     def _take(self, records: list[tuple[bytes, bytes]]) -> None:
         """Take over fits that are newer than what is known."""
@@ -222,12 +230,7 @@ class SharedPooling:
 
     def _is_ready(self) -> bool:
         """Tell whether everything that others said is known: a refit of a part would jump."""
-        end = self._hyper_end
-        return (
-            end is not None
-            and self._hyper_position >= end
-            and not self._rows.lacks(self._engine.shards)
-        )
+        return self._has_heard_all() and not self._rows.lacks(self._engine.shards)
 
     def _publication(self, made: Refit) -> Iterator[Broadcast]:
         hyper = self._board.hyper

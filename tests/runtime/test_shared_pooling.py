@@ -193,6 +193,21 @@ def test_a_worker_that_comes_late_knows_the_hyperparameters_at_once() -> None:
     assert late.engine.refitted_at_ms == members[0].engine.refitted_at_ms
 
 
+def test_a_worker_that_comes_late_never_uses_the_fits_of_long_ago() -> None:
+    broker, logs = chain_broker(), _logs()
+    members = three_workers(broker, logs)
+    together(members)
+    broker.append(shop_log(seed=79, visits=30), "events", 1)
+    together(members)
+    assert len({key for key, _ in logs["hyper", 0]}) < len(logs["hyper", 0]), "nothing is compacted"
+    late = Member(broker, logs, (), writer="g-3")
+    seen = set()
+    for _ in range(20):
+        late.step()
+        seen |= {fit.version for fit in late.engine.pools.values()}
+    assert seen == {fit.version for fit in members[0].engine.pools.values()}
+
+
 def test_a_broker_that_does_not_answer_is_heard_later() -> None:
     broker = chain_broker()
     members = three_workers(broker, _logs())

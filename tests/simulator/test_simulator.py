@@ -6,15 +6,20 @@
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import repeat
 
 import pytest
 
 from tests.simulator.mutants import MUTANTS, Mutant
-from tests.simulator.runs import outcome_of, quiet
+from tests.simulator.runs import first_kill, outcome_of, quiet
 from tests.simulator.world import Outcome
 
 SEEDS = range(200)
 """A run takes a third of a second of a core: more of them belong to ``make simulate``."""
+
+MUTANT_SEEDS = range(400)
+"""The first ones, not one that is known to find it: every change of the worker makes other runs of
+the same seed. Most mutants are found by the first ten."""
 
 FAULTS = (
     "cooperative runs",
@@ -82,11 +87,17 @@ def test_a_third_of_the_kills_fall_into_open_transactions() -> None:
     assert counts()["kill in transaction"] >= counts()["kill"] / 3
 
 
+@cache
+def kills() -> dict[str, int | None]:
+    with ProcessPoolExecutor(initializer=quiet) as pool:
+        found = pool.map(first_kill, MUTANTS, repeat(MUTANT_SEEDS))
+        return dict(zip((mutant.name for mutant in MUTANTS), found, strict=True))
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_worker_with_one_thing_wrong_is_found(mutant: Mutant) -> None:
-    quiet()
-    assert outcome_of(mutant.seed, mutant).violations
-    assert not outcome_of(mutant.seed).violations
+    assert kills()[mutant.name] is not None
 
 
 def test_a_seed_says_the_same_again() -> None:
