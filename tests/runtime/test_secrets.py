@@ -24,7 +24,7 @@ PASSWORD = "STREAM_HB__KAFKA__CLIENT__SASL_PASSWORD"
 @pytest.fixture
 def chain(
     broker: RealBroker | NamedBroker, topics: Callable[..., str], tmp_path: Path
-) -> Iterator[Chain]:
+) -> Chain:
     """A chain whose configuration goes through the door; the tests themselves do not."""
     if isinstance(broker, NamedBroker):
         pytest.skip("the broker that STREAM_HB_TEST_BOOTSTRAP names has no door with a password")
@@ -35,6 +35,8 @@ def chain(
         estimates=topics(partitions=PARTITIONS, cleanup_policy="compact"),
         rejects=topics(),
         state=topics(partitions=PARTITIONS, cleanup_policy="compact"),
+        summaries=topics(partitions=PARTITIONS, cleanup_policy="compact"),
+        hyper=topics(cleanup_policy="compact"),
         config=tmp_path / "chain.yaml",
     )
     made.configure()
