@@ -22,9 +22,7 @@ PASSWORD = "STREAM_HB__KAFKA__CLIENT__SASL_PASSWORD"
 
 
 @pytest.fixture
-def chain(
-    broker: RealBroker | NamedBroker, topics: Callable[..., str], tmp_path: Path
-) -> Chain:
+def chain(broker: RealBroker | NamedBroker, topics: Callable[..., str], tmp_path: Path) -> Chain:
     """A chain whose configuration goes through the door; the tests themselves do not."""
     if isinstance(broker, NamedBroker):
         pytest.skip("the broker that STREAM_HB_TEST_BOOTSTRAP names has no door with a password")
