@@ -1,8 +1,8 @@
 """Every error stream_hb raises on purpose: one or two lines that say what to do, and an exit code.
 
-Exit codes of the commands: 0 done, 1 failed, 2 wrong usage or configuration, 3 no broker answers,
-4 a topic is missing or has the wrong shape, 5 events or the state are lost, 6 another process holds
-the worker's slot.
+Exit codes of the commands: 0 done, 1 failed, 2 wrong usage or configuration, 3 no broker answers
+or it refuses the credentials, 4 a topic is missing or has the wrong shape, 5 events or the state
+are lost, 6 another process holds the worker's slot.
 """
 
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class TableError(StreamHBError):
 
 
 class BrokerError(StreamHBError):
-    """No Kafka broker answers at the address."""
+    """No Kafka broker answers at the address, or it refuses the credentials."""
 
     exit_code = 3
 

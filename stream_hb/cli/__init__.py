@@ -20,8 +20,10 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage or configuration
-  3    no broker answers
+  3    no broker answers, or it refuses the credentials
   4    a topic is missing or has the wrong shape
+  5    events or the state are lost (run --accept-loss)
+  6    another process holds the worker's slot
   130  interrupted
 
 Example: stream-hb demo

@@ -205,9 +205,11 @@ def watched(config: Config, working: Worker) -> Iterator[int | None]:
         yield None
         return
     ends = KafkaEnds(config.kafka.bootstrap_servers, config.kafka.revealed_client())
-    with served(working, ends.of, config.http.host, config.http.port) as port:
-        yield port
-    ends.close()
+    try:
+        with served(working, ends.of, config.http.host, config.http.port) as port:
+            yield port
+    finally:
+        ends.close()
 
 
 def output_client(config: Config) -> KafkaOutput:

@@ -83,10 +83,13 @@ class Tally:
         Transactions that were not committed, by cause.
     restores
         Shards that were restored or begun.
+    restore_seconds
+        How long their logs were read, all together.
     """
 
     aborts: Counter[str] = field(default_factory=Counter)
     restores: int = 0
+    restore_seconds: float = 0.0
 
 
 class Delivery(Protocol):

@@ -142,6 +142,7 @@ class ExactlyOnce:
     def _let_work(self, opened: Opened) -> None:
         self._inputs.start(opened.offsets)
         self.tally.restores += 1
+        self.tally.restore_seconds += opened.seconds
         for partition, offset in opened.offsets.items():
             mark = Watermarks(offset, opened.ends[partition])
             self._catch_up.open(partition, mark, offset)

@@ -15,14 +15,22 @@ from stream_hb.runtime.health import Answer, liveness, readiness
 from stream_hb.runtime.worker import Worker
 from stream_hb.runtime.worker_metrics import Ends, WorkerMetrics
 
+ASK_SECONDS_MAX = 10.0
+"""Who connects and asks nothing holds a thread no longer than this."""
+
 Start = Callable[..., Any]
 
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def handle_error(self, *_: Any) -> None:
+        """Whoever asked went away before the answer: no traceback among the worker's lines."""
+
 
 class _Quiet(WSGIRequestHandler):
+    timeout = ASK_SECONDS_MAX
+
     def log_message(self, *_: Any) -> None:
         """A line for every look of a probe would drown the worker's own."""
 

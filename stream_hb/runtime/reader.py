@@ -16,6 +16,7 @@ from confluent_kafka import (
 
 from stream_hb.errors import BrokerError, TopicError
 from stream_hb.runtime.client_settings import accepted_settings
+from stream_hb.runtime.no_answer import Heard
 
 ASK_SECONDS = 10.0
 POLL_MESSAGES = 10_000
@@ -35,6 +36,7 @@ class EstimateReader:
     def __init__(self, bootstrap_servers: str, topic: str, client: Mapping[str, str]) -> None:
         self.newest: dict[bytes, dict[str, Any]] = {}
         self.records = 0
+        self._heard = Heard()
         with accepted_settings():
             self._consumer = Consumer(
                 {
@@ -45,6 +47,7 @@ class EstimateReader:
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
                     "log_level": 0,
+                    "error_cb": self._heard,
                 }
             )
         self._assign(bootstrap_servers, topic)
@@ -53,8 +56,8 @@ class EstimateReader:
         try:
             found = self._consumer.list_topics(topic, timeout=ASK_SECONDS).topics[topic]
         except KafkaException as error:
-            message = f"no Kafka broker answers at {bootstrap_servers}"
-            raise BrokerError(f"{message} (kafka.bootstrap_servers)") from error
+            self._consumer.poll(0)  # lets the client say what it had met
+            raise self._heard.error(bootstrap_servers, ASK_SECONDS) from error
         if found.error is not None:
             raise TopicError(f"topic {topic!r}: {found.error.str()}")
         partitions = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in found.partitions]

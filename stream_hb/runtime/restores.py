@@ -37,6 +37,7 @@ class _Restore:
     marks: Mapping[TopicPartition, Watermarks]
     end: int
     restoring: Restoring
+    began_at: float
     advanced_at: float
     position: int = 0
 
@@ -55,12 +56,15 @@ class Opened:
         Where its input goes on.
     ends
         Where its input ended when it was opened.
+    seconds
+        How long its log was read.
     """
 
     number: int
     restored: Restored | None
     offsets: Mapping[TopicPartition, int]
     ends: Mapping[TopicPartition, int]
+    seconds: float
 
 
 class Restores:
@@ -155,9 +159,9 @@ class Restores:
             marks = {partition: self._inputs.watermarks(partition) for partition in partitions}
             end = self._state.end(number)
             self._state.open(number)
-            restoring = Restoring(number, self._settings)
+            restoring, now = Restoring(number, self._settings), self._seconds()
             self._running[number] = _Restore(
-                partitions, committed, marks, end, restoring, self._seconds()
+                partitions, committed, marks, end, restoring, began_at=now, advanced_at=now
             )
             del self._waiting[number]
 
@@ -205,7 +209,10 @@ class Restores:
             for partition in restore.partitions
         }
         log.info("shard restored", shard=number, records=restore.restoring.records)
-        return Opened(number, restored, offsets, _ends(restore))
+        return Opened(number, restored, offsets, _ends(restore), self._took(restore))
+
+    def _took(self, restore: _Restore) -> float:
+        return self._seconds() - restore.began_at
 
     def _check_group(self, number: int, restored: Restored) -> None:
         other = restored.marker["group"]
@@ -253,7 +260,7 @@ class Restores:
             self._still_kept(partition, committed.offset, restore.marks[partition])
         log.info("shard begins", shard=number)
         offsets = {partition: mark.low for partition, mark in restore.marks.items()}
-        return Opened(number, None, offsets, _ends(restore))
+        return Opened(number, None, offsets, _ends(restore), self._took(restore))
 
 
 def _ends(restore: _Restore) -> dict[TopicPartition, int]:

@@ -17,10 +17,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, n
 from stream_hb.errors import BrokerError, TopicError
 from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.librdkafka_log import QuietLog
+from stream_hb.runtime.no_answer import Heard
 
 log = logging.getLogger("stream_hb.topics")
 
 ANSWER_SECONDS_MAX = 10.0
+REFUSAL_SECONDS = 1.0
 SETTINGS_SECONDS_MAX = 3.0
 PARTITIONS = 4
 TOMBSTONE_MS_MIN = 24 * 60 * 60 * 1000
@@ -272,25 +274,37 @@ class _Admin:
     ) -> None:
         self._servers = bootstrap_servers
         self._answer_seconds_max = answer_seconds_max
-        self._last_error = ""
+        self._heard = Heard()
         effective: dict[str, Any] = {
             **(settings or {}),
             "bootstrap.servers": bootstrap_servers,
-            "error_cb": self._on_error,
+            "error_cb": self._heard,
         }
         with accepted_settings():
             self._client = AdminClient(effective, logger=QuietLog())
 
     def metadata(self) -> ClusterMetadata:
+        # A refusal comes as an error beside the call, which would wait to its end all the same.
+        first = min(REFUSAL_SECONDS, self._answer_seconds_max)
         try:
-            return self._client.list_topics(timeout=self._answer_seconds_max)
+            return self._asked(first)
         except KafkaException as exception:
+            if self._heard.refused or first == self._answer_seconds_max:
+                raise self._no_answer() from exception
+        try:
+            return self._asked(self._answer_seconds_max - first)
+        except KafkaException as exception:
+            raise self._no_answer() from exception
+
+    def _asked(self, seconds: float) -> ClusterMetadata:
+        try:
+            return self._client.list_topics(timeout=seconds)
+        except KafkaException:
             self._client.poll(0)  # lets the client say what it had met
-            why = f": {self._last_error}" if self._last_error else ""
-            raise BrokerError(
-                f"no Kafka broker answers at {self._servers} within {self._answer_seconds_max:g} s"
-                f"{why}\nIs it running, and is kafka.bootstrap_servers right?"
-            ) from exception
+            raise
+
+    def _no_answer(self) -> BrokerError:
+        return self._heard.error(self._servers, self._answer_seconds_max)
 
     def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics]
@@ -313,10 +327,6 @@ class _Admin:
                 error: KafkaError = exception.args[0]
                 if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise TopicError(f"could not make topic {name!r}: {error.str()}") from exception
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._last_error:
-            self._last_error = error.str()
 
 
 def _answer_or_none(result: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:

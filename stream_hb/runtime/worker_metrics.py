@@ -60,6 +60,7 @@ class WorkerMetrics(Collector):
             "records": ("Estimates delivered", status.records),
             "refits": ("Number of the newest refit of the group", self._worker.engine.refits),
             "restores": ("Shards restored or begun", tally.restores),
+            "restore_seconds": ("Time in which their logs were read", tally.restore_seconds),
             "rebalances": ("Changes of the assignment", status.rebalances),
         }
         for name, (text, value) in plain.items():

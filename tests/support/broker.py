@@ -29,12 +29,28 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+SASL_USER = "operator"
+SASL_PASSWORD = "hunter2-of-the-broker"
+
+# A second door, for who says who he is; everything else of the broker goes through the first.
+_SASL = f"""
+listeners=PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://127.0.0.1:{{sasl_port}},\\
+  CONTROLLER://127.0.0.1:{{controller_port}}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,\\
+  SASL_PLAINTEXT:SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=\\
+  org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  user_{SASL_USER}="{SASL_PASSWORD}";
+"""
+
+
 class RealBroker:
     """One Apache Kafka on free ports and in a directory of its own, by the recipe of deploy/."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="stream_hb_kafka_"))
-        self.port, self._controller_port = free_ports(2)
+        self.port, self._controller_port, self._sasl_port = free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.discard)
 
@@ -42,6 +58,11 @@ class RealBroker:
     def bootstrap_servers(self) -> str:
         """The address to give to clients."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def sasl_servers(self) -> str:
+        """The address for clients with a password (SASL_PLAINTEXT, PLAIN)."""
+        return f"127.0.0.1:{self._sasl_port}"
 
     def start(self) -> None:
         """Start it, or start it again on the same ports and data, and wait until it answers."""
@@ -70,10 +91,17 @@ class RealBroker:
         self.discard()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        properties = self.directory / "more.properties"
+        properties.write_text(
+            _SASL.format(
+                port=self.port, sasl_port=self._sasl_port, controller_port=self._controller_port
+            )
+        )
         settings = {
             "KAFKA_PORT": str(self.port),
             "KAFKA_CONTROLLER_PORT": str(self._controller_port),
             "KAFKA_DIRECTORY": str(self.directory),
+            "KAFKA_PROPERTIES": str(properties),
         }
         with (self.directory / "start.log").open("ab") as log:
             return subprocess.Popen(
