@@ -163,9 +163,11 @@ class Worker:
         for trouble in polled.troubles:
             self._take(trouble)
         self._delivery.assigned(polled.assigned)
-        self._delivery.open()
-        self._delivery.ended(polled.ended)
+        # Before shards are opened: this poll is from before their start, and to take its messages
+        # for what follows that would lose what lies between.
         batches = self._delivery.wanted(polled.batches)
+        self._delivery.ended(polled.ended)
+        self._delivery.open()
         self._brokers_down = self._brokers_down and not batches
         self._work(batches, stop)
         self._delivery.commit()
