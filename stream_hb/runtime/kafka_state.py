@@ -123,5 +123,9 @@ def _translation(exception: KafkaException, doing: str) -> ClientError:
         KafkaError._RESOLVE,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        # The topics were checked at the start: a broker that has just come back does not know yet.
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
     )
     return (TransientError if passing else ClientError)(f"could not {doing}: {error.str()}")

@@ -146,6 +146,7 @@ def steps(draw: st.DrawFn) -> list[list[bytes]]:
 
 @given(log=steps(), world=worlds, seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=150, deadline=None)
+@pytest.mark.timeout(900)
 def test_restarts_aborts_and_compaction_change_nothing(
     log: list[list[bytes]], world: str, seed: int
 ) -> None:
