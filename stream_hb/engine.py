@@ -129,14 +129,18 @@ class Engine:
         """Work out what batches (by the number of their shard) change; changes nothing.
 
         ``now_ms`` is the driver's clock: it says which sources are idle, and what is from the
-        future where it is the time of day.
+        future where it is the time of day. A shard without a batch is asked too where the time
+        that all sources have reached ends a pane of its windows: else a store would keep its last
+        day for as long as its whole shard is silent.
         """
         groups_left = self.settings.groups_max - self.groups_count
+        reached_ms = self.watermark_ms(now_ms=now_ms)
+        silent = {n: () for n, shard in self.shards.items() if shard.moves_on(reached_ms)}
         made: dict[int, ShardCandidate] = {}
-        for number, raws in batches.items():
+        for number, raws in {**silent, **batches}.items():
             decode = self._decoders[number].decode
             decoded = ((raw, decode(raw)) for raw in raws)
-            made[number] = self.shards[number].ingest(decoded, groups_left, now_ms)
+            made[number] = self.shards[number].ingest(decoded, groups_left, now_ms, reached_ms)
             groups_left -= len(made[number].change.new_groups.keys)
         return Candidate(made)
 

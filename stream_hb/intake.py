@@ -115,10 +115,8 @@ class Intake:
         """Take one source's batch, and what was rejected of it before."""
         refused: list[Reject] = [*decoded.rejects, *rejects]
         self._visits.append(self._read(raw, decoded.visits, VISITS, refused))
-        rows, purchases = self._read(raw, decoded.purchases, ORDERS, refused)
-        self._purchases.append(self._paid(raw, rows, purchases, refused))
-        rows, refunds = self._read(raw, decoded.refunds, ORDERS, refused)
-        self._refunds.append(self._paid(raw, rows, refunds, refused))
+        self._purchases.append(self._paid(raw, decoded.purchases, refused))
+        self._refunds.append(self._paid(raw, decoded.refunds, refused))
         self._totals.append((*self._read(raw, decoded.totals, TOTALS, refused), raw))
         self.rejects += sorted(refused, key=lambda reject: reject.offset)
 
@@ -136,16 +134,24 @@ class Intake:
             events, rows = events.take(rows >= 0), rows[rows >= 0]
         return rows, events
 
-    def _paid(
-        self, raw: RawBatch, rows: Rows, events: M, refused: list[Reject]
-    ) -> tuple[Rows, M, Int64s]:
-        """Leave out what is in another currency that no rate converts; add the currencies."""
+    def _paid(self, raw: RawBatch, events: M, refused: list[Reject]) -> tuple[Rows, M, Int64s]:
+        """Leave out what is in another currency that no rate converts; add the currencies.
+
+        What the rules alone refuse is refused first: it must not make a group.
+        """
+        taken = self.purse.rules.take(events.currencies, events.event_time_ms)
+        events = self._kept(raw, events, taken, refused)
+        rows, events = self._read(raw, events, ORDERS, refused)
         self.purse = self.purse.grown(self._admission.size)
-        good, codes = self.purse.taken(rows, events.currencies, events.event_time_ms)
-        if not good.all():
-            refused += _rejects(raw, events.take(~good), "mixed_currency", CURRENCY)
-            rows, events, codes = rows[good], events.take(good), codes[good]
-        return rows, events, codes
+        same = self.purse.same(rows, events.currencies)
+        rows, events = rows[same], self._kept(raw, events, same, refused)
+        return rows, events, self.purse.rules.codes(events.currencies)
+
+    def _kept(self, raw: RawBatch, events: M, good: Bools, refused: list[Reject]) -> M:
+        if good.all():
+            return events
+        refused += _rejects(raw, events.take(~good), "mixed_currency", CURRENCY)
+        return events.take(good)
 
     def _parts(self) -> Iterator[tuple[Rows, EventColumns]]:
         yield from self._visits

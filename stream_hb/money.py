@@ -124,6 +124,21 @@ class MoneyRules:
     rates: Rates | None = None
     cap_minor: int | None = None
 
+    def take(self, currencies: Texts, times_ms: Int64s) -> Bools:
+        """Tell which amounts can be counted as far as the rules know, whatever their groups."""
+        if self.rates is not None:
+            return self.rates.cover(currencies, times_ms)
+        if self.currency is None:
+            return np.ones(len(currencies), np.bool_)
+        same: Bools = currencies == self.currency
+        return same
+
+    def codes(self, currencies: Texts) -> Int64s:
+        """Return the currencies as numbers, 0 where an amount needs no conversion."""
+        if self.rates is None:
+            return np.zeros(len(currencies), np.int64)
+        return self.rates.codes(currencies)
+
 
 @dataclass(slots=True)
 class Purse:
@@ -149,23 +164,19 @@ class Purse:
         """Return a group's currency; None before its first order."""
         return str(self.known[row]) or None if row < len(self.known) else None
 
-    def taken(self, rows: Rows, currencies: Texts, times_ms: Int64s) -> tuple[Bools, Int64s]:
-        """Take amounts; return which can be counted, and all currencies as numbers.
+    def same(self, rows: Rows, currencies: Texts) -> Bools:
+        """Tell which amounts are in their group's currency, or will be converted into it.
 
-        The first amount of a group without a currency sets it. The number is 0 where the amount
-        needs no conversion.
+        The first amount of a group without a currency sets it.
         """
         if self.rules.rates is not None:
-            good = self.rules.rates.cover(currencies, times_ms)
-            codes = np.zeros(len(good), np.int64)
-            codes[good] = self.rules.rates.codes(currencies[good])
-            return good, codes
+            return np.ones(len(rows), np.bool_)
         unset = np.flatnonzero(self.known[rows] == "")
         if len(unset):
             first_rows, first = np.unique(rows[unset], return_index=True)
             self.known[first_rows] = currencies[unset[first]]
         same: Bools = self.known[rows] == currencies
-        return same, np.zeros(len(same), np.int64)
+        return same
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,10 +150,22 @@ class Shard:
         self.revision = 0
         self.chain_revisions: dict[str, int] = {}
 
+    def moves_on(self, reached_ms: int) -> bool:
+        """Tell whether its groups are to forget something when all sources have reached a time."""
+        marks = self.table.later_marks(reached_ms) if len(self.table) else {}
+        return any(mark > self.table.marks[name] for name, mark in marks.items())
+
     def ingest(
-        self, batches: Iterable[tuple[RawBatch, Decoded]], groups_left: int, now_ms: int = 0
+        self,
+        batches: Iterable[tuple[RawBatch, Decoded]],
+        groups_left: int,
+        now_ms: int = 0,
+        reached_ms: int = 0,
     ) -> ShardCandidate:
-        """Work out what the decoded batches change; ``groups_left`` new groups may be made."""
+        """Work out what the decoded batches change; ``groups_left`` new groups may be made.
+
+        ``reached_ms`` is the time that all sources have reached, those of other shards too.
+        """
         admission = Admission(self.table, self._rows, self._settings, self.number, groups_left)
         purse = Purse(self._settings.money, self._purse.known)
         intake = Intake(admission, self.arms, purse, self._readers)
@@ -174,8 +186,9 @@ class Shard:
         totals = self.totals.probe(intake.totals(groups))
         intake.refuse(totals.refusals)
         newest_ms = intake.newest_ms(len(groups))
+        reached_ms = max(reached_ms, *(p.clock.time_ms for p in positions.values()), 0)
         change, awaited = self._change(
-            attribution.moves, totals, newest_ms, positions, admission.new
+            attribution.moves, totals, newest_ms, reached_ms, admission.new
         )
         return ShardCandidate(
             change,
@@ -195,12 +208,11 @@ class Shard:
         moves: Moves,
         totals: TotalsChange,
         newest_ms: Int64s,
-        positions: Mapping[Source, Position],
+        reached_ms: int,
         new: NewGroups,
     ) -> tuple[TableChange, dict[str, Exchange]]:
         """Return what becomes of the table, and what counts later than now by metric."""
-        clock_ms = max((p.clock.time_ms for p in positions.values()), default=0)
-        marks = self.table.later_marks(clock_ms)
+        marks = self.table.later_marks(reached_ms)
         others = (totals.taken.row, totals.put.row, *(e.rows for e in self._awaited.values()))
         rows, place = _touched(newest_ms, moves, [*self.table.lapsing(marks), *others])
         exchanges = (

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from stream_hb.engine import Engine
+from stream_hb.events.clock import IDLE_MS
 from stream_hb.settings import EngineSettings, Input
 from stream_hb.statistics.forgetting import HOUR_MS, HalfLife, Window
 from tests.support.logs import START_MS, batch, open_engine, purchase, visit
@@ -102,3 +103,21 @@ def test_what_waits_is_in_the_snapshot() -> None:
         assert _visits(_fed(restored, AGREES, _totals(LATER_MS + 1000, 0, 2))) == _visits(
             _fed(engine, AGREES, _totals(LATER_MS + 1000, 0, 2))
         )
+
+
+def test_a_window_ends_in_a_shard_that_is_silent() -> None:
+    """Wrong before: a store kept its last day for as long as its whole shard was silent."""
+    settings = EngineSettings({"order_rate": "ml"}, forgetting={"order_rate": Window(24)})
+    engine = open_engine(settings, shards=(0, 1))
+    day_later = visit("t", "v2", START_MS + 30 * HOUR_MS)
+    later_ms = 2 * IDLE_MS  # of the driver's clock: shard 0 does not hold the watermark any longer
+    for number, payload, now_ms in (
+        (0, FIRST, 0),
+        (1, visit("t", "v1", START_MS), 0),
+        (1, day_later, later_ms),
+    ):
+        engine.apply(engine.ingest({number: [batch([payload], partition=number)]}, now_ms))
+    assert _visits(engine) == 1
+    engine.apply(engine.ingest({}, later_ms))
+    assert _visits(engine) == 0
+    assert not engine.ingest({}, later_ms).shards

@@ -65,7 +65,7 @@ def test_orders_are_converted_at_their_own_date(tmp_path: Path) -> None:
     )
     assert rejects == [("mixed_currency", 4)]
     found = values(engine)
-    del found["e"]
+    assert "e" not in found
     assert found == pytest.approx({"a": 800, "b": 900, "c": 600, "d": 1000})
 
 
@@ -130,3 +130,20 @@ def test_a_wrong_table_of_rates_is_named_by_its_line(tmp_path: Path, text: str, 
     path.write_text(text)
     with pytest.raises(TableError, match=said):
         read_rates(path, "EUR")
+
+
+@pytest.mark.parametrize("rules", [MoneyRules("EUR"), None], ids=["configured", "rates"])
+def test_an_order_in_a_currency_that_is_refused_makes_no_group(
+    rules: MoneyRules | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text(RATES)
+    rules = rules or MoneyRules("EUR", read_rates(path, "EUR"))
+    money = {"amount_minor": 5, "currency": "CHF"}
+    engine, rejects = fed(
+        rules,
+        purchase("a", "1", **money),
+        refund("b", "1", START_MS, refund_id="r1", **money),
+    )
+    assert rejects == [("mixed_currency", 0), ("mixed_currency", 1)]
+    assert engine.groups_count == 0
