@@ -139,11 +139,10 @@ def test_an_order_in_a_currency_that_is_refused_makes_no_group(
     path = tmp_path / "rates.csv"
     path.write_text(RATES)
     rules = rules or MoneyRules("EUR", read_rates(path, "EUR"))
-    money = {"amount_minor": 5, "currency": "CHF"}
     engine, rejects = fed(
         rules,
-        purchase("a", "1", **money),
-        refund("b", "1", START_MS, refund_id="r1", **money),
+        purchase("a", "1", currency="CHF"),
+        refund("b", "1", START_MS, refund_id="r1", amount_minor=5, currency="CHF"),
     )
     assert rejects == [("mixed_currency", 0), ("mixed_currency", 1)]
     assert engine.groups_count == 0
