@@ -40,10 +40,6 @@ class Share:
         numbers = None if self.numbers is None else self.numbers[mine]
         return type(self)(self.rows[mine], self.times_ms[mine], numbers)
 
-    def placed(self, place: Rows) -> Self:
-        """Return the same with other numbers for the groups."""
-        return type(self)(place[self.rows], self.times_ms, self.numbers)
-
     def joined(self, other: Self) -> Self:
         """Return both."""
         numbers = None
@@ -74,6 +70,13 @@ def _ones(share: Share) -> Floats:
 
 Which = Callable[[Share], Bools]
 """Tells which of some things are meant."""
+
+Where = Callable[[Share], Rows]
+"""Returns other numbers for the groups of some things."""
+
+
+def _moved(share: Share, where: Where) -> Share:
+    return replace(share, rows=where(share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +138,10 @@ class Happened:
         sums = self.sums.take(which(self.sums.share)) if self.sums else None
         return type(self)(a, b, c, d, e, self.log_values[which(self.valued)], sums)
 
-    def placed(self, place: Rows) -> Self:
+    def at(self, where: Where) -> Self:
         """Return the same with other numbers for the groups."""
-        sums = self.sums and replace(self.sums, share=self.sums.share.placed(place))
-        a, b, c, d, e = (share.placed(place) for share in self._shares())
+        sums = self.sums and replace(self.sums, share=_moved(self.sums.share, where))
+        a, b, c, d, e = (_moved(share, where) for share in self._shares())
         return type(self)(a, b, c, d, e, self.log_values, sums)
 
     def joined(self, other: Self) -> Self:
@@ -223,9 +226,13 @@ class Exchange:
         """Return what concerns some of the touched groups."""
         return self.part(lambda share: chosen[share.rows])
 
-    def placed(self, place: Rows) -> Self:
+    def at(self, where: Where) -> Self:
         """Return the same with other numbers for the groups."""
-        return type(self)(self.taken.placed(place), self.put.placed(place))
+        return type(self)(self.taken.at(where), self.put.at(where))
+
+    def placed(self, place: Rows) -> Self:
+        """Return the same with other numbers for the groups: those at theirs in ``place``."""
+        return self.at(lambda share: place[share.rows])
 
     def joined(self, other: Self) -> Self:
         """Return both."""

@@ -56,6 +56,15 @@ class Calendar:
         """Return the local hour of the day of each time, 0 to 23."""
         return self._local_ms(times_ms) // HOUR_MS % 24
 
+    def start_ms(self, day: int) -> int:
+        """Return when a local day begins.
+
+        >>> Calendar("Europe/Berlin").start_ms(20023)  # 22:00 UTC of the day before
+        1729980000000
+        """
+        start = datetime(1970, 1, 1, tzinfo=self._zone) + timedelta(days=day)
+        return round((start.astimezone(UTC) - _EPOCH) / timedelta(milliseconds=1))
+
     def day_hours(self, days: Int64s) -> Floats:
         """Return how many hours local days have: their exposure."""
         distinct, places = np.unique(days, return_inverse=True)
@@ -63,10 +72,7 @@ class Calendar:
         return hours[places]
 
     def _day_hours(self, day: int) -> float:
-        start = datetime(1970, 1, 1) + timedelta(days=day)
-        ends = (start.replace(tzinfo=self._zone), (start + timedelta(days=1)))
-        first, last = ends[0], ends[1].replace(tzinfo=self._zone)
-        return (last.astimezone(UTC) - first.astimezone(UTC)) / timedelta(hours=1)
+        return (self.start_ms(day + 1) - self.start_ms(day)) / HOUR_MS
 
     def _local_ms(self, times_ms: Int64s) -> Int64s:
         quarters, places = np.unique(times_ms // QUARTER_MS, return_inverse=True)
