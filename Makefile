@@ -31,8 +31,8 @@ lint: install ## ruff, mypy strict, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: install ## all tests, with coverage
-	$(BIN)/pytest --cov --cov-report=term
+unit: install ## all tests, with coverage, on as many cores as there are
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --cov --cov-report=term
 
 bench: install ## speeds as ratios against an anchor in the same run, on a real broker
 	$(BIN)/python -m tests.benchmarks

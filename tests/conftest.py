@@ -1,4 +1,4 @@
-"""What tests share: a real broker, and topics of their own on it."""
+"""What tests share: a real broker, and topics of their own on it; who runs beside whom."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,9 +6,27 @@ from contextlib import ExitStack
 from itertools import count
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import topics as support
 from tests.support.broker import NamedBroker, NoBrokerError, RealBroker, find_broker
+
+# No test is timed: a law that is slow on a busy machine still holds.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a file's tests run in one process, and all that need the broker in one and first.
+
+    Two brokers and two storms of kills beside each other would only wait for each other.
+    """
+    for item in items:
+        needs_broker = item.get_closest_marker("broker") is not None
+        item.add_marker(pytest.mark.xdist_group("broker" if needs_broker else str(item.path)))
+    items.sort(key=lambda item: item.get_closest_marker("broker") is None)
 
 
 @pytest.fixture(scope="session")
