@@ -34,6 +34,11 @@ class Membership:
         more = self._stores.places(new) if self._stores else np.full(len(new), UNKNOWN)
         return np.concatenate([self._places, more])
 
+    def zones_with(self, new: Sequence[GroupKey]) -> Rows:
+        """Return the number of each group's time zone, as if ``new`` were appended."""
+        places = self.places_with(new)
+        return self._stores.zones_at(places) if self._stores else np.zeros(len(places), np.intp)
+
     def places(self, rows: Rows) -> Rows:
         """Return the places of some groups."""
         return self._places[rows]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from stream_hb.events.clock import DAY_MS, TimeRules
+from stream_hb.events.ticks import TickClock
 from stream_hb.money import MoneyRules
 from stream_hb.statistics.forgetting import Forgetting
 from stream_hb.stores import Stores
@@ -124,6 +125,8 @@ class EngineSettings:
         More visits of a visitor in a store and hour are a bot's.
     units_kept_ms
         How long after its first visit a unit of an experiment is remembered.
+    ticks
+        The hours or days that the feeds look at one after the other; None: no feed does.
     groups_max
         Groups kept; events of further groups are rejected and counted.
     belongs
@@ -152,6 +155,7 @@ class EngineSettings:
     inputs: Mapping[str, Input] = field(default_factory=lambda: MappingProxyType({}))
     bot_visits_per_hour: int = 60
     units_kept_ms: int = 30 * DAY_MS
+    ticks: TickClock | None = None
     groups_max: int = 100_000
     belongs: BelongsTo | None = None
     registers: BelongsTo | None = None

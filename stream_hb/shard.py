@@ -3,7 +3,7 @@
 A batch makes a :class:`ShardCandidate`; nothing of the shard changes before :meth:`Shard.apply`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import reduce
 from typing import Any
@@ -14,7 +14,7 @@ from stream_hb.admission import Admission, RowsByCode
 from stream_hb.contributions import Exchange, contribution
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
-from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
+from stream_hb.events.batch import Bools, Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
@@ -37,6 +37,7 @@ from stream_hb.statistics.table import (
     TableChange,
     spelt_out,
 )
+from stream_hb.tick_ledger import TickChange, TickLedger
 from stream_hb.timing import Position, Source, in_time
 
 
@@ -54,6 +55,8 @@ class ShardCandidate:
         What is to be remembered of visits, orders and refunds.
     totals
         What is to be remembered of totals.
+    ticks
+        What becomes of the open ticks; None where no feed looks at any.
     purse
         The groups' currencies.
     positions
@@ -72,6 +75,7 @@ class ShardCandidate:
     awaited: Mapping[str, Exchange]
     attribution: AttributionChange
     totals: TotalsChange
+    ticks: TickChange | None
     purse: Purse
     positions: dict[Source, Position]
     forget_before_ms: int
@@ -108,6 +112,8 @@ class Shard:
         What the stores table says of the groups.
     summaries
         What a refit reads of the pools.
+    ledger
+        The open ticks; None where no feed looks at any.
     cleared
         The slots of what the last batch made it forget, by table.
     hash_key
@@ -138,6 +144,7 @@ class Shard:
         self.unscreened = False
         self.membership = Membership(settings.stores)
         self.summaries = PoolSummaries(self.table, self.membership)
+        self.ledger = TickLedger(kinds, settings.ticks) if settings.ticks else None
         self._settings = settings
         self.hash_key = hash_key
         self.cleared: dict[str, Slots] = {}
@@ -187,7 +194,7 @@ class Shard:
         intake.refuse(totals.refusals)
         newest_ms = intake.newest_ms(len(groups))
         reached_ms = max(reached_ms, *(p.clock.time_ms for p in positions.values()), 0)
-        change, awaited = self._change(
+        change, awaited, ticks = self._change(
             attribution.moves, totals, newest_ms, reached_ms, admission.new
         )
         return ShardCandidate(
@@ -195,6 +202,7 @@ class Shard:
             awaited,
             attribution,
             totals,
+            ticks,
             intake.purse.grown(len(groups)),
             positions,
             self._forget_before_ms(positions, now_ms),
@@ -210,8 +218,8 @@ class Shard:
         newest_ms: Int64s,
         reached_ms: int,
         new: NewGroups,
-    ) -> tuple[TableChange, dict[str, Exchange]]:
-        """Return what becomes of the table, and what counts later than now by metric."""
+    ) -> tuple[TableChange, dict[str, Exchange], TickChange | None]:
+        """Return what becomes of the table, what counts later by metric, and the open ticks."""
         marks = self.table.later_marks(reached_ms)
         others = (totals.taken.row, totals.put.row, *(e.rows for e in self._awaited.values()))
         rows, place = _touched(newest_ms, moves, [*self.table.lapsing(marks), *others])
@@ -222,9 +230,13 @@ class Shard:
         chains, codes = self.table.chain_codes_with(new.keys)
         statistics = {}
         awaited: dict[str, Exchange] = {}
-        for name in self.table.metrics:
-            by_totals = np.array([self._readers.totals(name, chain) for chain in chains], np.bool_)
-            mine = by_totals[codes[rows]]
+        by_totals = {
+            name: np.array([self._readers.totals(name, chain) for chain in chains], np.bool_)[
+                codes[rows]
+            ]
+            for name in self.table.metrics
+        }
+        for name, mine in by_totals.items():
             kept = self.table.at_mark(name, rows, marks[name])
             if name in self._awaited:
                 kept = self._arrived(name, kept, self._awaited[name].placed(place), marks[name])
@@ -236,7 +248,16 @@ class Shard:
             statistics[name] = kept
             awaited |= self._ahead(name, chosen, rows, marks[name])
         times = np.maximum(self.table.read_event_time_ms(rows), newest_ms[rows])
-        return TableChange(rows, statistics, times, new, marks), awaited
+        change = TableChange(rows, statistics, times, new, marks)
+        return change, awaited, self._ticks(change, exchanges, by_totals)
+
+    def _ticks(
+        self, change: TableChange, exchanges: Sequence[Exchange], by_totals: Mapping[str, Bools]
+    ) -> TickChange | None:
+        if self.ledger is None:
+            return None
+        zones = self.membership.zones_with(change.new_groups.keys)[change.rows]
+        return self.ledger.probe(change.rows, zones, exchanges, by_totals)
 
     def _ahead(
         self, metric: str, exchanges: Iterable[Exchange], rows: Rows, mark: int
@@ -300,6 +321,8 @@ class Shard:
         self._awaited = candidate.awaited
         self.attribution.apply(candidate.attribution)
         self.totals.apply(candidate.totals)
+        if self.ledger and candidate.ticks:
+            self.ledger.apply(candidate.ticks)
         self.forget(candidate.forget_before_ms)
         self._mark_late(candidate.late)
         self._purse = candidate.purse
@@ -367,6 +390,7 @@ class Shard:
             "arms_left_out": self.arms.left_out,
             "positions": plain_positions(self.positions),
             "emitted": {name: emitted.snapshot() for name, emitted in self.emitted.items()},
+            "ledger": self.ledger and self.ledger.snapshot(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -399,6 +423,8 @@ class Shard:
             for topic, partition, next_offset, *clock in state["positions"]
         }
         self.emitted = {name: Emitted(**state["emitted"][name]) for name in self.emitted}
+        if self.ledger and state.get("ledger"):
+            self.ledger.restore(state["ledger"])
         self.register()
 
 

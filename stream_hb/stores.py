@@ -12,6 +12,7 @@ from stream_hb.statistics.table import GroupKey
 
 UNKNOWN = -1
 NEVER_MS = 2**62
+UTC = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,10 @@ class Stores:
         Whole number of each store's region within the table; -1 where none is told.
     retired_ms
         From when on a store is retired; :data:`NEVER_MS` where it is not.
+    zones
+        Whole number of each store's time zone among ``zone_names``.
+    zone_names
+        IANA names; the first one is UTC, the zone of stores of which none is told.
     covariates
         The columns that a model may use. A column of texts is here as one indicator for each text
         but the first, called ``format=express``. Where a cell was empty: the mean of its chain.
@@ -48,6 +53,8 @@ class Stores:
     keys: Sequence[GroupKey]
     regions: NDArray[np.intp]
     retired_ms: NDArray[np.int64]
+    zones: NDArray[np.intp]
+    zone_names: Sequence[str]
     covariates: Mapping[str, Floats]
     columns_of: Mapping[str, Sequence[str]]
     means: Mapping[str, Mapping[str, float]]
@@ -61,15 +68,20 @@ class Stores:
         retired_ms: NDArray[np.int64] | None = None,
         covariates: Mapping[str, Floats] | None = None,
         columns_of: Mapping[str, Sequence[str]] | None = None,
+        zones: Sequence[str] | None = None,
     ) -> Self:
         """Make a table of at least one store; what is left out, or NaN, is not known."""
         chains = np.array([chain for chain, _ in keys])
         told = covariates or {}
         means = {name: _means(values, chains) for name, values in told.items()}
+        names = list(dict.fromkeys([UTC, *(zones or [])]))
+        numbers = [names.index(zone) for zone in zones or [UTC] * len(keys)]
         return cls(
             keys,
             np.full(len(keys), UNKNOWN, dtype=np.intp) if regions is None else regions,
             np.full(len(keys), NEVER_MS) if retired_ms is None else retired_ms,
+            np.array(numbers, np.intp),
+            names,
             {name: _filled(values, chains, means[name]) for name, values in told.items()},
             columns_of or {name: (name,) for name in told},
             means,
@@ -91,6 +103,10 @@ class Stores:
     def regions_at(self, places: Rows) -> NDArray[np.intp]:
         """Return the groups' regions, -1 where not known."""
         return np.where(places >= 0, self.regions[places], UNKNOWN)
+
+    def zones_at(self, places: Rows) -> NDArray[np.intp]:
+        """Return the numbers of the groups' time zones; 0, which is UTC, where none is known."""
+        return np.where(places >= 0, self.zones[places], 0)
 
     def retired_at(self, places: Rows, now_ms: int) -> NDArray[np.bool_]:
         """Tell which groups are retired by now."""

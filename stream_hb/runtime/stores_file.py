@@ -18,7 +18,7 @@ from stream_hb.errors import ConfigError, TableError, nearest
 from stream_hb.metrics import METRICS, MODELS
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.table import GroupKey
-from stream_hb.stores import NEVER_MS, UNKNOWN, Stores
+from stream_hb.stores import NEVER_MS, UNKNOWN, UTC, Stores
 
 OWN_COLUMNS = ("store_id", "chain_id", "region", "time_zone", "opened", "retired")
 """The columns with a meaning of their own; every other one is a covariate."""
@@ -177,7 +177,8 @@ def read_stores(path: Path, default_chain: str, covariates_used: Iterable[str] =
         covariates |= columns
         columns_of[name] = tuple(columns)
     retired_ms = np.array([_retired_ms(row) for row in rows], dtype=np.int64)
-    return Stores.of(keys, _regions(rows), retired_ms, covariates, columns_of)
+    zones = [row.text("time_zone") or UTC for row in rows]
+    return Stores.of(keys, _regions(rows), retired_ms, covariates, columns_of, zones)
 
 
 def _rows(path: Path) -> Iterator[Row]:
