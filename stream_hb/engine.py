@@ -6,12 +6,13 @@ engine (Kafka, files, a simulator) can drop what it could not deliver, and nothi
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain as flatten
 from typing import Any
 
 from stream_hb import state
+from stream_hb.chain_ticks import ChainTick, chain_ticks, open_ticks
 from stream_hb.emitter import Emission, Moment, emit_shard
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
@@ -33,6 +34,8 @@ class Candidate:
     """What the shards become if a batch is applied."""
 
     shards: dict[int, ShardCandidate]
+    closing: int = 0
+    """Ticks before this one are closed if it is applied."""
 
     @property
     def rejects(self) -> list[Reject]:
@@ -125,24 +128,51 @@ class Engine:
             found["orders_capped"] += int(shard.orders.capped.sum())
         return dict(found)
 
-    def ingest(self, batches: Mapping[int, Sequence[RawBatch]], now_ms: int = 0) -> Candidate:
+    def ingest(
+        self, batches: Mapping[int, Sequence[RawBatch]], now_ms: int = 0, *, settled: bool = True
+    ) -> Candidate:
         """Work out what batches (by the number of their shard) change; changes nothing.
 
         ``now_ms`` is the driver's clock: it says which sources are idle, and what is from the
         future where it is the time of day. A shard without a batch is asked too where the time
         that all sources have reached ends a pane of its windows: else a store would keep its last
-        day for as long as its whole shard is silent.
+        day for as long as its whole shard is silent. So is every shard where a tick is over: it is
+        closed everywhere. While things are not ``settled``, a source of which nothing has come
+        yet holds the ticks: what it has may belong to them.
         """
         groups_left = self.settings.groups_max - self.groups_count
         reached_ms = self.watermark_ms(now_ms=now_ms)
-        silent = {n: () for n, shard in self.shards.items() if shard.moves_on(reached_ms)}
+        closing = self._closing(reached_ms) if settled or self._all_heard() else 0
+        silent = {n: () for n, s in self.shards.items() if closing or s.moves_on(reached_ms)}
         made: dict[int, ShardCandidate] = {}
         for number, raws in {**silent, **batches}.items():
             decode = self._decoders[number].decode
             decoded = ((raw, decode(raw)) for raw in raws)
-            made[number] = self.shards[number].ingest(decoded, groups_left, now_ms, reached_ms)
+            made[number] = self.shards[number].ingest(
+                decoded, groups_left, now_ms, reached_ms, closing
+            )
             groups_left -= len(made[number].change.new_groups.keys)
-        return Candidate(made)
+        return Candidate(made, closing)
+
+    def _all_heard(self) -> bool:
+        """Tell whether every source has brought an event."""
+        shards = self.shards.values()
+        return all(p.clock.time_ms for shard in shards for p in shard.positions.values())
+
+    def _closing(self, reached_ms: int) -> int:
+        """Return the tick before which all are closed now; 0: none is over."""
+        clock = self.settings.ticks
+        ticks = open_ticks(self.shards.values()) if clock else []
+        over = [tick for tick in ticks if clock and clock.over(tick, reached_ms)]
+        return over[-1] + 1 if over else 0
+
+    def chain_ticks(self, closing: int) -> Iterator[ChainTick]:
+        """Yield the open ticks before one, in order: what the feeds read when they are closed."""
+        clock = self.settings.ticks
+        shards = list(self.shards.values())
+        for number in open_ticks(shards) if clock else []:
+            if clock and number < closing:
+                yield from chain_ticks(shards, clock, number)
 
     def parts(self) -> list[PoolParts]:
         """Return the parts of the pools that are in this process's shards."""

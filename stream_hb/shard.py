@@ -3,7 +3,7 @@
 A batch makes a :class:`ShardCandidate`; nothing of the shard changes before :meth:`Shard.apply`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from functools import reduce
 from typing import Any
@@ -14,7 +14,7 @@ from stream_hb.admission import Admission, RowsByCode
 from stream_hb.contributions import Exchange, contribution
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
-from stream_hb.events.batch import Bools, Decoded, Hashes, Int64s, RawBatch, Reject
+from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
@@ -168,10 +168,12 @@ class Shard:
         groups_left: int,
         now_ms: int = 0,
         reached_ms: int = 0,
+        closing: int = 0,
     ) -> ShardCandidate:
         """Work out what the decoded batches change; ``groups_left`` new groups may be made.
 
-        ``reached_ms`` is the time that all sources have reached, those of other shards too.
+        ``reached_ms`` is the time that all sources have reached, those of other shards too; ticks
+        before ``closing`` are closed first.
         """
         admission = Admission(self.table, self._rows, self._settings, self.number, groups_left)
         purse = Purse(self._settings.money, self._purse.known)
@@ -195,7 +197,7 @@ class Shard:
         newest_ms = intake.newest_ms(len(groups))
         reached_ms = max(reached_ms, *(p.clock.time_ms for p in positions.values()), 0)
         change, awaited, ticks = self._change(
-            attribution.moves, totals, newest_ms, reached_ms, admission.new
+            attribution.moves, totals, newest_ms, reached_ms, admission.new, closing
         )
         return ShardCandidate(
             change,
@@ -218,6 +220,7 @@ class Shard:
         newest_ms: Int64s,
         reached_ms: int,
         new: NewGroups,
+        closing: int,
     ) -> tuple[TableChange, dict[str, Exchange], TickChange | None]:
         """Return what becomes of the table, what counts later by metric, and the open ticks."""
         marks = self.table.later_marks(reached_ms)
@@ -249,15 +252,10 @@ class Shard:
             awaited |= self._ahead(name, chosen, rows, marks[name])
         times = np.maximum(self.table.read_event_time_ms(rows), newest_ms[rows])
         change = TableChange(rows, statistics, times, new, marks)
-        return change, awaited, self._ticks(change, exchanges, by_totals)
-
-    def _ticks(
-        self, change: TableChange, exchanges: Sequence[Exchange], by_totals: Mapping[str, Bools]
-    ) -> TickChange | None:
         if self.ledger is None:
-            return None
-        zones = self.membership.zones_with(change.new_groups.keys)[change.rows]
-        return self.ledger.probe(change.rows, zones, exchanges, by_totals)
+            return change, awaited, None
+        zones = self.membership.zones_with(new.keys)[rows]
+        return change, awaited, self.ledger.probe(rows, zones, exchanges, by_totals, closing)
 
     def _ahead(
         self, metric: str, exchanges: Iterable[Exchange], rows: Rows, mark: int

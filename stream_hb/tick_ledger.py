@@ -32,17 +32,20 @@ class TickChange:
         All cells afterwards.
     touched
         Those that the batch touched.
+    closed
+        Ticks before this one are closed then.
     late
         How many things it brought for ticks that are closed.
     """
 
     cells: TickCells
     touched: Codes
+    closed: int
     late: int
 
 
 class TickLedger:
-    """The open ticks of a shard; changed only by :meth:`apply` and :meth:`close`.
+    """The open ticks of a shard; changed only by :meth:`apply`.
 
     Parameters
     ----------
@@ -74,6 +77,7 @@ class TickLedger:
         zones: Zones,
         exchanges: Sequence[Exchange],
         by_totals: Mapping[str, Bools],
+        closing: int = 0,
     ) -> TickChange:
         """Work out what exchanges change; changes nothing.
 
@@ -87,12 +91,16 @@ class TickLedger:
             Of single events, and of totals.
         by_totals
             Of each metric, which of these groups it reads totals of.
+        closing
+            Ticks before this one are closed first: the feeds have read them.
         """
+        closed = max(self.closed, closing)
+        first = closed << ROW_BITS
         dated = [self._dated(exchange, rows, zones) for exchange in exchanges]
-        late = sum(_count(exchange, lambda codes: codes < self._open) for exchange in dated)
-        dated = [exchange.part(lambda share: share.rows >= self._open) for exchange in dated]
+        late = sum(_count(exchange, lambda codes: codes < first) for exchange in dated)
+        dated = [exchange.part(lambda share: share.rows >= first) for exchange in dated]
         touched = np.unique(np.concatenate([exchange.rows for exchange in dated]))
-        cells = self.cells.with_cells(touched)
+        cells = self.cells.since(closed).with_cells(touched)
         at = np.searchsorted(cells.codes, touched)
         before = cells.take(at)
         totals = {name: rows[mine] for name, mine in by_totals.items()}
@@ -100,11 +108,7 @@ class TickLedger:
             name: self._exchanged(name, kept, dated, touched, totals[name])
             for name, kept in before.statistics.items()
         }
-        return TickChange(cells.replaced(TickCells(touched, after)), touched, late)
-
-    @property
-    def _open(self) -> int:
-        return self.closed << ROW_BITS
+        return TickChange(cells.replaced(TickCells(touched, after)), touched, closed, late)
 
     def _dated(self, exchange: Exchange, rows: Rows, zones: Zones) -> Exchange:
         def cell(share: Share) -> Codes:
@@ -143,14 +147,8 @@ class TickLedger:
 
     def apply(self, change: TickChange) -> None:
         """Make a change the state."""
-        self.cells = change.cells
+        self.cells, self.closed = change.cells, change.closed
         self.late += change.late
-
-    def close(self, before: int) -> None:
-        """Close the ticks before one: the feeds have read them."""
-        if before > self.closed:
-            self.closed = before
-            self.cells = self.cells.since(before)
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain values and arrays."""

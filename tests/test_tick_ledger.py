@@ -48,9 +48,9 @@ def ledger(every: str = "day") -> TickLedger:
     return TickLedger(KINDS, TickClock("hour" if every == "hour" else "day"))
 
 
-def take(into: TickLedger, *exchanges: Exchange) -> TickLedger:
+def take(into: TickLedger, *exchanges: Exchange, closing: int = 0) -> TickLedger:
     for each in exchanges:
-        into.apply(into.probe(np.arange(4), UTC, [each], NONE))
+        into.apply(into.probe(np.arange(4), UTC, [each], NONE, closing))
     return into
 
 
@@ -106,7 +106,7 @@ def test_each_thing_stands_in_its_tick_and_group() -> None:
 
 def test_what_comes_for_a_closed_tick_is_counted_and_left_out() -> None:
     kept = take(ledger(), exchange([(0, 1), (0, 30)], [], []))
-    kept.close(1)
+    take(kept, exchange([], [], []), closing=1)
     assert numbers(kept).keys() == {(1, 0)}
     take(kept, exchange([(1, 2), (1, 31)], [], [((1, 3), 5)]))
     assert numbers(kept).keys() == {(1, 0), (1, 1)}
@@ -125,7 +125,7 @@ def test_a_metric_reads_events_or_totals_of_a_group_and_never_both() -> None:
 
 def test_a_snapshot_is_the_ledger() -> None:
     kept = take(ledger(), exchange([(0, 1), (3, 50)], [(3, 50)], [((3, 50), 7)]))
-    kept.close(1)
+    take(kept, exchange([(0, 2)], [], []), closing=1)
     other = ledger()
     other.restore(kept.snapshot())
     assert numbers(other) == numbers(kept)

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_hb.engine import Engine
+from stream_hb.events.clock import TimeRules
 from stream_hb.events.ticks import TickClock
 from stream_hb.statistics.tick_cells import rows_of, ticks_of
 from tests.laws.test_event_laws import HOUR_MS, SETTINGS, cuts, distinct, fed, logs
 from tests.reference import event_rules
 
-HOURLY = replace(SETTINGS, ticks=TickClock("hour"))
+HOURLY = replace(
+    SETTINGS, ticks=TickClock("hour"), time=TimeRules(lateness_ms=24 * HOUR_MS)
+)  # nothing of a log is late
 Cell = tuple[str, int, tuple[str, str]]
 
 

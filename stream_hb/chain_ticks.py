@@ -1,0 +1,108 @@
+"""Ticks of whole chains: what the feeds are told, once, when a tick is over everywhere."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from stream_hb.events.batch import Int64s
+from stream_hb.events.ticks import TickClock, Zones
+from stream_hb.shard import Shard
+from stream_hb.statistics.columns import Floats, Statistic
+from stream_hb.statistics.tick_cells import rows_of
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTick:
+    """What the stores of a chain did in one tick; stores that did nothing are left out.
+
+    Attributes
+    ----------
+    chain
+        The chain.
+    number
+        The tick, as its clock counts: hours in UTC, or local days.
+    end_ms
+        When it was over in every zone.
+    stores
+        Ids, ascending.
+    hours
+        Length of the tick at each store: a local day may have 23 or 25.
+    weekdays
+        Its local weekday at each store; 0 is Monday.
+    statistics
+        By metric, a row a store: the plain statistics.
+    """
+
+    chain: str
+    number: int
+    end_ms: int
+    stores: Sequence[str]
+    hours: Floats
+    weekdays: Int64s
+    statistics: Mapping[str, Statistic]
+
+
+@dataclass(frozen=True, slots=True)
+class TickPart:
+    """What the stores of a chain in one shard did in one tick, a row a store."""
+
+    stores: Sequence[str]
+    zones: Zones
+    statistics: Mapping[str, Statistic]
+
+    def joined(self, other: "TickPart") -> "TickPart":
+        """Return both; a store is in one shard only."""
+        statistics = {
+            name: kept.concatenate(other.statistics[name]) for name, kept in self.statistics.items()
+        }
+        zones = np.concatenate([self.zones, other.zones])
+        return TickPart([*self.stores, *other.stores], zones, statistics)
+
+    def told(self, chain: str, number: int, clock: TickClock) -> ChainTick:
+        """Return it as all there is of the chain in the tick."""
+        order = np.argsort(np.array(self.stores))
+        return ChainTick(
+            chain,
+            number,
+            clock.end_ms(number),
+            [self.stores[at] for at in order.tolist()],
+            clock.hours(number, self.zones)[order],
+            clock.weekdays(number, self.zones)[order],
+            {name: kept.take(order) for name, kept in self.statistics.items()},
+        )
+
+
+def parts_of(shard: Shard, number: int) -> dict[str, TickPart]:
+    """Return what a shard's stores did in an open tick, by chain."""
+    if shard.ledger is None:
+        return {}
+    cells = shard.ledger.cells.of_tick(number)
+    rows = rows_of(cells.codes)
+    keys = [shard.table.keys[row] for row in rows.tolist()]
+    zones = shard.membership.zones_with([])[rows]
+    chains = np.array([chain for chain, _ in keys])
+    found = {}
+    for chain in dict.fromkeys(chain for chain, _ in keys):
+        mine = np.flatnonzero(chains == chain)
+        some = cells.take(mine)
+        stores = [keys[at][1] for at in mine.tolist()]
+        found[chain] = TickPart(stores, zones[mine], some.statistics)
+    return found
+
+
+def open_ticks(shards: Iterable[Shard]) -> list[int]:
+    """Return the ticks in which some store did something and that are not closed, ascending."""
+    ledgers = [shard.ledger for shard in shards if shard.ledger is not None]
+    return sorted({tick for ledger in ledgers for tick in ledger.cells.ticks()})
+
+
+def chain_ticks(shards: Sequence[Shard], clock: TickClock, number: int) -> Iterator[ChainTick]:
+    """Yield one tick of every chain that did something in it, by the chains' names."""
+    by_chain: dict[str, list[TickPart]] = {}
+    for shard in sorted(shards, key=lambda shard: shard.number):
+        for chain, part in parts_of(shard, number).items():
+            by_chain.setdefault(chain, []).append(part)
+    for chain, parts in sorted(by_chain.items()):
+        yield reduce(TickPart.joined, parts).told(chain, number, clock)
