@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain as flatten
+from types import MappingProxyType
 from typing import Any
 
 from stream_hb import state
@@ -23,6 +24,7 @@ from stream_hb.pool_parts import LocalParts, PoolParts, all_chains
 from stream_hb.refit import Refit, refit
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
+from stream_hb.tick_feeds import TickFeed, TickMoment, Watched, watch
 from stream_hb.timing import Position, Source
 
 STALE_INPUT_MS = 300_000
@@ -58,6 +60,8 @@ class Engine:
     hash_key
         Key of the ids' hash: secret where events come from outside. A restored engine takes that
         of the snapshot.
+    feeds
+        Those that look at closed ticks, by name; they need ``settings.ticks``.
 
     Attributes
     ----------
@@ -81,8 +85,14 @@ class Engine:
     []
     """
 
-    def __init__(self, settings: EngineSettings, hash_key: bytes = OPEN_KEY) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        hash_key: bytes = OPEN_KEY,
+        feeds: Mapping[str, TickFeed] = MappingProxyType({}),
+    ) -> None:
         self.settings = settings
+        self.feeds = feeds
         self.hash_key = hash_key
         self.shards: dict[int, Shard] = {}
         self.pools: dict[Pool, PoolFit] = {}
@@ -129,19 +139,35 @@ class Engine:
         return dict(found)
 
     def ingest(
-        self, batches: Mapping[int, Sequence[RawBatch]], now_ms: int = 0, *, settled: bool = True
+        self,
+        batches: Mapping[int, Sequence[RawBatch]],
+        now_ms: int = 0,
+        *,
+        settled: bool = True,
+        reached_ms: int | None = None,
     ) -> Candidate:
-        """Work out what batches (by the number of their shard) change; changes nothing.
+        """Work out what batches change; changes nothing.
 
-        ``now_ms`` is the driver's clock: it says which sources are idle, and what is from the
-        future where it is the time of day. A shard without a batch is asked too where the time
-        that all sources have reached ends a pane of its windows: else a store would keep its last
-        day for as long as its whole shard is silent. So is every shard where a tick is over: it is
-        closed everywhere. While things are not ``settled``, a source of which nothing has come
-        yet holds the ticks: what it has may belong to them.
+        A shard without a batch is asked too where the time that all sources have reached ends a
+        pane of its windows: else a store would keep its last day for as long as its whole shard is
+        silent. So is every shard where a tick is over: it is closed everywhere.
+
+        Parameters
+        ----------
+        batches
+            By the number of their shard.
+        now_ms
+            The driver's clock: it says which sources are idle, and what is from the future where
+            it is the time of day.
+        settled
+            Whether all sources have been read: until then, one of which nothing has come yet holds
+            the ticks, as what it has may belong to them.
+        reached_ms
+            The time that all sources have reached; None: the watermark.
         """
         groups_left = self.settings.groups_max - self.groups_count
-        reached_ms = self.watermark_ms(now_ms=now_ms)
+        if reached_ms is None:
+            reached_ms = self.watermark_ms(now_ms=now_ms)
         closing = self._closing(reached_ms) if settled or self._all_heard() else 0
         silent = {n: () for n, s in self.shards.items() if closing or s.moves_on(reached_ms)}
         made: dict[int, ShardCandidate] = {}
@@ -165,6 +191,16 @@ class Engine:
         ticks = open_ticks(self.shards.values()) if clock else []
         over = [tick for tick in ticks if clock and clock.over(tick, reached_ms)]
         return over[-1] + 1 if over else 0
+
+    def watch(self, candidate: Candidate, now_ms: int = 0) -> Watched:
+        """Let the feeds look at the ticks that a candidate closes; changes nothing."""
+        offsets = {
+            f"{topic}-{partition}": position.next_offset
+            for shard in self.shards.values()
+            for (topic, partition), position in shard.positions.items()
+        }
+        moment = TickMoment(now_ms, self.watermark_ms(now_ms=now_ms), self.pools, offsets)
+        return watch(self.feeds, self.chain_ticks(candidate.closing), moment)
 
     def chain_ticks(self, closing: int) -> Iterator[ChainTick]:
         """Yield the open ticks before one, in order: what the feeds read when they are closed."""
@@ -284,9 +320,11 @@ class Engine:
         }
         return tuple(flag for flag, on in raised.items() if on)
 
-    def apply(self, change: Candidate | Refit | Emission) -> None:
-        """Make a candidate, a refit or a delivered emission the state."""
-        if isinstance(change, Candidate):
+    def apply(self, change: Candidate | Watched | Refit | Emission) -> None:
+        """Make a candidate, what feeds made of it, a refit or a delivered emission the state."""
+        if isinstance(change, Watched):
+            self.feeds = change.feeds
+        elif isinstance(change, Candidate):
             self._apply_candidate(change)
         elif isinstance(change, Refit):
             self._apply_refit(change)
@@ -334,6 +372,8 @@ class Engine:
         self.pools = {(chain, metric): state.rebuilt(fit) for chain, metric, fit in values["pools"]}
         self.refits = values["refits"]
         self.refitted_at_ms = values["refitted_at_ms"]
+        told = values.get("feeds", {})
+        self.feeds = {n: f.restored(told[n]) if n in told else f for n, f in self.feeds.items()}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -343,4 +383,5 @@ class Engine:
             "pools": [[*pool, state.plain(fit)] for pool, fit in self.pools.items()],
             "refits": self.refits,
             "refitted_at_ms": self.refitted_at_ms,
+            "feeds": {name: feed.snapshot() for name, feed in self.feeds.items()},
         }

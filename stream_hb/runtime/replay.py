@@ -5,7 +5,7 @@ import heapq
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from stream_hb.engine import Engine
+from stream_hb.engine import Candidate, Engine
 from stream_hb.errors import UsageError
 from stream_hb.events.batch import RawBatch
 from stream_hb.events.clock import (
@@ -65,12 +65,15 @@ class Feeds:
     tombstones
         Keys that a topic of estimates would delete: those of retired stores. None where no table
         of stores says of any.
+    watched
+        Of the feeds that look at ticks, by their names.
     """
 
     estimates: BinaryIO
     rejects: BinaryIO
     refits: BinaryIO
     tombstones: BinaryIO | None
+    watched: Mapping[str, BinaryIO] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class ReplaySummary:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     records: int = 0
+    feeds: dict[str, int] = field(default_factory=dict)
     refits: int = 0
     groups: int = 0
     tallies: dict[str, int] = field(default_factory=dict)
@@ -123,6 +127,9 @@ class Replay:
             if len(batch) >= BATCH_LINES:
                 self._ingest(batch)
         self._ingest(batch)
+        self._take(self.engine.ingest({}, self._clock_ms))
+        # Nothing more will come: what is over by the newest event is over.
+        self._take(self.engine.ingest({}, self._clock_ms, reached_ms=self._clock_ms))
         self._tick(max(self._clock_ms, EARLIEST_MS), last=True)
         self.summary.groups = self.engine.groups_count
         self.summary.refits = self.engine.refits
@@ -137,14 +144,22 @@ class Replay:
         for line in batch:
             by_source.setdefault(line.source, []).append(line)
         raws = [self._raw(source, lines) for source, lines in by_source.items()]
-        candidate = self.engine.ingest({SHARD: raws}, self._clock_ms)
+        self._take(self.engine.ingest({SHARD: raws}, self._clock_ms))
+        self.summary.received += len(batch)
+        batch.clear()
+
+    def _take(self, candidate: Candidate) -> None:
+        """Write what follows from a candidate at once, and make it the state."""
         for reject in candidate.rejects:
             self._feeds.rejects.write(reject_record(reject) + b"\n")
             self.summary.rejected[reject.reason] += 1
+        watched = self.engine.watch(candidate, self._clock_ms)
+        for name, records in watched.records.items():
+            self._feeds.watched[name].writelines((r.value or b"") + b"\n" for r in records)
+            self.summary.feeds[name] = self.summary.feeds.get(name, 0) + len(records)
+        self.engine.apply(watched)
         self.engine.apply(candidate)
-        self.summary.received += len(batch)
         self.summary.accepted += candidate.accepted
-        batch.clear()
 
     def _raw(self, source: int, lines: list[Line]) -> RawBatch:
         payloads = [line.payload for line in lines]
@@ -190,6 +205,10 @@ def replay_files(engine: Engine, paths: Sequence[str], output: Path) -> ReplaySu
                 tombstones=stack.enter_context((output / "tombstones.ndjson").open("wb"))
                 if engine.settings.stores
                 else None,
+                watched={
+                    name: stack.enter_context((output / f"{name}.ndjson").open("wb"))
+                    for name in engine.feeds
+                },
             )
         except OSError as error:
             raise UsageError(f"cannot open {error.filename}: {error.strerror}") from error

@@ -72,6 +72,7 @@ def test_files_may_be_many_and_compressed(tmp_path: Path, out: Path) -> None:
         "accepted": 23,
         "rejected": {},
         "records": 6,
+        "feeds": {},
         "refits": 1,
         "groups": 2,
         "tallies": {
