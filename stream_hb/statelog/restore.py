@@ -74,8 +74,8 @@ class Restoring:
 
     def resume(self, values: Mapping[str, Any]) -> None:
         """Begin with a snapshot (:mod:`stream_hb.statelog.snapshot`), not with the log's start."""
-        marker = values["marker"]
-        self._marker = marker
+        marker = self._marker = values["marker"]
+        self._check_metrics(marker)
         self._first_seq = marker["seq"] + 1
         for name, columns in values["tables"].items():
             self._table(name).restore_whole(columns)
@@ -163,14 +163,17 @@ class Restoring:
         for number in np.unique(places // size).tolist():
             self._dirty.setdefault(PageId(table, number), seq)
 
+    def _check_metrics(self, marker: Mapping[str, Any]) -> None:
+        kept = sorted(marker["marks"])
+        if kept != sorted(self._shard.table.metrics):
+            raise SnapshotError(f"the state log is of other metrics: {', '.join(kept)}")
+
     def finish(self) -> Restored | None:
         """Return the shard; None where the log has no marker, so that nothing was committed."""
         if self._marker is None:
             return None
         shard, marker = self._shard, self._marker
-        kept = sorted(marker["marks"])
-        if kept != sorted(shard.table.metrics):
-            raise SnapshotError(f"the state log is of other metrics: {', '.join(kept)}")
+        self._check_metrics(marker)
         shard.epoch = marker["epoch"]
         shard.attribution.restored(marker["tallies"], marker["forgotten_day"])
         groups = self._groups.state(shard.table, marker["marks"])

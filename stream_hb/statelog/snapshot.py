@@ -1,4 +1,4 @@
-"""A shard and its log at a moment, whole: what a restore may begin with in place of the log's start.
+"""A shard and its log at a moment, whole: what a restore may begin with, not the log's start.
 
 It says what the log up to an offset says, and is believed only together with what follows that
 offset. Deletions are no part of the argument: a broker keeps them for a time only, so a snapshot
@@ -48,7 +48,7 @@ def snapshot(shard: Shard, log: ShardLog, header: Mapping[str, Any]) -> bytes:
     )
 
 
-def unpacked(raw: bytes) -> dict[str, Any]:
+def unpacked(raw: bytes | memoryview) -> dict[str, Any]:
     """Read a snapshot.
 
     Raises

@@ -133,9 +133,9 @@ def test_a_tail_of_another_history_is_refused() -> None:
         driven.step(visits(3, first=3 * number))
     restoring = Restoring(0, driven.world)
     restoring.resume(unpacked(taken(driven)[1]))
-    with pytest.raises(SnapshotError, match="transaction 1 follows .* taken after transaction 4"):
-        for record in driven.records:
-            restoring.take(*record)
+    first = next(record for record in driven.records if record.key[:1] == b"d")
+    with pytest.raises(SnapshotError, match=r"transaction 1 follows .* taken after transaction 4"):
+        restoring.take(*first)
 
 
 @pytest.mark.parametrize("version", ["version", "log_version"])

@@ -35,7 +35,11 @@ def event(source: random.Random, number: int) -> bytes:
     order_id, amount = f"o{source.randrange(40)}", source.randrange(1, 20_000)
     if kind < 0.9:
         return purchase(store, order_id, at_ms, amount_minor=amount, visit_id=visit_id, **named)
-    more = {"refund_id": f"r{number}", "amount_minor": amount // 3, "currency": "EUR"}
+    more: dict[str, Any] = {
+        "refund_id": f"r{number}",
+        "amount_minor": amount // 3,
+        "currency": "EUR",
+    }
     return refund(store, order_id, at_ms, **more)
 
 
