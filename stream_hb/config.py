@@ -286,6 +286,17 @@ class Http(Section):
     """The port, one for each worker of a host; 0: a free one, said in the log; null: none."""
 
 
+class Snapshots(Section):
+    """Copies of the state on the local disk: they make a start short (``exactly_once``)."""
+
+    path: str | None = None
+    """The folder; workers of a host may share it. It may be lost at any time: the state is in
+    ``topics.state``. Relative paths: beside the configuration. null: none are written."""
+
+    every_seconds: Positive | None = 900.0
+    """Time between two snapshots of a shard while a worker runs; null: only when it ends."""
+
+
 class Config(Section):
     """Everything that ``stream-hb run`` and ``replay`` can be told. Immutable, pure data."""
 
@@ -310,6 +321,7 @@ class Config(Section):
     experiments: Experiments = Experiments()
     limits: Limits = Limits()
     http: Http = Http()
+    snapshots: Snapshots = Snapshots()
 
     @model_validator(mode="after")
     def _stores_are_described(self) -> Self:
@@ -443,7 +455,7 @@ def _read_client_files(raw: dict[str, Any], folder: Path, problems: list[str]) -
 
 def _beside(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     """Return ``raw`` with the paths of its tables made absolute."""
-    for section, key in (("stores", "path"), ("money", "rates_path")):
+    for section, key in (("stores", "path"), ("money", "rates_path"), ("snapshots", "path")):
         values = raw.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str):
             raw = {**raw, section: {**values, key: str((folder / values[key]).resolve())}}

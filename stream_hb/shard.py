@@ -346,6 +346,11 @@ class Shard:
         self.orders.count(orders.rows, orders.signs.astype(np.int64), orders.values, cap_minor)
 
     @property
+    def group_hashes(self) -> Hashes:
+        """Every row's hash, which scopes its ids."""
+        return self._group_hashes
+
+    @property
     def purse(self) -> Purse:
         """The groups' currencies."""
         return self._purse
@@ -405,7 +410,8 @@ class Shard:
         self.membership.append(self.table.keys)
         self.chain_revisions = dict.fromkeys(self.table.chains, self.revision)
         self.unscreened = state["unscreened"]
-        self._group_hashes = self._groups_with(self.table.keys)
+        self._group_hashes = state.get("group_hashes", self._group_hashes)
+        self._group_hashes = self._groups_with(self.table.keys[len(self._group_hashes) :])
         self._awaited = {name: Exchange.restored(e) for name, e in state["awaited"].items()}
         self.totals.table.restored()
         self.totals.restored()

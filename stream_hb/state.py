@@ -35,7 +35,7 @@ def pack(value: Any) -> bytes:
     return _encoder.encode(value)
 
 
-def unpack(raw: bytes) -> Any:
+def unpack(raw: bytes | memoryview) -> Any:
     """Undo :func:`pack`."""
     try:
         return _decoder.decode(raw)

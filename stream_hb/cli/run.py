@@ -1,7 +1,6 @@
 """``stream-hb run``: the Kafka worker."""
 
 import os
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +45,14 @@ def run(
     from stream_hb.cli.logs import configure_logs
     from stream_hb.config import load_config
     from stream_hb.engine import Engine
-    from stream_hb.runtime.assembly import checked_partitions, run_settings, watched, worker
+    from stream_hb.runtime.assembly import (
+        checked_partitions,
+        identified,
+        ids_key,
+        run_settings,
+        watched,
+        worker,
+    )
     from stream_hb.runtime.slots import held_slot
 
     stop = Event()
@@ -56,15 +62,19 @@ def run(
     log = structlog.get_logger("stream_hb.run")
     settings = load_config(config, os.environ)
     partitions_count = checked_partitions(settings)
-    # Who sends events cannot know the key, so nobody can choose ids that collide.
-    engine = Engine(run_settings(settings, partitions_count), secrets.token_bytes(32))
+    which = identified(settings)
+    if which is None and settings.snapshots.path is not None:
+        log.warning("no snapshots: the broker does not tell which topic the state's is")
+    engine = Engine(run_settings(settings, partitions_count), ids_key(which))
     if engine.settings.stores and engine.settings.registers is None:
         log.warning(
             "a registered store has no record before its first event: without topics.partitioner "
             "its partition is not known"
         )
     held = held_slot(settings.kafka.group_id, slot)
-    working = worker(settings, engine, held.number, partitions_count, accept_loss=accept_loss)
+    working = worker(
+        settings, engine, held.number, partitions_count, accept_loss=accept_loss, log=which
+    )
     with watched(settings, working) as port:
         if port is not None:
             log.info("listening", url=f"http://{settings.http.host}:{port}", slot=held.number)

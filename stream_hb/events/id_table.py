@@ -247,6 +247,19 @@ class IdTable:
         always = [name for name in columns if name not in self._optional]
         return {name: columns[name] for name in [*always, *optional]}
 
+    def whole(self) -> dict[str, NDArray[Any]]:
+        """Return all columns as one page: :meth:`restore_whole` puts it back."""
+        columns = {name: column[: self._end] for name, column in self._columns.items()}
+        return {n: c for n, c in columns.items() if n not in self._optional or c.any()}
+
+    def restore_whole(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Put all columns in their place; call :meth:`restored` at last."""
+        self._make_room(columns)
+        self._grow(len(columns["key"]))
+        for name, column in columns.items():
+            self._columns[name][: len(column)] = column
+        self._touch(np.arange(0, self._end, PAGE_SLOTS))
+
     def restore_page(self, number: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """Put a page in its place; call :meth:`restored` after the last one."""
         start = number * PAGE_SLOTS

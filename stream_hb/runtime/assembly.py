@@ -1,15 +1,19 @@
 """From a configuration to the parts of a running processor."""
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from stream_hb.config import Config
 from stream_hb.engine import Engine
+from stream_hb.errors import StreamHBError
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.partitioner import PARTITIONERS
 from stream_hb.runtime.at_least_once import AtLeastOnce
+from stream_hb.runtime.checkpoints import Checkpoints
 from stream_hb.runtime.delivery import Delivery, Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.http import served
@@ -21,10 +25,12 @@ from stream_hb.runtime.kafka_transactions import (
     KafkaTransactions,
     transaction_settings,
 )
+from stream_hb.runtime.log_identity import LogIdentity
 from stream_hb.runtime.rates_file import money_rules
 from stream_hb.runtime.reader import EstimateReader
 from stream_hb.runtime.restores import Restores
 from stream_hb.runtime.shared_pooling import Board, SharedPooling
+from stream_hb.runtime.snapshot_files import SnapshotFiles
 from stream_hb.runtime.stores_file import known_stores
 from stream_hb.runtime.topics import (
     TopicNeed,
@@ -32,10 +38,11 @@ from stream_hb.runtime.topics import (
     TopicUse,
     check_topics,
     inspect_topics,
+    log_identity,
     state_needs,
     topic_needs,
 )
-from stream_hb.runtime.worker import Worker
+from stream_hb.runtime.worker import Worker, wall_clock_ms
 from stream_hb.settings import BelongsTo, EmissionRule, EngineSettings
 
 RUN_REFIT_SECONDS = 5.0
@@ -139,8 +146,12 @@ def worker(
     partitions_count: int,
     *,
     accept_loss: bool = False,
+    log: LogIdentity | None = None,
 ) -> Worker:
-    """Return the worker that holds a slot; the input topics have so many partitions."""
+    """Return the worker that holds a slot; the input topics have so many partitions.
+
+    ``log`` is which state it is: without it no snapshots are used or written.
+    """
     kafka, topics = config.kafka, config.topics
     exactly = config.delivery == "exactly_once"
     writer = f"{kafka.group_id}-{slot}"
@@ -154,8 +165,9 @@ def worker(
     )
     inputs = KafkaInput(topics.inputs, settings)
     route = route_of(config)
+    files = _snapshot_files(config, log) if exactly else None
     make = _exactly_once if exactly else _at_least_once
-    delivery = make(config, engine, inputs, route, writer, accept_loss)
+    delivery = make(config, engine, inputs, route, writer, accept_loss, files)
     pooling = _shared_pooling(config, engine, writer, partitions_count) if exactly else None
     return Worker(engine, inputs, delivery, route, pooling=pooling)
 
@@ -179,21 +191,66 @@ def _exactly_once(
     route: Route,
     writer: str,
     accept_loss: bool,
+    files: SnapshotFiles | None,
 ) -> Delivery:
     servers, client = config.kafka.bootstrap_servers, config.kafka.revealed_client()
     state = KafkaState(servers, config.topics.state, client)
     group = config.kafka.group_id
     restores = Restores(
-        inputs, state, engine.settings, group, time.monotonic, accept_loss=accept_loss
+        inputs, state, engine.settings, group, time.monotonic, accept_loss=accept_loss, files=files
     )
+    every_seconds = config.snapshots.every_seconds
+    checkpoints = Checkpoints(files, every_seconds, restores.snapshots) if files else None
     transactions = KafkaTransactions(transaction_settings(servers, writer, client))
     epoch = partial(last_epoch, config)
     header = {"group": group, "writer": writer}
-    return ExactlyOnce(engine, inputs, transactions, restores, route, header, time.monotonic, epoch)
+    return ExactlyOnce(
+        engine,
+        inputs,
+        transactions,
+        restores,
+        route,
+        header,
+        time.monotonic,
+        epoch,
+        checkpoints,
+    )
+
+
+def identified(config: Config) -> LogIdentity | None:
+    """Ask the broker which log the state is; None: it does not tell, or there is none."""
+    if config.delivery != "exactly_once":
+        return None
+    kafka = config.kafka
+    return log_identity(
+        kafka.bootstrap_servers, config.topics.state, kafka.group_id, kafka.revealed_client()
+    )
+
+
+def ids_key(log: LogIdentity | None) -> bytes:
+    """Return the key of the ids' hashes for shards that begin: nobody who sends events knows it."""
+    return secrets.token_bytes(32) if log is None else log.ids_key()
+
+
+def _snapshot_files(config: Config, log: LogIdentity | None) -> SnapshotFiles | None:
+    if config.snapshots.path is None or log is None:
+        return None
+    folder = Path(config.snapshots.path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StreamHBError(f"snapshots.path: {folder} cannot be made: {error}") from error
+    return SnapshotFiles(folder, log, wall_clock_ms)
 
 
 def _at_least_once(
-    config: Config, engine: Engine, inputs: KafkaInput, route: Route, _writer: str, _loss: bool
+    config: Config,
+    engine: Engine,
+    inputs: KafkaInput,
+    route: Route,
+    _writer: str,
+    _accept_loss: bool,
+    _files: SnapshotFiles | None,
 ) -> Delivery:
     return AtLeastOnce(engine, inputs, output_client(config), route, partial(last_epoch, config))
 

@@ -200,6 +200,9 @@ class AtLeastOnce:
         else:
             self._uncommitted = {}
 
+    def finish(self) -> None:
+        """Nothing is left to the next start: it reads the input from its beginning."""
+
     def close(self) -> None:
         """Commit and leave."""
         try:

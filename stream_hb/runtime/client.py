@@ -270,8 +270,12 @@ class StateClient(Protocol):
         """Return the end of a partition, open transactions included."""
         ...
 
-    def open(self, partition: int) -> None:
-        """Let a partition come from its beginning."""
+    def low(self, partition: int) -> int:
+        """Return the first offset that a partition still keeps."""
+        ...
+
+    def open(self, partition: int, offset: int | None = None) -> None:
+        """Let a partition come from an offset; None: from its beginning."""
         ...
 
     def poll(self, timeout_seconds: float) -> dict[int, LogRead]:

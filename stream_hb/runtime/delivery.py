@@ -85,11 +85,15 @@ class Tally:
         Shards that were restored or begun.
     restore_seconds
         How long their logs were read, all together.
+    snapshots
+        Snapshots on the local disk, by what became of them: used, written, failed, or why one was
+        not used.
     """
 
     aborts: Counter[str] = field(default_factory=Counter)
     restores: int = 0
     restore_seconds: float = 0.0
+    snapshots: Counter[str] = field(default_factory=Counter)
 
 
 class Delivery(Protocol):
@@ -144,6 +148,10 @@ class Delivery(Protocol):
 
     def commit(self) -> None:
         """Commit what is the state, where that was not part of the delivery."""
+        ...
+
+    def finish(self) -> None:
+        """Do what a clean end leaves to the next start; nothing is delivered any more."""
         ...
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from stream_hb.errors import SlotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.runtime.at_least_once import outgoing_records
 from stream_hb.runtime.catch_up import CatchUp
+from stream_hb.runtime.checkpoints import LEAVE_SECONDS_MAX, Checkpoints
 from stream_hb.runtime.client import (
     ClientError,
     Committed,
@@ -35,6 +36,7 @@ from stream_hb.runtime.client import (
 from stream_hb.runtime.delivery import Outgoing, Route, Tally
 from stream_hb.runtime.restores import Opened, Restores
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
+from stream_hb.statelog.snapshot import snapshot
 from stream_hb.timing import Position
 
 TRIES = 12
@@ -69,6 +71,8 @@ class ExactlyOnce:
         A clock that only goes forward.
     last_epoch
         Newest epoch that readers know; asked for when a shard begins.
+    checkpoints
+        Writes snapshots to the local disk; None: nobody does.
 
     Attributes
     ----------
@@ -88,7 +92,9 @@ class ExactlyOnce:
         header: Mapping[str, str],
         seconds: Callable[[], float],
         last_epoch: Callable[[], int] = lambda: 0,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
+        self._checkpoints = checkpoints
         self._engine = engine
         self._inputs = inputs
         self._transactions = transactions
@@ -105,7 +111,7 @@ class ExactlyOnce:
         self._logs: dict[int, ShardLog] = {}
         self._owned: dict[int, list[TopicPartition]] = {}
         self._plans: dict[int, LogPlan] = {}
-        self.tally = Tally()
+        self.tally = Tally(snapshots=restores.snapshots)
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take partitions that are to be opened."""
@@ -256,13 +262,16 @@ class ExactlyOnce:
         for update in out.emission.updates if out.emission else []:
             if len(update.rows):
                 updates[update.shard].append(update)
-        header = {**self._header, "refits": self._engine.refits}
+        header = self._marked()
         return {
             number: self._logs[number].plan(
                 out.candidate.shards.get(number), updates[number], header
             )
             for number in sorted(out.candidate.shards.keys() | updates.keys())
         }
+
+    def _marked(self) -> dict[str, Any]:
+        return {**self._header, "refits": self._engine.refits}
 
     def _offsets(self, number: int, candidate: Candidate) -> dict[TopicPartition, Committed]:
         shard = candidate.shards.get(number, self._engine.shards[number])
@@ -334,7 +343,62 @@ class ExactlyOnce:
         self._plans = {}
 
     def commit(self) -> None:
-        """Nothing is to be done: the transaction did."""
+        """Nothing is to be done, the transaction did; it may be time for a snapshot."""
+        if self._checkpoints is not None:
+            number = self._checkpoints.due(self._logs)
+            if number is not None and not self._checkpoint(self._checkpoints, number):
+                self._checkpoints.postponed(number)
+
+    def finish(self) -> None:
+        """Write the snapshots that there is time for: nothing is open, and nothing comes."""
+        if self._checkpoints is None:
+            return
+        until = self._seconds() + LEAVE_SECONDS_MAX
+        for number in self._checkpoints.unwritten(self._logs):
+            if self._seconds() > until or not self._checkpoint(self._checkpoints, number):
+                log.warning("ends without all snapshots")
+                break
+        self._checkpoints.wait()
+
+    def _checkpoint(self, checkpoints: Checkpoints, number: int) -> bool:
+        """Write a shard's snapshot, if this worker still owns it.
+
+        The log's end is asked for first, and only then is it proved that nobody else has written
+        to it: so what is in memory is all that stands before that end.
+        """
+        mine = self._logs[number]
+        if not mine.state.seq:
+            return True  # the log has nothing of it yet
+        try:
+            end = self._restores.end(number)
+        except ClientError as error:
+            log.warning("no snapshot: the log's end is not known", detail=str(error))
+            return False
+        if not self._owns(number):
+            return False
+        body = snapshot(self._engine.shards[number], mine, self._marked())
+        checkpoints.write(number, end, mine.state.seq, body)
+        return True
+
+    def _owns(self, number: int) -> bool:
+        """Commit a shard's offsets as they stand: whoever does not own it any more cannot."""
+        if not self._fresh():
+            return False
+        self._began_at = self._seconds()
+        try:
+            self._transactions.begin()
+            offsets = self._offsets(number, Candidate({}))
+            self._transactions.send_offsets(offsets, self._inputs.membership())
+            self._transactions.commit()
+        except FencedError as error:
+            self._fenced(error)
+        except ClientError as error:
+            # Whatever became of it, it changes nothing; only the producer may not be used again.
+            log.warning("no snapshot: the shard is not proved to be this worker's", why=str(error))
+            self._stale = True
+        else:
+            return True
+        return False
 
     def close(self) -> None:
         """Leave."""

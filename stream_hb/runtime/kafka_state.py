@@ -12,7 +12,9 @@ from stream_hb.runtime.client import ClientError, LogRead, TransientError
 from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.librdkafka_log import QuietLog
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 2.0
+"""Short, since a worker that is told to end may be in the middle of such a question."""
+
 POLL_RECORDS = 1_000
 
 
@@ -53,14 +55,23 @@ class KafkaState:
 
     def end(self, partition: int) -> int:
         """Return the end of a partition, open transactions included."""
-        with _translated(f"read where the state of shard {partition} ends"):
-            where = ck.TopicPartition(self._topic, partition)
-            return int(self._ends.get_watermark_offsets(where, ANSWER_SECONDS)[1])
+        return self._watermarks(partition)[1]
 
-    def open(self, partition: int) -> None:
-        """Let a partition come from its beginning."""
+    def low(self, partition: int) -> int:
+        """Return the first offset that a partition still keeps."""
+        return self._watermarks(partition)[0]
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        with _translated(f"read where the state of shard {partition} begins and ends"):
+            where = ck.TopicPartition(self._topic, partition)
+            low, high = self._ends.get_watermark_offsets(where, ANSWER_SECONDS)
+            return int(low), int(high)
+
+    def open(self, partition: int, offset: int | None = None) -> None:
+        """Let a partition come from an offset; None: from its beginning."""
         with _translated("read the state"):
-            where = ck.TopicPartition(self._topic, partition, ck.OFFSET_BEGINNING)
+            start = ck.OFFSET_BEGINNING if offset is None else offset
+            where = ck.TopicPartition(self._topic, partition, start)
             self._reader.incremental_assign([where])
         self._open.add(partition)
 

@@ -1,5 +1,6 @@
 """Shards on their way from the state log to work."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from stream_hb.runtime.client import (
     TransientError,
     Watermarks,
 )
+from stream_hb.runtime.snapshot_files import SnapshotFiles, UnusableSnapshotError
 from stream_hb.settings import EngineSettings
 from stream_hb.statelog.restore import Restored, Restoring
 
@@ -40,6 +42,7 @@ class _Restore:
     began_at: float
     advanced_at: float
     position: int = 0
+    from_snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,13 @@ class Restores:
         A clock that only goes forward.
     accept_loss
         The operator's word: go on without what is lost.
+    files
+        Snapshots on the local disk, to begin with; None: there are none.
+
+    Attributes
+    ----------
+    snapshots
+        How many were used; and how many not, by reason.
     """
 
     def __init__(
@@ -93,7 +103,10 @@ class Restores:
         seconds: Callable[[], float],
         *,
         accept_loss: bool = False,
+        files: SnapshotFiles | None = None,
     ) -> None:
+        self.snapshots: Counter[str] = Counter()
+        self._files = files
         self._inputs = inputs
         self._state = state
         self._settings = settings
@@ -129,6 +142,10 @@ class Restores:
         """Leave."""
         self._state.close()
 
+    def end(self, number: int) -> int:
+        """Return where a shard's log ends, open transactions included."""
+        return self._state.end(number)
+
     def step(self, timeout_seconds: float) -> list[Opened]:
         """Read for a moment; return the shards that are whole."""
         try:
@@ -140,13 +157,9 @@ class Restores:
         opened: list[Opened] = []
         for number, (records, position) in read.items():
             restore = self._running[number]
-            for key, value in records:
-                restore.restoring.take(key, value)
             if records or position > restore.position:
                 restore.position, restore.advanced_at = position, self._seconds()
-            if position >= restore.end:
-                self._stop(number)
-                opened.extend(self._checked(number, restore))
+            opened.extend(self._checked(number, restore, records))
         self._check_progress()
         return opened
 
@@ -157,24 +170,74 @@ class Restores:
             # committed between the two is then in what is read, and the check below finds it.
             committed = self._inputs.committed(partitions)
             marks = {partition: self._inputs.watermarks(partition) for partition in partitions}
-            end = self._state.end(number)
-            self._state.open(number)
-            restoring, now = Restoring(number, self._settings), self._seconds()
+            end, now = self._state.end(number), self._seconds()
+            restoring, offset = self._restoring(number, end)
+            self._state.open(number, offset)
             self._running[number] = _Restore(
-                partitions, committed, marks, end, restoring, began_at=now, advanced_at=now
+                partitions,
+                committed,
+                marks,
+                end,
+                restoring,
+                began_at=now,
+                advanced_at=now,
+                position=offset or 0,
+                from_snapshot=offset is not None,
             )
             del self._waiting[number]
+            if offset is not None:
+                return  # to read one takes a moment: the others wait for the next step
 
-    def _checked(self, number: int, restore: _Restore) -> Iterator[Opened]:
-        """Yield the shard if log and group agree; look again if not, before it is an error.
+    def _restoring(self, number: int, end: int) -> tuple[Restoring, int | None]:
+        """Return what a restore begins with, and where the log is to be read from."""
+        try:
+            if self._files is not None and number not in self._doubts:
+                kept = self._files.read(number, self._state.low(number), end)
+                if kept is not None:
+                    restoring = Restoring(number, self._settings)
+                    restoring.resume(kept.values)
+                    self.snapshots["used"] += 1
+                    log.info("begins with a snapshot", shard=number, offset=kept.offset, end=end)
+                    return restoring, kept.offset
+        except UnusableSnapshotError as error:
+            self._unusable(number, error.reason, error)
+        except SnapshotError as error:
+            self._unusable(number, "foreign", error)
+        return Restoring(number, self._settings), None
+
+    def _unusable(self, number: int, reason: str, error: Exception) -> None:
+        self.snapshots[reason] += 1
+        path = self._files.path(number) if self._files else None
+        log.warning(
+            "a snapshot is not used: the whole log is read",
+            shard=number,
+            path=str(path),
+            reason=reason,
+            detail=str(error),
+        )
+
+    def _checked(
+        self, number: int, restore: _Restore, records: list[tuple[bytes, bytes | None]]
+    ) -> Iterator[Opened]:
+        """Yield the shard if it is whole and log and group agree; if not, look again.
 
         A worker that stood still while another one took over reads a log that goes on, against an
-        offset that it asked for long ago. At its next poll it learns that the shard is lost.
+        offset that it asked for long ago. At its next poll it learns that the shard is lost. And a
+        log that contradicts a snapshot is read without it.
         """
         try:
-            yield self._whole(number, restore)
-            self._doubts.pop(number, None)
-        except LostError as error:
+            for key, value in records:
+                restore.restoring.take(key, value)
+            if restore.position >= restore.end:
+                self._stop(number)
+                yield self._whole(number, restore)
+                self._doubts.pop(number, None)
+        except (LostError, SnapshotError) as error:
+            if restore.from_snapshot:
+                self._unusable(number, "contradicted", error)
+            elif isinstance(error, SnapshotError):
+                raise
+            self._stop(number)
             self._doubts[number] = self._doubts.get(number, 0) + 1
             if self._doubts[number] > DOUBTS_MAX:
                 raise

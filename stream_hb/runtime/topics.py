@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, not declared so
     AdminClient,
     ClusterMetadata,
@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, n
 from stream_hb.errors import BrokerError, TopicError
 from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.librdkafka_log import QuietLog
+from stream_hb.runtime.log_identity import LogIdentity
 from stream_hb.runtime.no_answer import Heard
 
 log = logging.getLogger("stream_hb.topics")
@@ -26,6 +27,10 @@ REFUSAL_SECONDS = 1.0
 SETTINGS_SECONDS_MAX = 3.0
 PARTITIONS = 4
 TOMBSTONE_MS_MIN = 24 * 60 * 60 * 1000
+NO_TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+"""What brokers say whose topics have no ids yet (before 2.8)."""
+
+T = TypeVar("T")
 
 
 _COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": str(TOMBSTONE_MS_MIN)}
@@ -157,6 +162,24 @@ def inspect_topics(
     ]
 
 
+def log_identity(
+    bootstrap_servers: str,
+    topic: str,
+    group: str,
+    client_settings: Mapping[str, Any] | None = None,
+) -> LogIdentity | None:
+    """Ask the broker which topic it is that has a state's name; None: it does not tell.
+
+    Raises
+    ------
+    BrokerError
+        If none answers in time.
+    """
+    admin = _Admin(bootstrap_servers, client_settings)
+    admin.metadata()
+    return admin.identity(topic, group)
+
+
 def create_topics(
     bootstrap_servers: str,
     needs: Iterable[TopicNeed],
@@ -249,18 +272,23 @@ def _wrong_settings(state: TopicState) -> list[str]:
             f"topic {name!r} of the {state.need.use} has cleanup.policy={policy}: what does not "
             "change would be deleted; set cleanup.policy=compact"
         )
-    if state.need.use is TopicUse.ESTIMATES:
-        if "compact" not in policy:
-            problems.append(
-                f"topic {name!r} of the estimates is not compacted (cleanup.policy={policy}): "
-                "estimates that do not change would be deleted; set cleanup.policy=compact"
-            )
-        elif int(state.settings["delete.retention.ms"]) < TOMBSTONE_MS_MIN:
-            problems.append(
-                f"topic {name!r} of the estimates forgets deletions too soon: "
-                f"set delete.retention.ms={TOMBSTONE_MS_MIN} or more"
-            )
-    return problems
+    if state.need.use is TopicUse.ESTIMATES and "compact" not in policy:
+        problems.append(
+            f"topic {name!r} of the estimates is not compacted (cleanup.policy={policy}): "
+            "estimates that do not change would be deleted; set cleanup.policy=compact"
+        )
+    return [*problems, *_short_memory(state, policy)]
+
+
+def _short_memory(state: TopicState, policy: str) -> list[str]:
+    """Tell of deletions that a reader who was away for a day would miss."""
+    compacted = "compact" in policy and state.need.use in (TopicUse.ESTIMATES, *_OF_STATE)
+    if not compacted or int(state.settings["delete.retention.ms"]) >= TOMBSTONE_MS_MIN:
+        return []
+    return [
+        f"topic {state.need.name!r} of the {state.need.use} forgets deletions too soon: "
+        f"set delete.retention.ms={TOMBSTONE_MS_MIN} or more"
+    ]
 
 
 class _Admin:
@@ -317,6 +345,16 @@ class _Admin:
             if (answer := _answer_or_none(future.result)) is not None
         }
 
+    def identity(self, topic: str, group: str) -> LogIdentity | None:
+        asked = {"request_timeout": SETTINGS_SECONDS_MAX}
+        described = self._client.describe_topics(TopicCollection([topic]), **asked)[topic]
+        topic_id = _answer_or_none(lambda: str(described.result().topic_id))
+        cluster = self._client.describe_cluster(**asked)
+        cluster_id = _answer_or_none(lambda: cluster.result().cluster_id)
+        if topic_id is None or cluster_id is None or topic_id == NO_TOPIC_ID:
+            return None
+        return LogIdentity(cluster_id, topic_id, topic, group)
+
     def create(self, needs: Sequence[TopicNeed]) -> None:
         new = [NewTopic(need.name, need.partitions, config=dict(need.settings)) for need in needs]
         made = self._client.create_topics(new, operation_timeout=ANSWER_SECONDS_MAX) if new else {}
@@ -329,10 +367,10 @@ class _Admin:
                     raise TopicError(f"could not make topic {name!r}: {error.str()}") from exception
 
 
-def _answer_or_none(result: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+def _answer_or_none(result: Callable[[], T]) -> T | None:
     # The embedded broker never answers this, and a broker may forbid it: then it is unknown.
     try:
         return result()
     except KafkaException as exception:
-        log.warning("topic settings are not known: %s", exception.args[0].str())
+        log.warning("the broker does not tell of its topics: %s", exception.args[0].str())
         return None

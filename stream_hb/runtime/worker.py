@@ -147,6 +147,8 @@ class Worker:
                 while not stop.is_set():
                     if not self.step(stop):
                         collect()
+                self.status.stopping = True
+                self._delivery.finish()
             finally:
                 self.status.stopping = True
                 self._delivery.close()

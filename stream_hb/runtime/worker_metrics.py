@@ -67,6 +67,7 @@ class WorkerMetrics(Collector):
             yield CounterMetricFamily(f"stream_hb_{name}", text, value)
         yield _labelled("stream_hb_rejects", "Rejects written", "reason", status.rejected)
         yield _labelled("stream_hb_aborts", "Transactions not committed", "cause", tally.aborts)
+        yield _labelled("stream_hb_snapshots", "Local snapshots", "outcome", tally.snapshots)
         tallies = self._worker.engine.tallies
         yield _labelled("stream_hb_uncounted", "Seen and not counted as it came", "kind", tallies)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from stream_hb import state
 from stream_hb.errors import SnapshotError
+from stream_hb.events.arm_sets import ArmSet
 from stream_hb.events.id_table import Slots, TableWrite
 
 VERSION = 1
@@ -91,9 +92,9 @@ def decoded(raw: bytes) -> Any:
     values = state.unpack(raw)
     if not isinstance(values, list) or len(values) != 2 or not isinstance(values[0], int):
         raise SnapshotError("not a record of a state log")
-    if values[0] > VERSION:
+    if not 1 <= values[0] <= VERSION:
         raise SnapshotError(
-            f"the state log is of version {values[0]}, this program reads up to {VERSION}"
+            f"the state log is of version {values[0]}, this program reads 1 to {VERSION}"
         )
     return values[1]
 
@@ -133,6 +134,11 @@ def packed_ops(ops: Iterable[Op]) -> Iterator[bytes]:
         size += op_bytes
     if waiting:
         yield encoded(waiting)
+
+
+def plain_arms(sets: Sequence[ArmSet]) -> list[list[list[str]]]:
+    """Return sets of arms as plain values."""
+    return [[list(arm) for arm in arms] for arms in sets]
 
 
 def _parts(size: int, row_bytes: int) -> Iterator[slice]:

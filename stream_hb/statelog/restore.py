@@ -69,6 +69,22 @@ class Restoring:
         self._marker: dict[str, Any] | None = None
         self._deltas: dict[DeltaId, None] = {}
         self._dirty: dict[PageId, int] = {}
+        self._first_seq = 0
+        self._group_hashes = np.empty(0, np.uint64)
+
+    def resume(self, values: Mapping[str, Any]) -> None:
+        """Begin with a snapshot (:mod:`stream_hb.statelog.snapshot`), not with the log's start."""
+        marker = self._marker = values["marker"]
+        self._check_metrics(marker)
+        self._first_seq = marker["seq"] + 1
+        for name, columns in values["tables"].items():
+            self._table(name).restore_whole(columns)
+        self._groups.name(0, values["keys"])
+        self._groups.put(np.arange(len(values["keys"])), values["columns"])
+        self._group_hashes = values["group_hashes"]
+        self._arms = dict(enumerate(values["arms"]))
+        self._deltas = {DeltaId(*delta): None for delta in values["deltas"]}
+        self._dirty = {PageId(table, page): seq for table, page, seq in values["dirty"]}
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """Take one record.
@@ -104,6 +120,11 @@ class Restoring:
         if value is None:
             self._deltas.pop(delta, None)
             return
+        if delta.seq < self._first_seq:
+            raise SnapshotError(
+                f"a change of transaction {delta.seq} follows a snapshot that was taken after "
+                f"transaction {self._first_seq - 1}: they are not of one history"
+            )
         self._deltas[delta] = None
         for name, *rest in decoded(value):
             match name:
@@ -142,14 +163,17 @@ class Restoring:
         for number in np.unique(places // size).tolist():
             self._dirty.setdefault(PageId(table, number), seq)
 
+    def _check_metrics(self, marker: Mapping[str, Any]) -> None:
+        kept = sorted(marker["marks"])
+        if kept != sorted(self._shard.table.metrics):
+            raise SnapshotError(f"the state log is of other metrics: {', '.join(kept)}")
+
     def finish(self) -> Restored | None:
         """Return the shard; None where the log has no marker, so that nothing was committed."""
         if self._marker is None:
             return None
         shard, marker = self._shard, self._marker
-        kept = sorted(marker["marks"])
-        if kept != sorted(shard.table.metrics):
-            raise SnapshotError(f"the state log is of other metrics: {', '.join(kept)}")
+        self._check_metrics(marker)
         shard.epoch = marker["epoch"]
         shard.attribution.restored(marker["tallies"], marker["forgotten_day"])
         groups = self._groups.state(shard.table, marker["marks"])
@@ -163,9 +187,13 @@ class Restoring:
                 "arms": [self._arms[number] for number in range(len(self._arms))],
                 "arms_left_out": marker["arms_left_out"],
                 "positions": marker["positions"],
+                "group_hashes": self._group_hashes,
             }
         )
-        shard.forget(marker["forget_before_ms"])
+        if "cleared" in marker:  # a snapshot's: it was taken when that was forgotten
+            shard.cleared = marker["cleared"]
+        else:
+            shard.forget(marker["forget_before_ms"])
         oldest_first = dict(sorted(self._dirty.items(), key=lambda item: item[1]))
         state = LogState(
             marker["seq"],

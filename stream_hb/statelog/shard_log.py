@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from stream_hb.emitter import MemoryUpdate
-from stream_hb.events.arm_sets import ArmSet
 from stream_hb.events.id_table import PAGE_SLOTS
 from stream_hb.shard import Shard, ShardCandidate, plain_positions
 from stream_hb.statelog import group_rows
@@ -25,6 +24,7 @@ from stream_hb.statelog.records import (
     encoded,
     packed_ops,
     page_key,
+    plain_arms,
     put_ops,
     row_ops,
 )
@@ -124,6 +124,10 @@ class ShardLog:
         """Take note that a plan was committed."""
         self.state = plan.state
 
+    def marker(self) -> dict[str, Any]:
+        """Return what the marker would say now, after the last transaction."""
+        return self._marker(self.state, None)
+
     def _groups_count(self, candidate: ShardCandidate | None) -> int:
         new = len(candidate.change.new_groups.keys) if candidate else 0
         return len(self._shard.table) + new
@@ -151,7 +155,7 @@ class ShardLog:
             yield ["groups", self.state.groups + start, part]
         arms = self._shard.arms.known[self.state.arms :]
         if arms:
-            yield ["arms", self.state.arms, _plain_arms(arms)]
+            yield ["arms", self.state.arms, plain_arms(arms)]
 
     def _counted(self, candidate: ShardCandidate) -> Iterator[Op]:
         for name, write in (
@@ -202,7 +206,7 @@ class ShardLog:
     def _page(self, page: PageId) -> bytes | None:
         if page.table == ARMS:
             first = page.number * ARMS_OF_PAGE
-            return encoded(_plain_arms(self._shard.arms.known[first : first + ARMS_OF_PAGE]))
+            return encoded(plain_arms(self._shard.arms.known[first : first + ARMS_OF_PAGE]))
         if page.table != GROUPS:
             columns = self._shard.tables[page.table].page(page.number)
             return encoded(columns) if columns["key"].any() else None
@@ -230,10 +234,6 @@ class ShardLog:
             "arms_left_out": shard.arms.left_out,
             "credit_bytes": state.credit_bytes,
         }
-
-
-def _plain_arms(sets: Sequence[ArmSet]) -> list[list[list[str]]]:
-    return [[list(arm) for arm in arms] for arms in sets]
 
 
 def _page_ids(table: str, places: Any, size: int) -> list[PageId]:

@@ -233,8 +233,11 @@ class SimLog:
         self._fate.meets(f"end of {self._topic}", TransientError("no answer"))
         return len(self._cluster.log(TopicPartition(self._topic, partition)))
 
-    def open(self, partition: int) -> None:
-        self._positions[partition] = 0
+    def low(self, partition: int) -> int:
+        return 0
+
+    def open(self, partition: int, offset: int | None = None) -> None:
+        self._positions[partition] = offset or 0
 
     def poll(self, timeout_seconds: float) -> dict[int, LogRead]:
         self._fate.meets(f"read of {self._topic}", TransientError("no answer"))

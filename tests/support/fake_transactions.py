@@ -121,9 +121,13 @@ class FakeState:
         self._called("end")
         return len(self._logs[self._topic, partition])
 
-    def open(self, partition: int) -> None:
+    def low(self, partition: int) -> int:
+        self._called("low")
+        return 0
+
+    def open(self, partition: int, offset: int | None = None) -> None:
         self._called("open")
-        self._positions[partition] = 0
+        self._positions[partition] = offset or 0
 
     def poll(self, timeout_seconds: float) -> dict[int, LogRead]:
         self._called("poll")

@@ -1,0 +1,72 @@
+"""Logs that programs of older versions have left are read; see tests/data/statelog/record.py."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_hb.engine import Engine
+from stream_hb.state import unpack
+from stream_hb.statelog.records import VERSION
+from stream_hb.statelog.restore import Restored, Restoring
+from tests.data.statelog.record import SETTINGS
+from tests.reference import event_rules
+from tests.support.logs import batch, visit
+
+FOLDER = Path(__file__).parents[1] / "data" / "statelog"
+VERSIONS = [int(path.stem.removeprefix("version_")) for path in FOLDER.glob("*.msgpack")]
+
+
+def recorded(version: int) -> Any:
+    return unpack((FOLDER / f"version_{version}.msgpack").read_bytes())
+
+
+def restored(version: int) -> Restored:
+    restoring = Restoring(0, SETTINGS)
+    for key, value in recorded(version)["records"]:
+        restoring.take(key, value)
+    found = restoring.finish()
+    assert found is not None
+    return found
+
+
+def test_a_log_of_every_version_is_kept() -> None:
+    assert sorted(VERSIONS) == list(range(1, VERSION + 1))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_log_is_what_the_plain_rules_say_of_its_events(version: int) -> None:
+    found = restored(version)
+    table, events = found.shard.table, recorded(version)["events"]
+    counts = table.statistic("conversion").columns()
+    orders = table.statistic("order_rate").columns()["events"]
+    mine = {
+        key: (int(counts["successes"][row]), int(counts["trials"][row]), int(orders[row]))
+        for row, key in enumerate(table.keys)
+    }
+    assert mine == {
+        key: (len(group.conversions), len(group.visits), len(group.orders))
+        for key, group in event_rules.count(events, visits_per_hour=3).items()
+    }
+    assert found.offsets == {("events", 0): len(events)}
+    assert found.marker["group"] == "g"
+    assert found.shard.emitted["conversion"].seq.min() > 0
+    assert len(found.shard.attribution.units.all().key) > 5
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_shard_of_a_recorded_log_knows_the_ids_again(version: int) -> None:
+    """What it has read before changes nothing; a visit that is new does."""
+    found = restored(version)
+    engine = Engine(SETTINGS)
+    engine.adopt(found.shard)
+    conversion = found.shard.table.statistic("conversion").columns()["trials"].copy()
+    first = found.offsets["events", 0]
+    again = [json.dumps(event).encode() for event in recorded(version)["events"]]
+    engine.apply(engine.ingest({0: [batch(again, first_offset=first)]}))
+    assert (found.shard.table.statistic("conversion").columns()["trials"] == conversion).all()
+    news = [visit("s0", "v-new", recorded(version)["events"][-1]["event_time_ms"])]
+    engine.apply(engine.ingest({0: [batch(news, first_offset=first + len(again))]}))
+    after = found.shard.table.statistic("conversion").columns()["trials"]
+    assert (after - conversion).sum() == 1
