@@ -43,6 +43,13 @@ class PageId(NamedTuple):
     number: int
 
 
+class PaperId(NamedTuple):
+    """A part of what a feed remembers."""
+
+    feed: str
+    chunk: int
+
+
 class DeltaId(NamedTuple):
     """A record of a delta."""
 
@@ -68,13 +75,34 @@ def page_key(page: PageId) -> bytes:
     return b"p" + struct.pack(">I", page.number) + page.table.encode()
 
 
-def parsed_key(key: bytes) -> PageId | DeltaId | None:
+def paper_key(paper: PaperId) -> bytes:
+    """Return the key of a part of what a feed remembers.
+
+    >>> parsed_key(paper_key(PaperId("alerts", 2)))
+    PaperId(feed='alerts', chunk=2)
+    """
+    return b"f" + struct.pack(">I", paper.chunk) + paper.feed.encode()
+
+
+def paper_records(feed: str, value: bytes, before: int) -> list[LogRecord]:
+    """Return what a feed remembers in as many records as it takes; ``before`` were there."""
+    chunks = [value[at : at + RECORD_BYTES] for at in range(0, len(value), RECORD_BYTES)]
+    gone = range(len(chunks), before)
+    return [
+        *(LogRecord(paper_key(PaperId(feed, n)), chunk) for n, chunk in enumerate(chunks)),
+        *(LogRecord(paper_key(PaperId(feed, n)), None) for n in gone),
+    ]
+
+
+def parsed_key(key: bytes) -> PageId | DeltaId | PaperId | None:
     """Return what a key says; None: the marker."""
     try:
         if key == MARKER_KEY:
             return None
         if key[:1] == b"d":
             return DeltaId(*struct.unpack(">QI", key[1:]))
+        if key[:1] == b"f":
+            return PaperId(key[5:].decode(), *struct.unpack(">I", key[1:5]))
         if key[:1] == b"p":
             return PageId(key[5:].decode(), *struct.unpack(">I", key[1:5]))
     except (struct.error, UnicodeDecodeError):

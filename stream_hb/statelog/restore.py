@@ -18,10 +18,13 @@ from stream_hb.statelog.records import (
     GROUPS,
     DeltaId,
     PageId,
+    PaperId,
     decoded,
+    paper_records,
     parsed_key,
 )
 from stream_hb.statelog.shard_log import LogState, ShardLog
+from stream_hb.statelog.tick_pages import TICKS, TickRows, closed_before, open_pages
 from stream_hb.timing import Source
 
 
@@ -35,11 +38,14 @@ class Restored:
         As after the last committed transaction.
     marker
         What that one said.
+    papers
+        What feeds remembered, by their names.
     """
 
     shard: Shard
     log: ShardLog
     marker: Mapping[str, Any]
+    papers: Mapping[str, bytes]
 
     @property
     def offsets(self) -> dict[Source, int]:
@@ -66,6 +72,8 @@ class Restoring:
         self._groups = GroupRows()
         self._page_rows = group_rows.page_rows(self._shard)
         self._arms: dict[int, Any] = {}
+        self._ticks = TickRows()
+        self._papers: dict[PaperId, bytes] = {}
         self._marker: dict[str, Any] | None = None
         self._deltas: dict[DeltaId, None] = {}
         self._dirty: dict[PageId, int] = {}
@@ -83,6 +91,12 @@ class Restoring:
         self._groups.put(np.arange(len(values["keys"])), values["columns"])
         self._group_hashes = values["group_hashes"]
         self._arms = dict(enumerate(values["arms"]))
+        if values["ticks"]:
+            self._ticks.put(*values["ticks"])
+        self._ticks.pages.update(values["tick_pages"])
+        for feed, told in values["papers"].items():
+            for record in paper_records(feed, told, 0):
+                self.take(*record)
         self._deltas = {DeltaId(*delta): None for delta in values["deltas"]}
         self._dirty = {PageId(table, page): seq for table, page, seq in values["dirty"]}
 
@@ -100,12 +114,18 @@ class Restoring:
             self._take_page(what, decoded(value) if value is not None else None)
         elif isinstance(what, DeltaId):
             self._take_delta(what, value)
+        elif isinstance(what, PaperId):
+            self._papers |= {what: value or b""}
         elif value is not None:
             self._marker = decoded(value)
 
     def _take_page(self, page: PageId, body: Any) -> None:
         self._dirty.pop(page, None)
-        if page.table == ARMS:
+        if page.table == TICKS:
+            self._ticks.pages.discard(page.number)
+            if body is not None:
+                self._ticks.put(*body)
+        elif page.table == ARMS:
             self._arms |= dict(enumerate(body, page.number * ARMS_OF_PAGE))
         elif page.table != GROUPS:
             self._table(page.table).restore_page(
@@ -134,6 +154,9 @@ class Restoring:
                     slots = rest[1].astype(np.int64)
                     self._table(rest[0]).clear(slots)
                     self._touch(delta.seq, rest[0], slots, PAGE_SLOTS)
+                case "ticks":
+                    for number in self._ticks.put(*rest):
+                        self._dirty.setdefault(PageId(TICKS, number), delta.seq)
                 case "rows":
                     rows = rest[0].astype(np.intp)
                     self._groups.put(rows, rest[1])
@@ -194,7 +217,12 @@ class Restoring:
             shard.cleared = marker["cleared"]
         else:
             shard.forget(marker["forget_before_ms"])
-        oldest_first = dict(sorted(self._dirty.items(), key=lambda item: item[1]))
+        self._ticks.restore(shard, marker.get("ticks"))
+        known = shard.ledger is not None and marker.get("ticks") is not None
+        # What nobody has looked at for a while is still to be deleted.
+        open_ = open_pages(self._ticks.pages, closed_before(shard, None) if known else 0)
+        dirty = {p: s for p, s in self._dirty.items() if p.table != TICKS or p.number in open_}
+        oldest_first = dict(sorted(dirty.items(), key=lambda item: item[1]))
         state = LogState(
             marker["seq"],
             tuple(sorted(self._deltas)),
@@ -203,5 +231,20 @@ class Restoring:
             len(self._arms),
             marker["credit_bytes"],
             marker["forget_before_ms"],
+            open_,
+            marker.get("papers", {}),
         )
-        return Restored(shard, ShardLog(shard, state), marker)
+        return Restored(shard, ShardLog(shard, state), marker, self._told(state.papers))
+
+    def _told(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
+        """Return what each feed remembered, of the records that the marker speaks of."""
+        wanted = [PaperId(feed, chunk) for feed, size in sizes.items() for chunk in range(size)]
+        missing = [paper for paper in wanted if paper not in self._papers]
+        if missing:
+            raise SnapshotError(
+                f"of what the feed {missing[0].feed!r} remembers {len(missing)} records are gone"
+            )
+        return {
+            feed: b"".join(self._papers[paper] for paper in wanted if paper.feed == feed)
+            for feed in sizes
+        }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from stream_hb.statelog.records import (
     ARMS_OF_PAGE,
     GROUPS,
     MARKER_KEY,
+    RECORD_BYTES,
     DeltaId,
     LogRecord,
     Op,
@@ -24,9 +26,19 @@ from stream_hb.statelog.records import (
     encoded,
     packed_ops,
     page_key,
+    paper_records,
     plain_arms,
     put_ops,
     row_ops,
+)
+from stream_hb.statelog.tick_pages import (
+    TICKS,
+    closed_before,
+    marker_part,
+    open_pages,
+    page_body,
+    page_numbers,
+    tick_ops,
 )
 
 
@@ -48,6 +60,10 @@ class LogState:
         What pages may cost, beyond what they have cost.
     forget_before_ms
         What is older was forgotten after the last transaction.
+    tick_pages
+        Pages of open ticks that the log has.
+    papers
+        In how many records each feed's memory stands.
     """
 
     seq: int = 0
@@ -57,6 +73,8 @@ class LogState:
     arms: int = 0
     credit_bytes: int = 0
     forget_before_ms: int = 0
+    tick_pages: frozenset[int] = frozenset()
+    papers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +106,12 @@ class ShardLog:
         candidate: ShardCandidate | None,
         updates: Sequence[MemoryUpdate],
         header: Mapping[str, Any],
+        papers: Mapping[str, bytes] = MappingProxyType({}),
     ) -> LogPlan:
         """Return what to write if a candidate and an emission are to become the state.
 
         ``header`` is what the marker says besides: who writes, under which hyperparameters.
+        ``papers`` is what feeds remember then, of those that have changed.
         """
         seq = self.state.seq + 1
         ops = list(self._ops(candidate, updates))
@@ -99,9 +119,15 @@ class ShardLog:
         mine = [DeltaId(seq, chunk) for chunk in range(len(values))]
         credit = self.state.credit_bytes + sum(map(len, values))
         pages, credit = self._pages(credit)
+        touched = self._touched(ops)
+        known = self.state.tick_pages | {p.number for p in touched if p.table == TICKS}
+        open_ = open_pages(known, closed_before(self._shard, candidate))
+        over = [PageId(TICKS, number) for number in sorted(known - open_)]
+        pages |= dict.fromkeys(over)
         dirty = {page: at for page, at in self.state.dirty.items() if page not in pages}
-        for page in self._touched(ops):
-            dirty.setdefault(page, seq)
+        for page in touched:
+            if page not in over:
+                dirty.setdefault(page, seq)
         oldest = next(iter(dirty.values()), seq + 1)
         state = LogState(
             seq,
@@ -111,11 +137,18 @@ class ShardLog:
             len(self._shard.arms.known),
             credit,
             candidate.forget_before_ms if candidate else self.state.forget_before_ms,
+            open_,
+            {**self.state.papers, **{feed: _records_of(told) for feed, told in papers.items()}},
         )
         records = [
             *(LogRecord(page_key(page), value) for page, value in pages.items()),
             *(LogRecord(delta_key(d), v) for d, v in zip(mine, values, strict=True)),
             *(LogRecord(delta_key(d), None) for d in self.state.deltas if d.seq < oldest),
+            *(
+                record
+                for feed, told in papers.items()
+                for record in paper_records(feed, told, self.state.papers.get(feed, 0))
+            ),
             LogRecord(MARKER_KEY, encoded({**header, **self._marker(state, candidate)})),
         ]
         return LogPlan(records, state)
@@ -163,6 +196,7 @@ class ShardLog:
             ("totals", candidate.totals.write),
         ):
             yield from put_ops(name, write)
+        yield from tick_ops(candidate)
         rows = candidate.change.rows
         yield from row_ops("rows", rows, group_rows.changed(self._shard, candidate))
         late = self._late(candidate)
@@ -183,6 +217,8 @@ class ShardLog:
         for op in ops:
             if op[0] in ("put", "clear"):
                 found |= dict.fromkeys(_page_ids(op[1], op[2], PAGE_SLOTS))
+            elif op[0] == TICKS:
+                found |= dict.fromkeys(PageId(TICKS, page) for page in page_numbers(op[1]))
             elif op[0] == "rows":
                 found |= dict.fromkeys(_page_ids(GROUPS, op[1], self._page_rows))
             elif op[0] == "groups":
@@ -207,6 +243,9 @@ class ShardLog:
         if page.table == ARMS:
             first = page.number * ARMS_OF_PAGE
             return encoded(plain_arms(self._shard.arms.known[first : first + ARMS_OF_PAGE]))
+        if page.table == TICKS:
+            body = page_body(self._shard, page)
+            return encoded(body) if body else None
         if page.table != GROUPS:
             columns = self._shard.tables[page.table].page(page.number)
             return encoded(columns) if columns["key"].any() else None
@@ -233,7 +272,13 @@ class ShardLog:
             "awaited": {name: exchange.snapshot() for name, exchange in awaited.items()},
             "arms_left_out": shard.arms.left_out,
             "credit_bytes": state.credit_bytes,
+            "ticks": marker_part(shard, candidate),
+            "papers": dict(state.papers),
         }
+
+
+def _records_of(told: bytes) -> int:
+    return -(-len(told) // RECORD_BYTES)
 
 
 def _page_ids(table: str, places: Any, size: int) -> list[PageId]:

@@ -6,6 +6,7 @@ that is older than that may know ids which nothing in the log's tail takes back.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,15 @@ from stream_hb.shard import Shard
 from stream_hb.statelog import group_rows, records
 from stream_hb.statelog.shard_log import ShardLog
 
-VERSION = 1
+VERSION = 2
 
 
-def snapshot(shard: Shard, log: ShardLog, header: Mapping[str, Any]) -> bytes:
+def snapshot(
+    shard: Shard,
+    log: ShardLog,
+    header: Mapping[str, Any],
+    papers: Mapping[str, bytes] = MappingProxyType({}),
+) -> bytes:
     """Return a shard after its last transaction, which is committed.
 
     Parameters
@@ -28,6 +34,8 @@ def snapshot(shard: Shard, log: ShardLog, header: Mapping[str, Any]) -> bytes:
         The shard and its log.
     header
         What the marker says besides, as in :meth:`ShardLog.plan`.
+    papers
+        What the feeds remember whose memory stands in this log.
     """
     # What was registered since the last transaction is unknown to the log, and comes by itself.
     groups, arms = log.state.groups, log.state.arms
@@ -43,6 +51,9 @@ def snapshot(shard: Shard, log: ShardLog, header: Mapping[str, Any]) -> bytes:
             "tables": {name: table.whole() for name, table in shard.tables.items()},
             "arms": records.plain_arms(shard.arms.known[:arms]),
             "deltas": [list(delta) for delta in log.state.deltas],
+            "ticks": shard.ledger.cells.snapshot() if shard.ledger else None,
+            "tick_pages": sorted(log.state.tick_pages),
+            "papers": dict(papers),
             "dirty": [[*page, seq] for page, seq in log.state.dirty.items()],
         }
     )

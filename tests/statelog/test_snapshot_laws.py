@@ -42,7 +42,9 @@ def _small_pages() -> Iterator[None]:
 
 def taken(driven: Driven) -> tuple[int, bytes]:
     """Return where the log ends, and a snapshot of it."""
-    return len(driven.records), snapshot(driven.shard, driven.log, {"writer": "tests"})
+    return len(driven.records), snapshot(
+        driven.shard, driven.log, {"writer": "tests"}, driven.papers
+    )
 
 
 def compacted_tail(

@@ -15,11 +15,12 @@ from stream_hb.engine import Engine
 from stream_hb.errors import SnapshotError
 from stream_hb.events import id_table
 from stream_hb.events.clock import TimeRules
+from stream_hb.events.ticks import TickClock
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, plain_positions
 from stream_hb.state import pack
 from stream_hb.statelog import group_rows, restore, shard_log
-from stream_hb.statelog.records import MARKER_KEY, VERSION, DeltaId, LogRecord, parsed_key
+from stream_hb.statelog.records import MARKER_KEY, VERSION, DeltaId, LogRecord, PageId, parsed_key
 from stream_hb.statelog.restore import Restored, Restoring
 from stream_hb.statelog.shard_log import ShardLog
 from stream_hb.statistics.forgetting import HalfLife, Window
@@ -36,6 +37,7 @@ WORLDS = {
         time=TimeRules(horizon_ms=DAY_MS),
         forgetting={"conversion": HalfLife(HOUR_MS // 2), "order_rate": Window(6)},
     ),
+    "ticking": EngineSettings(METHODS, bot_visits_per_hour=2, ticks=TickClock("hour")),
 }
 worlds = st.sampled_from(sorted(WORLDS))
 
@@ -60,6 +62,7 @@ class Driven:
         self.engine = open_engine(world)
         self.log = ShardLog(self.shard)
         self.records: list[LogRecord] = []
+        self.papers: dict[str, bytes] = {}
 
     @property
     def shard(self) -> Shard:
@@ -74,9 +77,11 @@ class Driven:
             self.engine.apply(refit)
         self.shard.unscreened = True
         emission = self.engine.emit(START_MS + first, candidate)
-        plan = self.log.plan(candidate.shards[0], emission.updates, {"writer": "tests"})
+        papers = {"counting": b"%d" % candidate.closing} if candidate.closing else {}
+        plan = self.log.plan(candidate.shards[0], emission.updates, {"writer": "tests"}, papers)
         if abort:
             return
+        self.papers |= papers
         self.records += plan.records
         self.engine.apply(candidate)
         self.engine.apply(emission)
@@ -85,6 +90,7 @@ class Driven:
     def restart(self, random: np.random.Generator) -> None:
         restored = restored_from(compacted(self.records, random), self.world)
         assert restored is not None
+        assert restored.papers == self.papers
         engine = Engine(self.world)
         engine.adopt(restored.shard)
         engine.pools, engine.refits = self.engine.pools, self.engine.refits
@@ -127,6 +133,7 @@ def everything(shard: Shard) -> dict[str, Any]:
         "arms": shard.arms.known,
         "positions": plain_positions(shard.positions),
         "awaited": {name: e.snapshot() for name, e in shard.awaited.items()},
+        "ledger": shard.ledger and shard.ledger.snapshot(),
         "epoch": shard.epoch,
     }
 
@@ -164,9 +171,8 @@ def test_restarts_aborts_and_compaction_change_nothing(
             now, then = disturbed.log.state, before[1]
             # The deletion of an empty page may itself be gone, so that it counts as unwritten.
             empty = now.dirty.keys() - then.dirty.keys()
-            assert not any(
-                disturbed.shard.tables[p.table].page(p.number)["key"].any() for p in empty
-            )
+            tables = disturbed.shard.tables
+            assert not any(tables[p.table].page(p.number)["key"].any() for p in empty)
             kept = {page: seq for page, seq in now.dirty.items() if page not in empty}
             assert replace(now, dirty=kept) == then
     np.testing.assert_equal(everything(disturbed.shard), everything(undisturbed.shard))
@@ -258,3 +264,32 @@ def test_a_log_of_other_metrics_is_refused() -> None:
     driven.step(visits(1))
     with pytest.raises(SnapshotError, match="other metrics: conversion, log_order_value, order_"):
         restored_from(driven.records, EngineSettings({"conversion": "ml"}))
+
+
+def test_what_a_feed_remembers_may_take_several_records_and_then_fewer() -> None:
+    driven = Driven(WORLDS["ticking"])
+    for size in (2_000_000, 900_000, 5):
+        told = bytes(size)
+        plan = driven.log.plan(None, [], {"writer": "tests"}, {"alerts": told})
+        driven.records += plan.records
+        driven.log.settle(plan)
+        restored = restored_from(driven.records, driven.world)
+        assert restored is not None
+        assert restored.papers == {"alerts": told}
+    live = {record.key: record.value for record in driven.records}
+    assert sum(value is not None for key, value in live.items() if key[:1] == b"f") == 1
+
+
+def test_ticks_of_a_log_are_deleted_when_no_feed_looks_at_them_any_longer() -> None:
+    driven = Driven(WORLDS["ticking"])
+    driven.step([a_visit("v", "s", START_MS)])
+    restored = restored_from(driven.records, WORLDS["plain"])
+    assert restored is not None
+    plan = restored.log.plan(None, [], {"writer": "tests"})
+    live = {record.key: record.value for record in [*driven.records, *plan.records]}
+    pages = [parsed_key(key) for key, value in live.items() if value is not None]
+    assert not [page for page in pages if isinstance(page, PageId) and page.table == "ticks"]
+    again = restored_from([*driven.records, *plan.records], WORLDS["ticking"])
+    assert again is not None
+    assert again.shard.ledger is not None
+    assert len(again.shard.ledger.cells) == 0
