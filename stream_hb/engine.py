@@ -24,7 +24,15 @@ from stream_hb.pool_parts import LocalParts, PoolParts, all_chains
 from stream_hb.refit import Refit, refit
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
-from stream_hb.tick_feeds import TickFeed, TickMoment, Watched, watch
+from stream_hb.tick_feeds import (
+    HOME,
+    TickFeed,
+    TickMoment,
+    Watched,
+    papers_of,
+    remembering,
+    watch,
+)
 from stream_hb.timing import Position, Source
 
 STALE_INPUT_MS = 300_000
@@ -92,7 +100,7 @@ class Engine:
         feeds: Mapping[str, TickFeed] = MappingProxyType({}),
     ) -> None:
         self.settings = settings
-        self.feeds = feeds
+        self.feeds = self._new_feeds = feeds
         self.hash_key = hash_key
         self.shards: dict[int, Shard] = {}
         self.pools: dict[Pool, PoolFit] = {}
@@ -120,6 +128,8 @@ class Engine:
         """Forget a shard that went to another owner; the pools' fits stay until the next refit."""
         self.shards.pop(number, None)
         self._decoders.pop(number, None)
+        if number == HOME:
+            self.feeds = self._new_feeds
 
     @property
     def groups_count(self) -> int:
@@ -143,7 +153,7 @@ class Engine:
         batches: Mapping[int, Sequence[RawBatch]],
         now_ms: int = 0,
         *,
-        settled: bool = True,
+        close_ticks: bool = True,
         reached_ms: int | None = None,
     ) -> Candidate:
         """Work out what batches change; changes nothing.
@@ -159,16 +169,15 @@ class Engine:
         now_ms
             The driver's clock: it says which sources are idle, and what is from the future where
             it is the time of day.
-        settled
-            Whether all sources have been read: until then, one of which nothing has come yet holds
-            the ticks, as what it has may belong to them.
+        close_ticks
+            Whether ticks that are over may be closed.
         reached_ms
             The time that all sources have reached; None: the watermark.
         """
         groups_left = self.settings.groups_max - self.groups_count
         if reached_ms is None:
             reached_ms = self.watermark_ms(now_ms=now_ms)
-        closing = self._closing(reached_ms) if settled or self._all_heard() else 0
+        closing = self._closing(reached_ms) if close_ticks else 0
         silent = {n: () for n, s in self.shards.items() if closing or s.moves_on(reached_ms)}
         made: dict[int, ShardCandidate] = {}
         for number, raws in {**silent, **batches}.items():
@@ -180,8 +189,8 @@ class Engine:
             groups_left -= len(made[number].change.new_groups.keys)
         return Candidate(made, closing)
 
-    def _all_heard(self) -> bool:
-        """Tell whether every source has brought an event."""
+    def all_heard(self) -> bool:
+        """Tell whether every source has brought an event: one that has not may hold a tick's."""
         shards = self.shards.values()
         return all(p.clock.time_ms for shard in shards for p in shard.positions.values())
 
@@ -199,7 +208,9 @@ class Engine:
             for shard in self.shards.values()
             for (topic, partition), position in shard.positions.items()
         }
-        moment = TickMoment(now_ms, self.watermark_ms(now_ms=now_ms), self.pools, offsets)
+        epoch = self.shards[HOME].epoch if HOME in self.shards else 1
+        mark_ms = self.watermark_ms(now_ms=now_ms)
+        moment = TickMoment(now_ms, mark_ms, self.pools, offsets, epoch)
         return watch(self.feeds, self.chain_ticks(candidate.closing), moment)
 
     def chain_ticks(self, closing: int) -> Iterator[ChainTick]:
@@ -372,8 +383,11 @@ class Engine:
         self.pools = {(chain, metric): state.rebuilt(fit) for chain, metric, fit in values["pools"]}
         self.refits = values["refits"]
         self.refitted_at_ms = values["refitted_at_ms"]
-        told = values.get("feeds", {})
-        self.feeds = {n: f.restored(told[n]) if n in told else f for n, f in self.feeds.items()}
+        self.remember(values.get("feeds", {}))
+
+    def remember(self, papers: Mapping[str, bytes]) -> None:
+        """Let the feeds remember what stands in a log."""
+        self.feeds = remembering(self.feeds, papers)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -383,5 +397,5 @@ class Engine:
             "pools": [[*pool, state.plain(fit)] for pool, fit in self.pools.items()],
             "refits": self.refits,
             "refitted_at_ms": self.refitted_at_ms,
-            "feeds": {name: feed.snapshot() for name, feed in self.feeds.items()},
+            "feeds": papers_of(self.feeds),
         }

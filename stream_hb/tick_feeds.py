@@ -4,9 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from stream_hb import state
 from stream_hb.chain_ticks import ChainTick
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.pool_fit import Pool, PoolFit
+
+HOME = 0
+"""The shard whose owner runs the feeds, and whose log has what they remember."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,15 @@ class TickMoment:
         The hyperparameters.
     offsets
         How far each source was read.
+    epoch
+        Of the records' versions: grows when the memory of what was told was lost.
     """
 
     now_ms: int
     watermark_ms: int
     pools: Mapping[Pool, PoolFit]
     offsets: Mapping[str, int]
+    epoch: int = 1
 
 
 class TickFeed(Protocol):
@@ -64,6 +71,25 @@ class Watched:
     feeds: Mapping[str, TickFeed]
     records: Mapping[str, list[OutRecord]]
     ticks: int
+
+    def papers(self) -> dict[str, bytes]:
+        """Return what the feeds remember then, as it stands in a log."""
+        if not self.ticks:
+            return {}
+        return papers_of(self.feeds)
+
+
+def papers_of(feeds: Mapping[str, TickFeed]) -> dict[str, bytes]:
+    """Return what feeds remember as bytes, by their names."""
+    return {name: state.pack(feed.snapshot()) for name, feed in feeds.items()}
+
+
+def remembering(feeds: Mapping[str, TickFeed], papers: Mapping[str, bytes]) -> dict[str, TickFeed]:
+    """Return feeds with what :func:`papers_of` wrote; one of which nothing was written is new."""
+    return {
+        name: feed.restored(state.unpack(papers[name])) if name in papers else feed
+        for name, feed in feeds.items()
+    }
 
 
 def watch(feeds: Mapping[str, TickFeed], ticks: Iterable[ChainTick], moment: TickMoment) -> Watched:

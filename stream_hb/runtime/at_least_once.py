@@ -221,6 +221,9 @@ def outgoing_records(out: Outgoing, route: Route) -> Iterator[tuple[str, bytes, 
         yield str(route.refits), record.key, record.value
     for record in out.emission.records if out.emission else []:
         yield route.estimates, record.key, record.value
+    for name, records in (out.watched.records if out.watched else {}).items():
+        for record in records:
+            yield route.feeds[name], record.key, record.value
 
 
 def _target(partition: TopicPartition, committed: Committed | None, marks: Watermarks) -> int:

@@ -12,6 +12,7 @@ from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.runtime.client import TopicPartition
 from stream_hb.runtime.pooling import Broadcast
+from stream_hb.tick_feeds import Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Route:
         Name of the topic of refits; None: they are logged only.
     state
         Name of the topic of the state; delivery at least once has none.
+    feeds
+        Names of the topics of the feeds that look at ticks, by the feeds' names.
     """
 
     estimates: str
@@ -40,6 +43,7 @@ class Route:
     refits: str | None = None
     state: str | None = None
     batch_seconds: float = 3.0
+    feeds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Outgoing:
         Estimates; None: it is not their time.
     broadcasts
         What the other workers are told.
+    watched
+        What the feeds make of the ticks that the batch closes; None: there are no feeds.
     """
 
     candidate: Candidate
@@ -65,6 +71,7 @@ class Outgoing:
     refits: list[OutRecord]
     emission: Emission | None
     broadcasts: list[Broadcast] = field(default_factory=list)
+    watched: Watched | None = None
 
     @property
     def is_something(self) -> bool:

@@ -37,6 +37,7 @@ from stream_hb.runtime.delivery import Outgoing, Route, Tally
 from stream_hb.runtime.restores import Opened, Restores
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
+from stream_hb.tick_feeds import HOME, papers_of
 from stream_hb.timing import Position
 
 TRIES = 12
@@ -165,6 +166,8 @@ class ExactlyOnce:
             for source, offset in starts.items()
         }
         self._engine.adopt(shard)
+        if opened.number == HOME:
+            self._engine.remember(opened.restored.papers)
         self._engine.refits = max(self._engine.refits, opened.restored.marker["refits"])
         self._logs[opened.number] = opened.restored.log
 
@@ -263,9 +266,13 @@ class ExactlyOnce:
             if len(update.rows):
                 updates[update.shard].append(update)
         header = self._marked()
+        papers = out.watched.papers() if out.watched else {}
         return {
             number: self._logs[number].plan(
-                out.candidate.shards.get(number), updates[number], header
+                out.candidate.shards.get(number),
+                updates[number],
+                header,
+                papers if number == HOME else {},
             )
             for number in sorted(out.candidate.shards.keys() | updates.keys())
         }
@@ -376,7 +383,8 @@ class ExactlyOnce:
             return False
         if not self._owns(number):
             return False
-        body = snapshot(self._engine.shards[number], mine, self._marked())
+        papers = papers_of(self._engine.feeds) if number == HOME else {}
+        body = snapshot(self._engine.shards[number], mine, self._marked(), papers)
         checkpoints.write(number, end, mine.state.seq, body)
         return True
 

@@ -37,6 +37,10 @@ class Pooling(Protocol):
         """Return what this worker refitted, to be applied; None: nothing."""
         ...
 
+    def has_all_shards(self) -> bool:
+        """Tell whether all shards there are, are this worker's."""
+        ...
+
     def broadcasts(self) -> list[Broadcast]:
         """Return what is to be told, until it was delivered."""
         ...
@@ -68,6 +72,10 @@ class OwnPooling:
     def refit(self, now_ms: int) -> Refit | None:
         """Refit when it is due."""
         return self._engine.refit(now_ms)
+
+    def has_all_shards(self) -> bool:
+        """Return True: of others nothing is known."""
+        return True
 
     def broadcasts(self) -> list[Broadcast]:
         """Return nothing: nobody listens."""

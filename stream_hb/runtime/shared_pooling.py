@@ -228,6 +228,10 @@ class SharedPooling:
             self._made = made
         return made
 
+    def has_all_shards(self) -> bool:
+        """Tell whether all shards of the group are this worker's."""
+        return len(self._engine.shards) == self._board.partitions_count
+
     def _is_ready(self) -> bool:
         """Tell whether everything that others said is known: a refit of a part would jump."""
         return self._has_heard_all() and not self._rows.lacks(self._engine.shards)

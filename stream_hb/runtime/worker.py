@@ -189,11 +189,12 @@ class Worker:
     def _work(self, batches: Mapping[int, list[RawBatch]], stop: Event) -> None:
         """Ingest, refit, write, and only then make it the state."""
         now_ms = self._clock_ms()
-        candidate = self.engine.ingest(batches, now_ms)
+        candidate = self.engine.ingest(batches, now_ms, close_ticks=self._may_close_ticks())
+        watched = self.engine.watch(candidate, now_ms)
         emission = self._emission(candidate, now_ms)
         rejects = self._delivery.new_rejects(candidate.rejects)
         told = self._pooling.broadcasts()
-        out = Outgoing(candidate, rejects, self._refits, emission, told)
+        out = Outgoing(candidate, rejects, self._refits, emission, told, watched)
         if self._delivery.deliver(out, stop):
             self._settle(out)
             self._delivery.delivered(out)
@@ -203,6 +204,12 @@ class Worker:
         self._limit.took(events, bytes_, seconds)
         if out.is_something:
             self.status.took.add(seconds)
+
+    def _may_close_ticks(self) -> bool:
+        """Tell whether what is over is over: nothing that belongs to it may be unread."""
+        return self._pooling.has_all_shards() and (
+            not self.status.rebuilding or self.engine.all_heard()
+        )
 
     def _emission(self, candidate: Candidate, now_ms: int) -> Emission | None:
         """Refit and emit if it is time, on nothing but shards that are whole."""
@@ -250,6 +257,8 @@ class Worker:
         return now_ms - self._emitted_at_ms >= wait_ms
 
     def _settle(self, out: Outgoing) -> None:
+        if out.watched:
+            self.engine.apply(out.watched)
         self.engine.apply(out.candidate)
         self._refits = []
         self._pooling.delivered(out.broadcasts)
