@@ -1,0 +1,75 @@
+"""Where the chain as a whole is in a tick: promotions, weekdays and seasons, common to all stores.
+
+Without it every promotion is a drift of every store.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_hb.feeds.drift.columns import Bools
+from stream_hb.feeds.drift.family import Family, Observed
+from stream_hb.statistics.columns import Floats
+
+NEWTON_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOffset:
+    """The chain's offset in one tick, link scale.
+
+    Attributes
+    ----------
+    offset
+        Of all stores that count.
+    without
+        Of all but the store itself, one place per store.
+    variance
+        Of ``without``; infinite where there is no other store.
+    """
+
+    offset: float
+    without: Floats
+    variance: Floats
+
+
+def chain_offset(
+    family: Family,
+    observed: Observed,
+    relation: Floats,
+    own_variance: Floats,
+    counting: Bools,
+) -> ChainOffset:
+    r"""Solve :math:`\sum_j \mu_j(m + \rho_j) = \sum_j y_j` for m, and m without each store.
+
+    Newton's method from the pooled mean; without a store by one step more,
+    :math:`m_{-j} = m - (y_j - \mu_j)/(G - w_j)`, G the sum of the weights. A store that is part of
+    the offset it is held against would hide a share of its own drift.
+
+    Parameters
+    ----------
+    relation, own_variance
+        What is known of each store's relation to the chain, and the variance of what it deviates
+        by (baseline and daily noise): the offset inherits the deviations of the other stores.
+    counting
+        Stores that make the offset. Those told to have drifted do not: their old relation is wrong.
+    """
+    size, total = observed.size * counting, observed.total * counting
+    weight_share = size / max(size.sum(), 1e-300)
+    offset = family.pooled(Observed(size, total)) - float((weight_share * relation).sum())
+    mean, weight = family.mean_and_weight(size, offset + relation)
+    for _ in range(NEWTON_STEPS):
+        step = (total.sum() - mean.sum()) / max(weight.sum(), 1e-300)
+        offset += float(np.clip(step, -2.0, 2.0))
+        mean, weight = family.mean_and_weight(size, offset + relation)
+    others = weight.sum() - weight
+    alone = others <= 1e-9 * weight.sum()
+    others = np.where(alone, 1.0, others)
+    inherited = weight**2 * own_variance
+    variance = 1 / others + (inherited.sum() - inherited) / others**2
+    without = offset - (total - mean) / others
+    return ChainOffset(
+        offset,
+        np.where(alone, offset, without),
+        np.where(alone | (weight.sum() <= 0), np.inf, variance),
+    )
