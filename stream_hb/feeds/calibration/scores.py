@@ -61,8 +61,8 @@ class Scores:
     def finite(self) -> NDArray[np.bool_]:
         """Tell which rows are numbers."""
         columns = (self.below, self.mass, self.log_score, self.crps)
-        finite: NDArray[np.bool_] = np.isfinite(np.stack(columns)).all(axis=0)
-        return finite
+        sound: NDArray[np.bool_] = np.isfinite(sum(columns))
+        return sound
 
     def pit(self, uniform: Floats) -> Floats:
         """Return the randomised PIT, F(y-) + v·p(y): uniform if the prediction is right.
@@ -82,8 +82,8 @@ def covered(pit: Floats, levels: Sequence[float] = LEVELS) -> NDArray[np.bool_]:
 
     >>> covered(np.array([0.2, 0.5, 0.99])).astype(int)
     array([[0, 1, 0],
-           [0, 1, 0],
-           [0, 1, 0]])
+           [1, 1, 0],
+           [1, 1, 0]])
     """
     away = np.abs(pit - 0.5)
     return np.stack([away <= level / 2 for level in levels])
