@@ -21,6 +21,7 @@ from stream_hb.models.beta_binomial_fit import (
     pooled_mean,
     totals_of,
 )
+from stream_hb.models.beta_kernels import BetaKernels
 from stream_hb.models.beta_nodes import BetaNodes, BetaPool, beta_mixture, beta_nodes
 from stream_hb.models.count_bayes import integrate
 from stream_hb.models.count_mixture import CountMixture
@@ -144,6 +145,16 @@ class BetaBinomial:
             lo=betaincinv(a, b, tail),
             hi=betainccinv(a, b, tail),
         )
+
+    def kernels(
+        self, groups: Counts, hyper: BetaHyper | BetaNodes
+    ) -> tuple[BetaKernels, Floats]:
+        """Return every group's posterior as Betas, shape (kernels, groups), and their weights."""
+        if isinstance(hyper, BetaNodes):
+            mixture = _mixture(hyper)
+            return mixture.kernels(groups.successes, groups.trials), hyper.weight.sum(axis=1)
+        a, b = _kernel(groups, hyper)
+        return BetaKernels(a[np.newaxis], b[np.newaxis]), np.ones(1)
 
     def tail_probability(
         self, groups: Counts, hyper: BetaHyper | BetaNodes, above: float

@@ -15,6 +15,7 @@ from scipy.special import gammaincc, gammainccinv, gammaincinv
 from stream_hb.models.count_bayes import integrate
 from stream_hb.models.count_mixture import CountMixture
 from stream_hb.models.family import Fit, Posterior
+from stream_hb.models.gamma_kernels import GammaKernels
 from stream_hb.models.gamma_nodes import GammaNodes, GammaPool, gamma_mixture, gamma_nodes
 from stream_hb.models.gamma_poisson_fit import (
     GammaPoissonMarginal,
@@ -146,6 +147,16 @@ class GammaPoisson:
             lo=gammaincinv(shape, tail) / rate,
             hi=gammainccinv(shape, tail) / rate,
         )
+
+    def kernels(
+        self, groups: Exposure, hyper: GammaHyper | GammaNodes
+    ) -> tuple[GammaKernels, Floats]:
+        """Return every group's posterior as Gammas, shape (kernels, groups), and their weights."""
+        if isinstance(hyper, GammaNodes):
+            mixture = _mixture(hyper)
+            return mixture.kernels(groups.events, groups.exposure), hyper.weight.sum(axis=1)
+        shape, rate = _kernel(groups, hyper)
+        return GammaKernels(shape[np.newaxis], rate[np.newaxis]), np.ones(1)
 
     def tail_probability(
         self, groups: Exposure, hyper: GammaHyper | GammaNodes, above: float

@@ -1,0 +1,1 @@
+"""Calibration of the stream itself: predictions of closed ticks, scored before they enter."""
