@@ -32,6 +32,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from stream_hb.config_feeds import Calibration, Drift, NotNegative, Positive, Ticks
 from stream_hb.config_metrics import Metrics, Section
 from stream_hb.errors import ConfigError, nearest
 
@@ -104,8 +105,6 @@ Servers = Annotated[str, AfterValidator(_servers)]
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -157,6 +156,13 @@ class Topics(Section):
     refits: TopicName | None = None
     """What every refit found goes here, one record per pool; null: it is only logged."""
 
+    alerts: TopicName = "alerts"
+    """Alerts go here (``drift.enabled``): of every alert the newest state."""
+
+    calibration: TopicName = "calibration"
+    """How the intervals have kept their word goes here (``calibration.enabled``): of every pool and
+    metric the newest scores."""
+
     partitioner: Literal["none", "murmur2", "consistent"] = "none"
     """Check that each store came in the partition its key belongs to: ``murmur2`` (Java clients),
     ``consistent`` (librdkafka's crc32), or ``none``: no check."""
@@ -166,7 +172,7 @@ class Topics(Section):
         if not self.inputs:
             raise ValueError("inputs should name at least one topic")
         refits = [self.refits] if self.refits else []
-        shared = (self.state, self.summaries, self.hyper)
+        shared = (self.state, self.summaries, self.hyper, self.alerts, self.calibration)
         names = (*self.inputs, self.estimates, self.rejects, *shared, *refits)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -318,10 +324,22 @@ class Config(Section):
     time: Time = Time()
     money: Money = Money()
     bots: Bots = Bots()
+    ticks: Ticks = Ticks()
+    drift: Drift = Drift()
+    calibration: Calibration = Calibration()
     experiments: Experiments = Experiments()
     limits: Limits = Limits()
     http: Http = Http()
     snapshots: Snapshots = Snapshots()
+
+    @model_validator(mode="after")
+    def _what_is_watched_is_kept(self) -> Self:
+        kept = self.metrics.kept()
+        for section in ("drift", "calibration"):
+            for name in getattr(self, section).metrics or ():
+                if name not in kept:
+                    raise ValueError(f"{section}.metrics: {name} is not kept (metrics.{name})")
+        return self
 
     @model_validator(mode="after")
     def _stores_are_described(self) -> Self:

@@ -41,19 +41,23 @@ def replay(
 ) -> None:
     """Run the processor over files of events; the same input gives the same bytes.
 
-    Writes estimates.ndjson, rejects.ndjson, refits.ndjson and, with a table of stores,
-    tombstones.ndjson. Event time drives it: a refit every hour of it unless the configuration says
-    otherwise, and at the end one last record of every key.
+    Writes estimates.ndjson, rejects.ndjson, refits.ndjson; where they are on, alerts.ndjson and
+    calibration.ndjson; with a table of stores, tombstones.ndjson. Event time drives it: a refit
+    every hour of it unless the configuration says otherwise, and at the end one last record of
+    every key.
     """
     import time
 
     from stream_hb.config import load_config
     from stream_hb.engine import Engine
     from stream_hb.runtime.assembly import replay_settings
+    from stream_hb.runtime.feeds import feeds_of
     from stream_hb.runtime.replay import replay_files
 
     as_of_ms = round(as_of.replace(tzinfo=UTC).timestamp() * 1000) if as_of else None
-    engine = Engine(replay_settings(load_config(config, os.environ), as_of_ms))
+    loaded = load_config(config, os.environ)
+    settings = replay_settings(loaded, as_of_ms)
+    engine = Engine(settings, feeds=feeds_of(loaded, settings))
     started = time.perf_counter()
     summary = replay_files(engine, [*events, *(more or [])], output)
     seconds = time.perf_counter() - started
@@ -82,6 +86,7 @@ def _print_summary(
     print(
         f"{summary.received} events: {summary.accepted} used, {rejected} rejected; "
         f"{summary.groups} groups, {summary.refits} refits, {summary.records} records"
+        + "".join(f", {number} of {name}" for name, number in summary.feeds.items())
     )
     for reason, count in summary.rejected.most_common():
         print(f"  rejected {count}: {reason}")
@@ -95,7 +100,7 @@ def _print_summary(
     warned = {w for pool in engine.pools.values() for w in pool.check_warnings()}
     if warned:
         print(f"{len(warned)} warnings of the last refits: see {output / 'refits.ndjson'}")
-    names = ("estimates", "rejects", "refits")
+    names = ("estimates", "rejects", "refits", *engine.feeds)
     print("written: " + ", ".join(str(output / f"{name}.ndjson") for name in names))
     if not summary.received:
         note("the files hold no events")

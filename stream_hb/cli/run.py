@@ -53,6 +53,7 @@ def run(
         watched,
         worker,
     )
+    from stream_hb.runtime.feeds import feeds_of
     from stream_hb.runtime.slots import held_slot
 
     stop = Event()
@@ -65,7 +66,8 @@ def run(
     which = identified(settings)
     if which is None and settings.snapshots.path is not None:
         log.warning("no snapshots: the broker does not tell which topic the state's is")
-    engine = Engine(run_settings(settings, partitions_count), ids_key(which))
+    kept = run_settings(settings, partitions_count)
+    engine = Engine(kept, ids_key(which), feeds_of(settings, kept))
     if engine.settings.stores and engine.settings.registers is None:
         log.warning(
             "a registered store has no record before its first event: without topics.partitioner "

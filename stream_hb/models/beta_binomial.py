@@ -146,9 +146,7 @@ class BetaBinomial:
             hi=betainccinv(a, b, tail),
         )
 
-    def kernels(
-        self, groups: Counts, hyper: BetaHyper | BetaNodes
-    ) -> tuple[BetaKernels, Floats]:
+    def kernels(self, groups: Counts, hyper: BetaHyper | BetaNodes) -> tuple[BetaKernels, Floats]:
         """Return every group's posterior as Betas, shape (kernels, groups), and their weights."""
         if isinstance(hyper, BetaNodes):
             mixture = _mixture(hyper)

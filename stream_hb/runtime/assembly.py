@@ -16,6 +16,7 @@ from stream_hb.runtime.at_least_once import AtLeastOnce
 from stream_hb.runtime.checkpoints import Checkpoints
 from stream_hb.runtime.delivery import Delivery, Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
+from stream_hb.runtime.feeds import feed_topics, tick_clock
 from stream_hb.runtime.http import served
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.kafka_ends import KafkaEnds
@@ -37,6 +38,7 @@ from stream_hb.runtime.topics import (
     TopicState,
     TopicUse,
     check_topics,
+    feed_needs,
     inspect_topics,
     log_identity,
     state_needs,
@@ -99,11 +101,12 @@ def _settings(
         None if heartbeat_seconds is None else round(heartbeat_seconds * 1000),
         config.emission.everything_touched,
     )
+    stores = known_stores(config)
     return EngineSettings(
         methods=config.metrics.kept(),
         models=config.metrics.models(),
         composites=config.metrics.composites(),
-        stores=known_stores(config),
+        stores=stores,
         default_chain=config.default_chain,
         refit_every_ms=round(refit_seconds * 1000),
         refit_min_change=config.refit.min_change,
@@ -115,6 +118,7 @@ def _settings(
         inputs=config.metrics.inputs(),
         bot_visits_per_hour=config.bots.visits_per_hour,
         units_kept_ms=round(config.experiments.keep_seconds * 1000),
+        ticks=tick_clock(config, stores),
         groups_max=config.limits.groups,
         belongs=belongs,
         registers=registers,
@@ -285,6 +289,7 @@ def route_of(config: Config) -> Route:
         topics.rejects,
         config.limits.batch_events,
         refits=topics.refits,
+        feeds=feed_topics(config),
         state=topics.state if config.delivery == "exactly_once" else None,
         batch_seconds=transaction_ms / 3 / 1000,
     )
@@ -314,6 +319,7 @@ def needs_of(config: Config) -> list[TopicNeed]:
     """Return the topics that the configuration needs."""
     topics = config.topics
     needs = topic_needs(topics.inputs, topics.estimates, topics.rejects, refits=topics.refits)
+    needs += feed_needs(feed_topics(config).values())
     if config.delivery == "exactly_once":
         needs += state_needs(topics.state, topics.summaries, topics.hyper)
     return needs

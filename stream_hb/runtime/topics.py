@@ -51,6 +51,7 @@ class TopicUse(StrEnum):
     ESTIMATES = "estimates"
     REJECTS = "rejects"
     REFITS = "refits"
+    FEED = "feed"
     STATE = "state"
     SUMMARIES = "summaries"
     HYPER = "hyper"
@@ -117,6 +118,15 @@ def topic_needs(
         TopicNeed(rejects, TopicUse.REJECTS, partitions),
         *([TopicNeed(refits, TopicUse.REFITS, partitions)] if refits else []),
     ]
+
+
+def feed_needs(topics: Iterable[str]) -> list[TopicNeed]:
+    """Return the topics of the feeds that look at ticks: of each key only the newest counts.
+
+    >>> [(need.name, need.use.value) for need in feed_needs(["alerts"])]
+    [('alerts', 'feed')]
+    """
+    return [TopicNeed(name, TopicUse.FEED, PARTITIONS, _COMPACTED) for name in topics]
 
 
 def state_needs(

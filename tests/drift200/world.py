@@ -98,9 +98,7 @@ def _promotions(rng: np.random.Generator, days: int) -> NDArray[np.bool_]:
     return promotion
 
 
-def _drift(
-    plan: Plan, drifting: NDArray[np.intp], shift: Floats, day: NDArray[np.int64]
-) -> Floats:
+def _drift(plan: Plan, drifting: NDArray[np.intp], shift: Floats, day: NDArray[np.int64]) -> Floats:
     drift = np.zeros((plan.days, plan.stores))
     for row, size, first in zip(drifting, shift, day, strict=True):
         age = np.arange(plan.days) - first

@@ -1,0 +1,157 @@
+"""The feed of alerts: every closed tick of a chain, shown to the drift of each of its metrics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+
+from stream_hb.chain_ticks import ChainTick
+from stream_hb.feeds.drift import feed
+from stream_hb.feeds.drift.alerts import out_record
+from stream_hb.feeds.drift.records import Stream
+from stream_hb.feeds.drift.settings import DriftHyper, DriftSettings
+from stream_hb.feeds.drift.state import DriftState
+from stream_hb.feeds.drift.tick import Kind, Tick
+from stream_hb.feeds.estimates import OutRecord
+from stream_hb.pool_fit import Pool, PoolFit
+from stream_hb.statistics.columns import Rows, Statistic
+from stream_hb.stores import Stores
+from stream_hb.tick_feeds import TickMoment
+
+KINDS: Mapping[str, Kind] = {
+    "conversion": Kind.COUNTS,
+    "order_rate": Kind.RATES,
+    "log_order_value": Kind.VALUES,
+}
+"""What a metric's ticks hold."""
+
+SPREAD = 0.3
+"""Between stores, link scale, before the pool has been fitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """One chain and metric: its stores by row, and what the drift feed remembers of them."""
+
+    stores: tuple[str, ...]
+    state: DriftState
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFeed:
+    """See :class:`stream_hb.tick_feeds.TickFeed`.
+
+    Attributes
+    ----------
+    settings
+        Of the drift feed.
+    metrics
+        Those that are watched.
+    stores
+        Says which stores have retired; None: none does.
+    pools
+        What is remembered, by chain and metric.
+    """
+
+    settings: DriftSettings
+    metrics: tuple[str, ...]
+    stores: Stores | None = None
+    pools: Mapping[Pool, _Watched] = field(default_factory=lambda: MappingProxyType({}))
+
+    def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
+        """Look at a closed tick of a chain."""
+        pools, records = dict(self.pools), []
+        for metric in self.metrics:
+            pool = tick.chain, metric
+            pools[pool], told = self._stepped(pool, tick, moment)
+            records += told
+        return replace(self, pools=pools), records
+
+    def _stepped(
+        self, pool: Pool, tick: ChainTick, moment: TickMoment
+    ) -> tuple[_Watched, list[OutRecord]]:
+        chain, metric = pool
+        known = self.pools.get(pool, _Watched((), DriftState.of_new(self.settings)))
+        stores = known.stores + tuple(sorted(set(tick.stores) - set(known.stores)))
+        stream = Stream(chain, metric, KINDS[metric], stores, moment.epoch)
+        hyper = hyper_of(moment.pools.get(pool))
+        shown = self._shown(tick, metric, stores, moment)
+        state, records, _ = feed.step(known.state, shown, stream, self.settings, hyper)
+        return _Watched(stores, state), [out_record(record) for record in records]
+
+    def _shown(
+        self, tick: ChainTick, metric: str, stores: Sequence[str], moment: TickMoment
+    ) -> Tick:
+        row_of = {store: row for row, store in enumerate(stores)}
+        size, value, m2 = _columns(tick.statistics[metric])
+        some = size > 0
+        return Tick(
+            tick.number,
+            tick.end_ms,
+            np.array([row_of[store] for store in tick.stores], np.intp)[some],
+            size[some],
+            value[some],
+            None if m2 is None else m2[some],
+            tick.hours[some],
+            retired=self._retired(tick, stores),
+            offsets=moment.offsets,
+        )
+
+    def _retired(self, tick: ChainTick, stores: Sequence[str]) -> Rows:
+        if self.stores is None:
+            return np.empty(0, np.intp)
+        places = self.stores.places((tick.chain, store) for store in stores)
+        return np.flatnonzero(self.stores.retired_at(places, tick.end_ms))
+
+    def snapshot(self) -> Any:
+        """Return what is remembered as plain values and arrays."""
+        return [
+            [*pool, list(watched.stores), watched.state.snapshot()]
+            for pool, watched in self.pools.items()
+        ]
+
+    def restored(self, state: Any) -> Self:
+        """Return the feed that remembers a :meth:`snapshot`."""
+        pools = {
+            (chain, metric): _Watched(tuple(stores), DriftState.restored(values))
+            for chain, metric, stores, values in state
+        }
+        return replace(self, pools=pools)
+
+
+def _columns(statistic: Statistic) -> tuple[Any, Any, Any]:
+    """Return size, value and, of values, the squared deviations of a tick's stores."""
+    columns = statistic.columns()
+    if "trials" in columns:
+        return columns["trials"], columns["successes"], None
+    if "exposure" in columns:
+        return columns["exposure"], columns["events"], None
+    return columns["weight"], columns["mean"], columns["m2"]
+
+
+def hyper_of(fit: PoolFit | None) -> DriftHyper:
+    """Return what a pool's fit says of how much its stores differ, on the link scale.
+
+    >>> hyper_of(None)
+    DriftHyper(spread=0.3, sigma2=1.0, version=0)
+    """
+    if fit is None:
+        return DriftHyper(SPREAD)
+    told = fit.family.parameters(fit.fit.hyper)
+    sigma2 = told.get("sigma2", float(getattr(fit.fit.hyper, "prior_variance", np.nan)))
+    return DriftHyper(_spread(told), sigma2 if sigma2 > 0 else 1.0, fit.version)
+
+
+def _spread(told: Mapping[str, float]) -> float:
+    """Return the sd of the stores' logits, log rates or means, by the names that a family has."""
+    if "concentration" in told or "log_concentration" in told:
+        concentration = told.get("concentration", np.exp(told.get("log_concentration", 0.0)))
+        odds = told["mean"] * (1 - told["mean"])
+        return float(1 / np.sqrt(concentration * odds)) if odds > 0 else SPREAD
+    if "shape" in told or "log_shape" in told:
+        return float(1 / np.sqrt(told.get("shape", np.exp(told.get("log_shape", 0.0)))))
+    if "tau" in told or "tau2" in told:
+        return float(told.get("tau", np.sqrt(told.get("tau2", 0.0))))
+    return SPREAD
