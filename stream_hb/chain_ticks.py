@@ -100,9 +100,17 @@ def open_ticks(shards: Iterable[Shard]) -> list[int]:
 
 def chain_ticks(shards: Sequence[Shard], clock: TickClock, number: int) -> Iterator[ChainTick]:
     """Yield one tick of every chain that did something in it, by the chains' names."""
+    in_order = sorted(shards, key=lambda shard: shard.number)
+    yield from joined([parts_of(shard, number) for shard in in_order], number, clock)
+
+
+def joined(
+    parts: Iterable[Mapping[str, TickPart]], number: int, clock: TickClock
+) -> Iterator[ChainTick]:
+    """Yield one tick of every chain from the parts of all shards, by the chains' names."""
     by_chain: dict[str, list[TickPart]] = {}
-    for shard in sorted(shards, key=lambda shard: shard.number):
-        for chain, part in parts_of(shard, number).items():
+    for of_shard in parts:
+        for chain, part in of_shard.items():
             by_chain.setdefault(chain, []).append(part)
-    for chain, parts in sorted(by_chain.items()):
-        yield reduce(TickPart.joined, parts).told(chain, number, clock)
+    for chain, some in sorted(by_chain.items()):
+        yield reduce(TickPart.joined, some).told(chain, number, clock)

@@ -24,15 +24,7 @@ from stream_hb.pool_parts import LocalParts, PoolParts, all_chains
 from stream_hb.refit import Refit, refit
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
-from stream_hb.tick_feeds import (
-    HOME,
-    TickFeed,
-    TickMoment,
-    Watched,
-    papers_of,
-    remembering,
-    watch,
-)
+from stream_hb.tick_feeds import HOME, Memory, TickFeed, TickMoment, Watched, watch
 from stream_hb.timing import Position, Source
 
 STALE_INPUT_MS = 300_000
@@ -73,6 +65,8 @@ class Engine:
 
     Attributes
     ----------
+    memory
+        What these feeds remember.
     shards
         Those that this process owns, by number.
     pools
@@ -100,7 +94,7 @@ class Engine:
         feeds: Mapping[str, TickFeed] = MappingProxyType({}),
     ) -> None:
         self.settings = settings
-        self.feeds = self._new_feeds = feeds
+        self.memory = self._no_memory = Memory(feeds)
         self.hash_key = hash_key
         self.shards: dict[int, Shard] = {}
         self.pools: dict[Pool, PoolFit] = {}
@@ -129,7 +123,7 @@ class Engine:
         self.shards.pop(number, None)
         self._decoders.pop(number, None)
         if number == HOME:
-            self.feeds = self._new_feeds
+            self.memory = self._no_memory
 
     @property
     def groups_count(self) -> int:
@@ -189,11 +183,6 @@ class Engine:
             groups_left -= len(made[number].change.new_groups.keys)
         return Candidate(made, closing)
 
-    def all_heard(self) -> bool:
-        """Tell whether every source has brought an event: one that has not may hold a tick's."""
-        shards = self.shards.values()
-        return all(p.clock.time_ms for shard in shards for p in shard.positions.values())
-
     def _closing(self, reached_ms: int) -> int:
         """Return the tick before which all are closed now; 0: none is over."""
         clock = self.settings.ticks
@@ -201,8 +190,8 @@ class Engine:
         over = [tick for tick in ticks if clock and clock.over(tick, reached_ms)]
         return over[-1] + 1 if over else 0
 
-    def watch(self, candidate: Candidate, now_ms: int = 0) -> Watched:
-        """Let the feeds look at the ticks that a candidate closes; changes nothing."""
+    def watch(self, ticks: Iterable[ChainTick], now_ms: int = 0) -> Watched:
+        """Let the feeds look at closed ticks, ascending; changes nothing."""
         offsets = {
             f"{topic}-{partition}": position.next_offset
             for shard in self.shards.values()
@@ -211,7 +200,7 @@ class Engine:
         epoch = self.shards[HOME].epoch if HOME in self.shards else 1
         mark_ms = self.watermark_ms(now_ms=now_ms)
         moment = TickMoment(now_ms, mark_ms, self.pools, offsets, epoch)
-        return watch(self.feeds, self.chain_ticks(candidate.closing), moment)
+        return watch(self.memory, ticks, moment)
 
     def chain_ticks(self, closing: int) -> Iterator[ChainTick]:
         """Yield the open ticks before one, in order: what the feeds read when they are closed."""
@@ -334,7 +323,7 @@ class Engine:
     def apply(self, change: Candidate | Watched | Refit | Emission) -> None:
         """Make a candidate, what feeds made of it, a refit or a delivered emission the state."""
         if isinstance(change, Watched):
-            self.feeds = change.feeds
+            self.memory = change.memory
         elif isinstance(change, Candidate):
             self._apply_candidate(change)
         elif isinstance(change, Refit):
@@ -387,7 +376,7 @@ class Engine:
 
     def remember(self, papers: Mapping[str, bytes]) -> None:
         """Let the feeds remember what stands in a log."""
-        self.feeds = remembering(self.feeds, papers)
+        self.memory = self._no_memory.remembering(papers)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -397,5 +386,5 @@ class Engine:
             "pools": [[*pool, state.plain(fit)] for pool, fit in self.pools.items()],
             "refits": self.refits,
             "refitted_at_ms": self.refitted_at_ms,
-            "feeds": papers_of(self.feeds),
+            "feeds": self.memory.papers(),
         }

@@ -1,7 +1,8 @@
 """Feeds that look at closed ticks: what runs them, whatever they tell of."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from stream_hb import state
@@ -55,51 +56,70 @@ class TickFeed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What feeds make of the ticks that a candidate closes.
+class Memory:
+    """The feeds, each with what it remembers.
 
     Attributes
     ----------
     feeds
-        The feeds afterwards, by name.
+        By name.
+    until
+        Ticks before this one have been shown: none is shown twice.
+    """
+
+    feeds: Mapping[str, TickFeed] = field(default_factory=lambda: MappingProxyType({}))
+    until: int = 0
+
+    def papers(self) -> dict[str, bytes]:
+        """Return it as it stands in a log, by the feeds' names."""
+        told = {name: state.pack(feed.snapshot()) for name, feed in self.feeds.items()}
+        return {**told, UNTIL: state.pack(self.until)} if told else {}
+
+    def remembering(self, papers: Mapping[str, bytes]) -> "Memory":
+        """Return the same feeds with what :meth:`papers` wrote; one that is new begins."""
+        feeds = {
+            name: feed.restored(state.unpack(papers[name])) if name in papers else feed
+            for name, feed in self.feeds.items()
+        }
+        return Memory(feeds, state.unpack(papers[UNTIL]) if UNTIL in papers else 0)
+
+
+UNTIL = "until"
+"""Not a feed's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What feeds make of ticks.
+
+    Attributes
+    ----------
+    memory
+        The feeds afterwards.
     records
         Their records, by the feed's name, in the order to be written.
     ticks
         How many ticks of chains they looked at.
     """
 
-    feeds: Mapping[str, TickFeed]
+    memory: Memory
     records: Mapping[str, list[OutRecord]]
     ticks: int
 
     def papers(self) -> dict[str, bytes]:
-        """Return what the feeds remember then, as it stands in a log."""
-        if not self.ticks:
-            return {}
-        return papers_of(self.feeds)
+        """Return what is to be written of the memory: nothing where nothing was seen."""
+        return self.memory.papers() if self.ticks else {}
 
 
-def papers_of(feeds: Mapping[str, TickFeed]) -> dict[str, bytes]:
-    """Return what feeds remember as bytes, by their names."""
-    return {name: state.pack(feed.snapshot()) for name, feed in feeds.items()}
-
-
-def remembering(feeds: Mapping[str, TickFeed], papers: Mapping[str, bytes]) -> dict[str, TickFeed]:
-    """Return feeds with what :func:`papers_of` wrote; one of which nothing was written is new."""
-    return {
-        name: feed.restored(state.unpack(papers[name])) if name in papers else feed
-        for name, feed in feeds.items()
-    }
-
-
-def watch(feeds: Mapping[str, TickFeed], ticks: Iterable[ChainTick], moment: TickMoment) -> Watched:
-    """Show ticks to all feeds, in order; changes nothing."""
-    after = dict(feeds)
-    records: dict[str, list[OutRecord]] = {name: [] for name in feeds}
-    number = 0
-    for tick in ticks if feeds else ():
-        number += 1
-        for name in feeds:
+def watch(memory: Memory, ticks: Iterable[ChainTick], moment: TickMoment) -> Watched:
+    """Show ticks, ascending, to all feeds; changes nothing."""
+    after, until, number = dict(memory.feeds), memory.until, 0
+    records: dict[str, list[OutRecord]] = {name: [] for name in after}
+    for tick in ticks if after else ():
+        if tick.number < memory.until:
+            continue
+        number, until = number + 1, tick.number + 1
+        for name in memory.feeds:
             after[name], told = after[name].step(tick, moment)
             records[name] += told
-    return Watched(after, records, number)
+    return Watched(Memory(after, until), records, number)

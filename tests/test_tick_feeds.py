@@ -47,7 +47,7 @@ def step(to: Engine, *hours: int, abort: bool = False) -> list[bytes | None]:
     position = to.shards[0].positions.get(("events", 0))
     first = position.next_offset if position else 0
     candidate = to.ingest({0: [batch(payloads, first_offset=first)]})
-    watched = to.watch(candidate)
+    watched = to.watch(to.chain_ticks(candidate.closing))
     if not abort:
         to.apply(watched)
         to.apply(candidate)
@@ -74,7 +74,7 @@ def test_a_snapshot_has_what_the_feeds_remember() -> None:
     step(made, 5)
     other.restore(made.snapshot())
     assert step(other, 9) == step(made, 9) == [b"1 of 1"]
-    assert other.feeds == made.feeds
+    assert other.memory == made.memory
 
 
 def test_a_feed_that_is_new_to_a_snapshot_begins() -> None:
@@ -82,4 +82,4 @@ def test_a_feed_that_is_new_to_a_snapshot_begins() -> None:
     step(made, 0, 2)
     step(made, 5)
     other.restore(made.snapshot())
-    assert other.feeds["more"] == Counting()
+    assert other.memory.feeds["more"] == Counting()

@@ -100,7 +100,7 @@ def _print_summary(
     warned = {w for pool in engine.pools.values() for w in pool.check_warnings()}
     if warned:
         print(f"{len(warned)} warnings of the last refits: see {output / 'refits.ndjson'}")
-    names = ("estimates", "rejects", "refits", *engine.feeds)
+    names = ("estimates", "rejects", "refits", *engine.memory.feeds)
     print("written: " + ", ".join(str(output / f"{name}.ndjson") for name in names))
     if not summary.received:
         note("the files hold no events")

@@ -77,7 +77,8 @@ class Outgoing:
     def is_something(self) -> bool:
         """Whether there is anything to write or to commit."""
         emitted = self.emission is not None and bool(self.emission.records)
-        return bool(self.candidate.shards or self.refits or emitted or self.broadcasts)
+        watched = self.watched is not None and self.watched.ticks > 0
+        return bool(self.candidate.shards or self.refits or emitted or self.broadcasts or watched)
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ from stream_hb.runtime.delivery import Outgoing, Route, Tally
 from stream_hb.runtime.restores import Opened, Restores
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
-from stream_hb.tick_feeds import HOME, papers_of
+from stream_hb.tick_feeds import HOME
 from stream_hb.timing import Position
 
 TRIES = 12
@@ -267,6 +267,7 @@ class ExactlyOnce:
                 updates[update.shard].append(update)
         header = self._marked()
         papers = out.watched.papers() if out.watched else {}
+        home = {HOME} if papers else set()
         return {
             number: self._logs[number].plan(
                 out.candidate.shards.get(number),
@@ -274,7 +275,7 @@ class ExactlyOnce:
                 header,
                 papers if number == HOME else {},
             )
-            for number in sorted(out.candidate.shards.keys() | updates.keys())
+            for number in sorted(out.candidate.shards.keys() | updates.keys() | home)
         }
 
     def _marked(self) -> dict[str, Any]:
@@ -383,7 +384,7 @@ class ExactlyOnce:
             return False
         if not self._owns(number):
             return False
-        papers = papers_of(self._engine.feeds) if number == HOME else {}
+        papers = self._engine.memory.papers() if number == HOME else {}
         body = snapshot(self._engine.shards[number], mine, self._marked(), papers)
         checkpoints.write(number, end, mine.state.seq, body)
         return True

@@ -1,9 +1,10 @@
 """Where a worker's hyperparameters come from: its own shards alone, or those of all workers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple, Protocol
 
-from stream_hb.engine import Engine
+from stream_hb.chain_ticks import ChainTick
+from stream_hb.engine import Candidate, Engine
 from stream_hb.refit import Refit
 
 
@@ -13,7 +14,7 @@ class Broadcast(NamedTuple):
     Attributes
     ----------
     topic, partition, key, value
-        The record.
+        The record; without a value it deletes its key.
     shard
         Whose owner alone may write it: the transaction carries the shard's offsets, so that the
         group fences a worker that is its owner no longer.
@@ -22,7 +23,7 @@ class Broadcast(NamedTuple):
     topic: str
     partition: int
     key: bytes
-    value: bytes
+    value: bytes | None
     shard: int
 
 
@@ -37,8 +38,12 @@ class Pooling(Protocol):
         """Return what this worker refitted, to be applied; None: nothing."""
         ...
 
-    def has_all_shards(self) -> bool:
-        """Tell whether all shards there are, are this worker's."""
+    def knows_all_clocks(self) -> bool:
+        """Tell whether it is known how far all shards there are have been read."""
+        ...
+
+    def chain_ticks(self, candidate: Candidate, /) -> Iterable[ChainTick]:
+        """Return the ticks that the feeds are to be shown with a candidate, ascending."""
         ...
 
     def broadcasts(self) -> list[Broadcast]:
@@ -73,9 +78,13 @@ class OwnPooling:
         """Refit when it is due."""
         return self._engine.refit(now_ms)
 
-    def has_all_shards(self) -> bool:
+    def knows_all_clocks(self) -> bool:
         """Return True: of others nothing is known."""
         return True
+
+    def chain_ticks(self, candidate: Candidate) -> Iterable[ChainTick]:
+        """Return those that it closes."""
+        return self._engine.chain_ticks(candidate.closing)
 
     def broadcasts(self) -> list[Broadcast]:
         """Return nothing: nobody listens."""

@@ -153,7 +153,7 @@ class Replay:
         for reject in candidate.rejects:
             self._feeds.rejects.write(reject_record(reject) + b"\n")
             self.summary.rejected[reject.reason] += 1
-        watched = self.engine.watch(candidate, self._clock_ms)
+        watched = self.engine.watch(self.engine.chain_ticks(candidate.closing), self._clock_ms)
         for name, records in watched.records.items():
             self._feeds.watched[name].writelines((r.value or b"") + b"\n" for r in records)
             self.summary.feeds[name] = self.summary.feeds.get(name, 0) + len(records)
@@ -207,7 +207,7 @@ def replay_files(engine: Engine, paths: Sequence[str], output: Path) -> ReplaySu
                 else None,
                 watched={
                     name: stack.enter_context((output / f"{name}.ndjson").open("wb"))
-                    for name in engine.feeds
+                    for name in engine.memory.feeds
                 },
             )
         except OSError as error:

@@ -11,14 +11,16 @@ A refit needs every shard: with some of them missing, the pools would jump. The 
 chain's: the clocks of other workers' shards travel with the fits.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
 
-from stream_hb.engine import Engine
+from stream_hb.chain_ticks import ChainTick, open_ticks, parts_of
+from stream_hb.engine import Candidate, Engine
 from stream_hb.events.clock import SourceClock
 from stream_hb.findings import sample_size
+from stream_hb.metrics import METRICS
 from stream_hb.pool_fit import Pool, PoolFit
 from stream_hb.pool_parts import LocalParts
 from stream_hb.refit import Refit
@@ -39,6 +41,7 @@ from stream_hb.summary_rows import (
     read_fit,
     read_pool_key,
 )
+from stream_hb.tick_rows import CLOSED_KEY, closed_row, tick_key, tick_row
 
 REFITTER = 0
 """The shard whose owner refits for all."""
@@ -129,6 +132,8 @@ class SharedPooling:
         self._made: Refit | None = None
         self._unpublished: list[Broadcast] = []
         self._untold: dict[Broadcast, tuple[int, str, int]] = {}
+        self._ticks: list[Broadcast] = []
+        self._shown = 0
 
     def listen(self, now_ms: int) -> None:
         """Take what other workers say; and see whether this one refits for all."""
@@ -228,9 +233,39 @@ class SharedPooling:
             self._made = made
         return made
 
-    def has_all_shards(self) -> bool:
-        """Tell whether all shards of the group are this worker's."""
-        return len(self._engine.shards) == self._board.partitions_count
+    def knows_all_clocks(self) -> bool:
+        """Tell whether it is known how far all shards of the group have been read."""
+        known = self._engine.shards.keys() | self._engine.clocks_elsewhere.keys()
+        return len(known) == self._board.partitions_count
+
+    def chain_ticks(self, candidate: Candidate) -> Iterable[ChainTick]:
+        """Return the ticks that all shards have closed, where this worker runs the feeds.
+
+        What the own shards close is told first, and comes back with that of the others: so there
+        is one order for all, whoever has which shard.
+        """
+        self._ticks = list(self._closings(candidate.closing))
+        self._shown = 0
+        clock = self._engine.settings.ticks
+        if clock is None or self._refitter is None or self._rows.lacks(()):
+            return []
+        self._shown = self._rows.ticks.ready(range(self._board.partitions_count))
+        summaries = self._board.summaries
+        self._ticks += [
+            Broadcast(summaries, number, key, None, REFITTER)
+            for number, key in self._rows.ticks.places(self._shown)
+        ]
+        kinds = {name: METRICS[name].statistic for name in self._engine.settings.methods}
+        return self._rows.ticks.chain_ticks(self._shown, clock, kinds)
+
+    def _closings(self, closing: int) -> Iterator[Broadcast]:
+        """Yield what the own shards' stores did in the ticks that are closed now."""
+        for number, shard in self._engine.shards.items() if closing else ():
+            for tick in [tick for tick in open_ticks([shard]) if tick < closing]:
+                row = tick_row(parts_of(shard, tick))
+                for place, value in enumerate(chunks(row, f"{self._board.writer} {closing}")):
+                    yield self._of(number, tick_key(tick, place), value)
+            yield self._of(number, CLOSED_KEY, closed_row(closing))
 
     def _is_ready(self) -> bool:
         """Tell whether everything that others said is known: a refit of a part would jump."""
@@ -275,10 +310,11 @@ class SharedPooling:
     def broadcasts(self) -> list[Broadcast]:
         """Return what is to be told, until it was delivered."""
         self._forget_lost()
-        return [*self._untold, *self._unpublished]
+        return [*self._untold, *self._unpublished, *self._ticks]
 
     def delivered(self, told: Collection[Broadcast]) -> None:
         """Take note of what the others know now."""
+        self._rows.ticks.forget(self._shown)
         for broadcast in told:
             known = self._untold.pop(broadcast, None)
             if known is not None:
@@ -291,7 +327,7 @@ class SharedPooling:
 
     def _remember(self, broadcast: Broadcast, number: int, chain: str, revision: int) -> None:
         if broadcast.key == CLOCKS_KEY:
-            self._told[number].clocks = broadcast.value
+            self._told[number].clocks = broadcast.value or b""
         else:
             self._told[number].chains[chain] = revision
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from stream_hb.errors import SnapshotError
 from stream_hb.events.clock import SourceClock
 from stream_hb.runtime.client import StateClient
+from stream_hb.runtime.told_ticks import ToldTicks
 from stream_hb.summary_rows import (
     CHUNKS_MAX,
     CLOCKS_KEY,
@@ -41,6 +42,7 @@ class ToldRows:
         self._rows: dict[int, dict[str, bytes]] = defaultdict(dict)
         self._parts: dict[int, RemoteParts] = {}
         self.clocks: dict[int, Sequence[SourceClock]] = {}
+        self.ticks = ToldTicks()
 
     def open(self) -> None:
         """Begin to read; what is there already is to be read first."""
@@ -56,12 +58,15 @@ class ToldRows:
             del self._ends[number]
         for known in (self._positions, self._chunks, self._rows, self._parts, self.clocks):
             known.clear()
+        self.ticks.clear()
 
     def listen(self) -> None:
         """Take what came."""
         for number, (records, position) in self._client.poll(0.0).items():
             for key, value in records:
-                if value is not None:
+                if self.ticks.is_of_ticks(key):
+                    self.ticks.take(number, key, value)
+                elif value is not None:
                     self._take(number, key, value)
             self._positions[number] = position
 

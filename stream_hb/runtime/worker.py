@@ -189,8 +189,10 @@ class Worker:
     def _work(self, batches: Mapping[int, list[RawBatch]], stop: Event) -> None:
         """Ingest, refit, write, and only then make it the state."""
         now_ms = self._clock_ms()
-        candidate = self.engine.ingest(batches, now_ms, close_ticks=self._may_close_ticks())
-        watched = self.engine.watch(candidate, now_ms)
+        # Of a shard that still reads what its input held, something may belong to a tick.
+        whole = not self._delivery.behind(Candidate({})) and self._pooling.knows_all_clocks()
+        candidate = self.engine.ingest(batches, now_ms, close_ticks=whole)
+        watched = self.engine.watch(self._pooling.chain_ticks(candidate), now_ms)
         emission = self._emission(candidate, now_ms)
         rejects = self._delivery.new_rejects(candidate.rejects)
         told = self._pooling.broadcasts()
@@ -204,12 +206,6 @@ class Worker:
         self._limit.took(events, bytes_, seconds)
         if out.is_something:
             self.status.took.add(seconds)
-
-    def _may_close_ticks(self) -> bool:
-        """Tell whether what is over is over: nothing that belongs to it may be unread."""
-        return self._pooling.has_all_shards() and (
-            not self.status.rebuilding or self.engine.all_heard()
-        )
 
     def _emission(self, candidate: Candidate, now_ms: int) -> Emission | None:
         """Refit and emit if it is time, on nothing but shards that are whole."""

@@ -1,6 +1,8 @@
 """Hyperparameters across workers: one refits for all, and nobody sees a part of the chain."""
 
+from collections.abc import Mapping
 from threading import Event
+from types import MappingProxyType
 
 import pytest
 
@@ -14,6 +16,7 @@ from stream_hb.runtime.shared_pooling import Board, SharedPooling
 from stream_hb.runtime.worker import Worker
 from stream_hb.settings import EngineSettings
 from stream_hb.summary_rows import CLOCKS_KEY, Clocks, clocks_row
+from stream_hb.tick_feeds import TickFeed
 from tests.support.fake_client import FakeBroker, FakeInput
 from tests.support.fake_transactions import FakeState, FakeTransactions, Logs
 from tests.support.logs import START_MS, shop_log
@@ -34,6 +37,7 @@ class Member:
         *,
         writer: str = "g-0",
         settings: EngineSettings = SETTINGS,
+        feeds: Mapping[str, TickFeed] = MappingProxyType({}),
     ) -> None:
         self.stop = Event()
         self.now_ms = START_MS + 1_000_000
@@ -41,13 +45,14 @@ class Member:
         self.inputs.polls.clear()
         self.give(*numbers)
         self.transactions = FakeTransactions(broker, logs)
-        self.engine = Engine(settings)
+        self.engine = Engine(settings, feeds=feeds)
         self.hyper, self.summaries = (
             FakeState(self.transactions, topic=topic) for topic in ("hyper", "summaries")
         )
         state = FakeState(self.transactions)
         restores = Restores(self.inputs, state, settings, "g", self._seconds)
-        route = Route("estimates", "rejects", 40, state="state")
+        topics = {name: name for name in feeds}
+        route = Route("estimates", "rejects", 40, state="state", feeds=topics)
         header = {"group": "g", "writer": writer}
         delivery = ExactlyOnce(
             self.engine, self.inputs, self.transactions, restores, route, header, self._seconds
