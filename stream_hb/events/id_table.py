@@ -257,7 +257,8 @@ class IdTable:
         self._make_room(columns)
         self._grow(len(columns["key"]))
         for name, column in columns.items():
-            self._columns[name][: len(column)] = column
+            if name in self._columns:  # an optional one of which all is 0 has no room
+                self._columns[name][: len(column)] = column
         self._touch(np.arange(0, self._end, PAGE_SLOTS))
 
     def restore_page(self, number: int, columns: Mapping[str, NDArray[Any]]) -> None:

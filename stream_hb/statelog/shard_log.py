@@ -161,6 +161,20 @@ class ShardLog:
         """Return what the marker would say now, after the last transaction."""
         return self._marker(self.state, None)
 
+    def whole(self, header: Mapping[str, Any]) -> Iterator[LogRecord]:
+        """Yield a log of which nothing was written yet: every page, and the marker."""
+        sizes = {name: len(table.column("key")) for name, table in self._shard.tables.items()}
+        pages = {name: -(-size // PAGE_SLOTS) for name, size in sizes.items()}
+        pages[GROUPS] = -(-len(self._shard.table) // self._page_rows)
+        pages[ARMS] = -(-len(self._shard.arms) // ARMS_OF_PAGE)
+        for table, count in pages.items():
+            for number in range(count):
+                page = PageId(table, number)
+                value = self._page(page)
+                if value is not None:
+                    yield LogRecord(page_key(page), value)
+        yield LogRecord(MARKER_KEY, encoded({**header, **self.marker()}))
+
     def _groups_count(self, candidate: ShardCandidate | None) -> int:
         new = len(candidate.change.new_groups.keys) if candidate else 0
         return len(self._shard.table) + new
