@@ -72,6 +72,10 @@ class SnapshotError(StreamHBError):
     """A snapshot does not belong to this configuration or version."""
 
 
+class MigrationError(StreamHBError):
+    """A state cannot be moved to other partitions; nothing was written."""
+
+
 class FitError(StreamHBError):
     """A model was asked for what it cannot compute."""
 

@@ -251,11 +251,17 @@ def _unlike_its_input(states: Sequence[TopicState]) -> list[str]:
     return [
         f"topic {state.need.name!r} of the {state.need.use} has {state.partitions} partitions, but "
         f"the input {inputs[0].need.name!r} has {inputs[0].partitions}: what is of a shard stands "
-        "in the partition of its number"
+        f"in the partition of its number{_what_to_do(state, inputs[0])}"
         for state in states
         if state.need.use in (TopicUse.STATE, TopicUse.SUMMARIES) and inputs
         if state.partitions != inputs[0].partitions
     ]
+
+
+def _what_to_do(state: TopicState, its_input: TopicState) -> str:
+    if state.need.use is TopicUse.STATE and state.partitions < its_input.partitions:
+        return "; stream-hb migrate moves the state when the input's partitions have become more"
+    return ""
 
 
 def _torn(states: Sequence[TopicState]) -> list[str]:

@@ -13,7 +13,7 @@ from stream_hb.settings import EngineSettings
 from stream_hb.statelog.restore import Restoring
 from tests.reference import event_rules
 from tests.support import topics
-from tests.support.chain import PARTITIONS, Chain
+from tests.support.chain import Chain
 from tests.support.records import Record
 
 SAMPLE = 300
@@ -47,13 +47,19 @@ class Input:
     event: dict[str, Any]
 
 
-def verified(chain: Chain, seed: int = 1) -> Verdict:
-    """Compare outputs, state and committed offsets with the input."""
+def verified(
+    chain: Chain, seed: int = 1, moved_at: Mapping[tuple[str, int], int] | None = None
+) -> Verdict:
+    """Compare outputs, state and committed offsets with the input.
+
+    ``moved_at`` says what the state was made of when it was migrated: records of later epochs have
+    that, and what their own offsets say.
+    """
     inputs = _inputs(chain)
     records = chain.records()
     violations = [
         *_sequence(records),
-        *_counts(records, inputs, seed),
+        *_counts(records, inputs, seed, moved_at or {}),
         *_state(chain, inputs),
         *_newest(records, inputs),
     ]
@@ -73,7 +79,7 @@ def committed(chain: Chain) -> dict[tuple[str, int], tuple[int, int]]:
         wanted = [
             TopicPartition(topic, number)
             for topic in (chain.visits, chain.purchases)
-            for number in range(PARTITIONS)
+            for number in range(chain.partitions)
         ]
         offsets = consumer.committed(wanted, timeout=20)
         return {
@@ -114,7 +120,12 @@ def _sequence(records: list[Record]) -> list[str]:
     return wrong
 
 
-def _counts(records: list[Record], inputs: list[Input], seed: int) -> list[str]:
+def _counts(
+    records: list[Record],
+    inputs: list[Input],
+    seed: int,
+    moved_at: Mapping[tuple[str, int], int],
+) -> list[str]:
     """I2: a record says what the input up to its own offsets says."""
     by_store: dict[str, list[Input]] = defaultdict(list)
     for each in inputs:
@@ -122,14 +133,20 @@ def _counts(records: list[Record], inputs: list[Input], seed: int) -> list[str]:
     wanted = [r for r in records if r["metric"] == "conversion"]
     if len(wanted) > SAMPLE:
         wanted = random.Random(seed).sample(wanted, SAMPLE)
-    return [problem for record in wanted for problem in _wrong(record, by_store)]
+    return [problem for record in wanted for problem in _wrong(record, by_store, moved_at)]
 
 
-def _wrong(record: Record, by_store: Mapping[str, list[Input]]) -> list[str]:
+def _wrong(
+    record: Record,
+    by_store: Mapping[str, list[Input]],
+    moved_at: Mapping[tuple[str, int], int],
+) -> list[str]:
+    before = moved_at if record["version"]["epoch"] > 1 else {}
     seen = [
         each.event
         for each in by_store[record["key"]["store_id"]]
         if each.offset < record["offsets"].get(f"{each.topic}-{each.partition}", 0)
+        or each.offset < before.get((each.topic, each.partition), 0)
     ]
     key = (record["key"]["chain_id"], record["key"]["store_id"])
     group = event_rules.count(seen).get(key, event_rules.PlainGroup())
@@ -157,7 +174,7 @@ def _newest(records: list[Record], inputs: list[Input]) -> list[str]:
 def _state(chain: Chain, inputs: list[Input]) -> list[str]:
     """I1, I3, I6: the log's state is that of the input, its marker what the group has committed."""
     wrong = []
-    restoring = {n: Restoring(n, EngineSettings()) for n in range(PARTITIONS)}
+    restoring = {n: Restoring(n, EngineSettings()) for n in range(chain.partitions)}
     for record in topics.read_all(chain.bootstrap_servers, chain.state):
         restoring[record.partition].take(record.key or b"", record.value)
     ends = committed(chain)

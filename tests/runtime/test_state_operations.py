@@ -2,18 +2,24 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 
+from tests.faults.verify import committed, verified
 from tests.runtime.test_run import STOP_SECONDS_MAX, complete, shop
+from tests.support import topics as kafka
 from tests.support.broker import NamedBroker, RealBroker
-from tests.support.chain import PARTITIONS, Chain, made_chain, terminate
+from tests.support.chain import PARTITIONS, Chain, made_chain, run, terminate
+from tests.support.deadline import wait_until
 from tests.support.records import assert_without_gaps
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 
 TopicMaker = Callable[..., str]
 
@@ -24,10 +30,10 @@ def chain(broker: RealBroker | NamedBroker, topics: TopicMaker, tmp_path: Path) 
 
 
 @pytest.fixture
-def workers(chain: Chain) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def workers() -> Iterator[Callable[[Chain], subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(chain: Chain) -> subprocess.Popen[bytes]:
         started.append(chain.start())
         return started[-1]
 
@@ -44,11 +50,11 @@ def reconfigured(chain: Chain, section: str, **values: Any) -> None:
 
 
 def test_a_worker_that_ends_leaves_snapshots_and_the_next_one_begins_with_them(
-    chain: Chain, workers: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+    chain: Chain, workers: Callable[[Chain], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     reconfigured(chain, "snapshots", path="kept")
     chain.feed(shop(0, 500))
-    worker = workers()
+    worker = workers(chain)
     chain.settled(complete(500))
     assert terminate(worker) < STOP_SECONDS_MAX
     assert len(list((tmp_path / "kept").glob("*.snapshot"))) == PARTITIONS
@@ -56,9 +62,67 @@ def test_a_worker_that_ends_leaves_snapshots_and_the_next_one_begins_with_them(
     damaged = next((tmp_path / "kept").iterdir())
     damaged.write_bytes(damaged.read_bytes()[:-7])
     chain.feed(shop(500, 500))
-    following = workers()
+    following = workers(chain)
     records = chain.settled(complete(1000))
     assert terminate(following) < STOP_SECONDS_MAX
     assert_without_gaps(records)
     assert chain.said().count("begins with a snapshot") == PARTITIONS - 1
     assert "reason=corrupt" in chain.said()
+
+
+def grow(chain: Chain, partitions: int) -> None:
+    admin = AdminClient({"bootstrap.servers": chain.bootstrap_servers, "log_level": 0})
+    more = [NewPartitions(topic, partitions) for topic in (chain.visits, chain.purchases)]
+    for made in admin.create_partitions(more, operation_timeout=20).values():
+        made.result(20)
+
+
+def moved_on(chain: Chain, partitions: int, topics: TopicMaker) -> Chain:
+    """Return the chain with new topics for its state, and so many partitions."""
+    state, summaries = (topics(partitions=partitions, cleanup_policy="compact") for _ in range(2))
+    new = replace(chain, state=state, summaries=summaries, partitions=partitions)
+    new.configure()
+    reconfigured(new, "topics", partitioner="murmur2")
+    return new
+
+
+def drained(chain: Chain) -> bool:
+    return all(offset == end for offset, end in committed(chain).values())
+
+
+def test_a_chain_whose_partitions_grew_is_refused_until_it_is_migrated(
+    chain: Chain,
+    workers: Callable[[Chain], subprocess.Popen[bytes]],
+    topics: TopicMaker,
+) -> None:
+    reconfigured(chain, "topics", partitioner="murmur2")
+    chain.feed(shop(0, 600))
+    first = workers(chain)
+    wait_until(lambda: drained(chain) and not verified(chain).violations, 60)
+    terminate(first)
+    moved_at = {source: offset for source, (offset, _) in committed(chain).items()}
+    grow(chain, PARTITIONS + 2)
+    refused = run("run", str(chain.config))
+    assert refused.returncode == 4
+    assert f"topic {chain.state!r} of the state has {PARTITIONS} partitions" in refused.stderr
+    assert f"the input {chain.visits!r} has {PARTITIONS + 2}" in refused.stderr
+    assert "stream-hb migrate" in refused.stderr
+
+    grown = moved_on(chain, PARTITIONS + 2, topics)
+    astray = shop(600, 40)
+    chain.feed(astray)  # placed by the old number, after the last worker had ended
+    command = ("migrate", str(grown.config), "--from", chain.state)
+    refused = run(*command)
+    assert refused.returncode == 1
+    assert "now that there are 6" in refused.stderr
+    assert not kafka.read_all(grown.bootstrap_servers, grown.state)
+    grown.feed(astray)  # as the refusal says
+    done = run(*command, "--accept-unread")
+    assert done.returncode == 0, done.stderr
+    assert "in another partition than before" in done.stdout
+    assert "nothing is done" in run(*command).stdout
+
+    grown.feed(shop(640, 200))
+    workers(grown)
+    wait_until(lambda: drained(grown) and not verified(grown, moved_at=moved_at).violations, 90)
+    assert {record["version"]["epoch"] for record in grown.records()} == {1, 2}

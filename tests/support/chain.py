@@ -37,6 +37,7 @@ class Chain:
     summaries: str
     hyper: str
     config: Path
+    partitions: int = PARTITIONS
 
     def configure(self) -> None:
         """Write the configuration."""
@@ -76,7 +77,7 @@ class Chain:
         except ValueError:
             return self.visits, 0
         topic = self.visits if event["event_type"] == "visit" else self.purchases
-        return topic, murmur2_partition(event["store_id"].encode(), PARTITIONS)
+        return topic, murmur2_partition(event["store_id"].encode(), self.partitions)
 
     @property
     def group_id(self) -> str:
