@@ -167,7 +167,7 @@ def worker(
         instance_id=writer if exactly else None,
         overrides=kafka.revealed_client(),
     )
-    inputs = KafkaInput(topics.inputs, settings)
+    inputs = KafkaInput(topics.inputs, settings, partitions_count)
     route = route_of(config)
     files = _snapshot_files(config, log) if exactly else None
     make = _exactly_once if exactly else _at_least_once

@@ -53,6 +53,9 @@ class TroubleKind(StrEnum):
     TOPIC_GONE = "topic_gone"
     """A topic or partition does not exist any more."""
 
+    PARTITIONS_CHANGED = "partitions_changed"
+    """A topic has another number of partitions: stores' events come elsewhere than before."""
+
     REFUSED = "refused"
     """The broker does not allow it: credentials or access rights."""
 

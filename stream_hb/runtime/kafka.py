@@ -49,6 +49,9 @@ _CONSUMER_SETTINGS = {
     "session.timeout.ms": 15_000,
     "heartbeat.interval.ms": 3_000,
     "max.poll.interval.ms": 60_000,
+    # 300 s by default: so long events of new partitions would lie unread, and those of stores that
+    # have moved there would be looked for where they no longer come.
+    "topic.metadata.refresh.interval.ms": 5_000,
     # 1000 ms by default, which makes catching up 3.5 times slower.
     "fetch.queue.backoff.ms": 10,
     "enable.partition.eof": True,
@@ -159,9 +162,18 @@ class KafkaInput:
         What to subscribe to.
     settings
         As from :func:`consumer_settings`.
+    partitions_count
+        How many partitions each topic has to have; None: that is not looked at.
     """
 
-    def __init__(self, topics: Sequence[str], settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        topics: Sequence[str],
+        settings: Mapping[str, Any],
+        partitions_count: int | None = None,
+    ) -> None:
+        self._partitions_count = partitions_count
+        self._to_be_counted = False
         self._codes = {topic: code for code, topic in enumerate(topics)}
         self._incremental = settings["partition.assignment.strategy"] == "cooperative-sticky"
         self._owned: set[TopicPartition] = set()
@@ -192,6 +204,8 @@ class KafkaInput:
         messages = self._consume(messages_max, timeout_seconds)
         if any(map(Message.error, messages)):
             messages = self._without_errors(messages)
+        if self._to_be_counted and self._partitions_count is not None:
+            self._count_partitions(self._partitions_count)
         if any(trouble.kind is TroubleKind.FENCED for trouble in self._troubles):
             self._join_again()
             messages = []
@@ -306,6 +320,20 @@ class KafkaInput:
                     self._troubles.append(_trouble(error, where))
         return [message for message in messages if message.error() is None]
 
+    def _count_partitions(self, wanted: int) -> None:
+        """See whether the topics still have their partitions: new ones make the group rebalance."""
+        try:
+            for topic in self._codes:
+                answer = self._consumer.list_topics(topic, timeout=PROBE_SECONDS_MAX)
+                found = len(answer.topics[topic].partitions)
+                if found and found != wanted:
+                    self._troubles.append(
+                        Trouble(TroubleKind.PARTITIONS_CHANGED, _changed(topic, found, wanted))
+                    )
+            self._to_be_counted = False
+        except KafkaException:
+            return  # it is asked again at the next poll
+
     def _wait_for_a_broker(self) -> None:
         # A commit takes no timeout: without a broker it lasts as long as a session may (15 s).
         if self._brokers_down:
@@ -332,6 +360,7 @@ class KafkaInput:
             assign = consumer.incremental_assign if self._incremental else consumer.assign
             assign(_from_the_beginning(partitions))
             consumer.pause(partitions)
+        self._to_be_counted = True
         assigned = _from_kafka(partitions)
         self._owned.update(assigned)
         self._assigned.extend(assigned)
@@ -423,6 +452,13 @@ class KafkaOutput:
         if error is not None:
             self._lost_count += 1
             self._lost_why = f"topic {message.topic()}: {error}"
+
+
+def _changed(topic: str, found: int, wanted: int) -> str:
+    return (
+        f"input topic {topic!r} has {found} partitions now, and had {wanted} when this worker "
+        "began: stores' events come elsewhere than their state is. Let stream-hb migrate move it"
+    )
 
 
 def _to_kafka(partitions: Iterable[TopicPartition]) -> list[ck.TopicPartition]:

@@ -34,6 +34,7 @@ REPORT_MS = 10_000
 _ENDS = {
     TroubleKind.OFFSET_LOST: StreamHBError,
     TroubleKind.TOPIC_GONE: TopicError,
+    TroubleKind.PARTITIONS_CHANGED: TopicError,
     TroubleKind.REFUSED: BrokerError,
     TroubleKind.FENCED: StreamHBError,
     TroubleKind.FATAL: BrokerError,

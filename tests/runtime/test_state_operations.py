@@ -99,9 +99,10 @@ def test_a_chain_whose_partitions_grew_is_refused_until_it_is_migrated(
     chain.feed(shop(0, 600))
     first = workers(chain)
     wait_until(lambda: drained(chain) and not verified(chain).violations, 60)
-    terminate(first)
     moved_at = {source: offset for source, (offset, _) in committed(chain).items()}
     grow(chain, PARTITIONS + 2)
+    assert first.wait(60) == 4  # it notices by itself
+    assert f"has {PARTITIONS + 2} partitions now, and had {PARTITIONS}" in chain.said()
     refused = run("run", str(chain.config))
     assert refused.returncode == 4
     assert f"topic {chain.state!r} of the state has {PARTITIONS} partitions" in refused.stderr
