@@ -26,7 +26,7 @@ from stream_hb.statelog import group_rows
 from stream_hb.statelog.group_rows import GroupRows
 from stream_hb.statelog.records import LogRecord
 from stream_hb.statelog.restore import Restored
-from stream_hb.statelog.shard_log import LogState, ShardLog
+from stream_hb.statelog.shard_log import ShardLog
 from stream_hb.statistics.columns import Rows
 from stream_hb.statistics.tick_cells import TickCells, codes_of, rows_of, ticks_of
 from stream_hb.timing import Position, Source
@@ -124,10 +124,9 @@ def rekeyed(old: Sequence[Restored], target: Target, header: Mapping[str, Any]) 
         parts = list(_parts(old, homes, number))
         shard = Shard(number, epoch, target.settings, key)
         forget_before_ms = _filled(shard, parts, old, target)
-        state = LogState(
-            1, groups=len(shard.table), arms=len(shard.arms), forget_before_ms=forget_before_ms
-        )
-        yield Log(shard, ShardLog(shard, state).whole(header))
+        papers = next((each.papers for each in old if each.shard.number == number), {})
+        log = ShardLog.begun(shard, forget_before_ms, papers)
+        yield Log(shard, log.whole(header, papers))
 
 
 def _parts(old: Sequence[Restored], homes: Sequence[Int64s], number: int) -> Iterator[_Part]:
@@ -167,7 +166,7 @@ def _filled(shard: Shard, parts: Sequence[_Part], old: Sequence[Restored], targe
             "arms": list(arms),
             "arms_left_out": before.arms.left_out if before else 0,
             "positions": plain_positions(_positions(shard.number, mine, target)),
-            "ledger": _ledger(shard, mine, before),
+            "ledger": _ledger(shard, parts, before),
         }
     )
     return max((part.old.log.state.forget_before_ms for part in mine), default=0)
@@ -317,7 +316,7 @@ def joined(one: SourceClock, other: SourceClock) -> SourceClock:
 
 
 def _ledger(shard: Shard, parts: Iterable[_Part], before: Shard | None) -> dict[str, Any] | None:
-    """Return the open ticks of the groups that move; those closed for all of them stay so."""
+    """Return the open ticks of the groups that move; what was closed anywhere stays so."""
     if shard.ledger is None:
         return None
     cells, closed = shard.ledger.cells, []
@@ -332,4 +331,4 @@ def _ledger(shard: Shard, parts: Iterable[_Part], before: Shard | None) -> dict[
             here = TickCells(codes, here.statistics).take(order)
             cells = cells.with_cells(here.codes).replaced(here)
     late = before.ledger.late if before and before.ledger else 0
-    return {"cells": cells.snapshot(), "closed": min(closed, default=0), "late": late}
+    return {"cells": cells.snapshot(), "closed": max(closed, default=0), "late": late}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -161,19 +161,38 @@ class ShardLog:
         """Return what the marker would say now, after the last transaction."""
         return self._marker(self.state, None)
 
-    def whole(self, header: Mapping[str, Any]) -> Iterator[LogRecord]:
+    @classmethod
+    def begun(cls, shard: Shard, forget_before_ms: int, papers: Mapping[str, bytes]) -> Self:
+        """Return the log of a shard that is written whole, by :meth:`whole`, in one transaction."""
+        ticks = page_numbers(shard.ledger.cells.codes) if shard.ledger else []
+        state = LogState(
+            1,
+            groups=len(shard.table),
+            arms=len(shard.arms),
+            forget_before_ms=forget_before_ms,
+            tick_pages=frozenset(ticks),
+            papers={feed: _records_of(told) for feed, told in papers.items()},
+        )
+        return cls(shard, state)
+
+    def whole(self, header: Mapping[str, Any], papers: Mapping[str, bytes]) -> Iterator[LogRecord]:
         """Yield a log of which nothing was written yet: every page, and the marker."""
+        for page in self._every_page():
+            value = self._page(page)
+            if value is not None:
+                yield LogRecord(page_key(page), value)
+        for feed, told in papers.items():
+            yield from paper_records(feed, told, 0)
+        yield LogRecord(MARKER_KEY, encoded({**header, **self.marker()}))
+
+    def _every_page(self) -> Iterator[PageId]:
         sizes = {name: len(table.column("key")) for name, table in self._shard.tables.items()}
         pages = {name: -(-size // PAGE_SLOTS) for name, size in sizes.items()}
         pages[GROUPS] = -(-len(self._shard.table) // self._page_rows)
         pages[ARMS] = -(-len(self._shard.arms) // ARMS_OF_PAGE)
         for table, count in pages.items():
-            for number in range(count):
-                page = PageId(table, number)
-                value = self._page(page)
-                if value is not None:
-                    yield LogRecord(page_key(page), value)
-        yield LogRecord(MARKER_KEY, encoded({**header, **self.marker()}))
+            yield from (PageId(table, number) for number in range(count))
+        yield from (PageId(TICKS, number) for number in sorted(self.state.tick_pages))
 
     def _groups_count(self, candidate: ShardCandidate | None) -> int:
         new = len(candidate.change.new_groups.keys) if candidate else 0
