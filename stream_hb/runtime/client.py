@@ -137,6 +137,12 @@ class FencedError(ClientError):
     """Another process took this worker's slot: nothing that this one does would count."""
 
 
+class RefusedError(ClientError):
+    """The broker does not allow it, and will not: a person has to give the rights."""
+
+    exit_code = 3
+
+
 class InputClient(Protocol):
     """A member of a consumer group, subscribed from its making on.
 
@@ -215,9 +221,9 @@ class TransactionClient(Protocol):
     """Writes records and commits offsets, all of a transaction or nothing of it.
 
     A call that raises :class:`TransientError` is to be made again with the same arguments;
-    :class:`TransactionAbortedError` asks for :meth:`abort`; :class:`FencedError` ends the worker;
-    after any other :class:`ClientError` nobody knows what became of the transaction, and only
-    :meth:`renew` helps.
+    :class:`TransactionAbortedError` asks for :meth:`abort`; :class:`FencedError` and
+    :class:`RefusedError` end the worker; after any other :class:`ClientError` nobody knows what
+    became of the transaction, and only :meth:`renew` helps.
     """
 
     def begin(self) -> None:

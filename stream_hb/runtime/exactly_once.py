@@ -27,6 +27,7 @@ from stream_hb.runtime.client import (
     FencedError,
     GroupMovedError,
     InputClient,
+    RefusedError,
     TopicPartition,
     TransactionAbortedError,
     TransactionClient,
@@ -49,6 +50,10 @@ OVERDUE_SECONDS = 8.0
 """A transaction that began so long ago may have been ended by the broker for its age. That looks
 like a second owner of the slot, and is none; a real one is told by the group, too, whose member of
 this slot it replaces."""
+
+ABORTS_WITHOUT_PAUSE = 4
+PAUSE_SECONDS = 0.05
+PAUSE_SECONDS_MAX = 2.0
 
 log = structlog.get_logger("stream_hb.worker")
 
@@ -106,6 +111,7 @@ class ExactlyOnce:
         self._newest_epoch: int | None = None
         self._seconds = seconds
         self._began_at = -OVERDUE_SECONDS
+        self._aborted_in_turn = 0
         self._stale = True  # the producer is to be renewed before the next transaction
         self._last_epoch = last_epoch
         self._catch_up = CatchUp()
@@ -205,12 +211,15 @@ class ExactlyOnce:
         try:
             if self._fresh():
                 self._transact(out, stop)
+                self._aborted_in_turn = 0
                 return True
         except TransactionAbortedError as error:
             self._abort(error, stop)
         except FencedError as error:
             self._fenced(error)
             return False
+        except RefusedError:
+            raise
         except ClientError as error:
             self._start_over(error)
             return False
@@ -291,6 +300,11 @@ class ExactlyOnce:
     def _abort(self, error: ClientError, stop: Event) -> None:
         log.warning("transaction aborted", detail=str(error))
         self.tally.aborts["aborted"] += 1
+        self._aborted_in_turn += 1
+        if self._aborted_in_turn > ABORTS_WITHOUT_PAUSE:
+            # What fails every time (no right to write, say) would be tried as fast as it fails.
+            pause = PAUSE_SECONDS * 2 ** (self._aborted_in_turn - ABORTS_WITHOUT_PAUSE)
+            stop.wait(min(pause, PAUSE_SECONDS_MAX))
         if self._stale:
             return  # to renew the producer aborts what it left
         again = _Again(stop)

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,10 +10,8 @@ import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from stream_hb.runtime.client import (
-    ClientError,
     Committed,
     DeliveryError,
-    GroupMovedError,
     Polled,
     TopicPartition,
     TransientError,
@@ -23,6 +21,7 @@ from stream_hb.runtime.client import (
 )
 from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.kafka_batches import partition_of, to_batches
+from stream_hb.runtime.kafka_errors import translated, translation, trouble
 from stream_hb.runtime.librdkafka_log import QuietLog
 
 ANSWER_SECONDS_MAX = 3.0
@@ -73,45 +72,7 @@ _PRODUCER_SETTINGS = {
     "delivery.report.only.error": True,
 }
 
-_KINDS = {
-    KafkaError._MAX_POLL_EXCEEDED: TroubleKind.MEMBERSHIP_LOST,
-    KafkaError._AUTO_OFFSET_RESET: TroubleKind.OFFSET_LOST,
-    KafkaError.OFFSET_OUT_OF_RANGE: TroubleKind.OFFSET_LOST,
-    KafkaError.UNKNOWN_TOPIC_OR_PART: TroubleKind.TOPIC_GONE,
-    KafkaError._UNKNOWN_TOPIC: TroubleKind.TOPIC_GONE,
-    KafkaError._UNKNOWN_PARTITION: TroubleKind.TOPIC_GONE,
-    KafkaError._AUTHENTICATION: TroubleKind.REFUSED,
-    KafkaError.SASL_AUTHENTICATION_FAILED: TroubleKind.REFUSED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: TroubleKind.REFUSED,
-}
-
 _UNREACHABLE = {KafkaError._TRANSPORT, KafkaError._RESOLVE}
-
-_GROUP_MOVED = {
-    KafkaError.ILLEGAL_GENERATION,
-    KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.STALE_MEMBER_EPOCH,
-    KafkaError._ASSIGNMENT_LOST,
-}
-
-_TRANSIENT = {
-    KafkaError._TIMED_OUT,
-    KafkaError._TIMED_OUT_QUEUE,
-    KafkaError._TRANSPORT,
-    KafkaError._RESOLVE,
-    KafkaError._WAIT_COORD,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.UNSTABLE_OFFSET_COMMIT,
-}
 
 
 def consumer_settings(
@@ -206,7 +167,7 @@ class KafkaInput:
             messages = self._without_errors(messages)
         if self._to_be_counted and self._partitions_count is not None:
             self._count_partitions(self._partitions_count)
-        if any(trouble.kind is TroubleKind.FENCED for trouble in self._troubles):
+        if any(each.kind is TroubleKind.FENCED for each in self._troubles):
             self._join_again()
             messages = []
         if messages:
@@ -226,7 +187,7 @@ class KafkaInput:
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
         """Return what the group has committed; a partition without a commit is not in it."""
-        with _translated("read the committed offsets"):
+        with translated("read the committed offsets"):
             answers = self._consumer.committed(_to_kafka(partitions), ANSWER_SECONDS_MAX)
             _raise_first_error(answers)
         return {
@@ -243,7 +204,7 @@ class KafkaInput:
             ck.TopicPartition(*partition, committed.offset, committed.metadata)
             for partition, committed in offsets.items()
         ]
-        with _translated("commit offsets"):
+        with translated("commit offsets"):
             self._wait_for_a_broker()
             _raise_first_error(self._consumer.commit(offsets=wanted, asynchronous=False))
 
@@ -253,7 +214,7 @@ class KafkaInput:
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:
         """Ask the broker where a partition begins and ends."""
-        with _translated(f"read where partition {partition} begins and ends"):
+        with translated(f"read where partition {partition} begins and ends"):
             return Watermarks(
                 *self._consumer.get_watermark_offsets(
                     ck.TopicPartition(*partition), ANSWER_SECONDS_MAX
@@ -263,24 +224,24 @@ class KafkaInput:
     def start(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Let assigned partitions come, each from an offset on; also moves one that runs."""
         deadline = time.monotonic() + ANSWER_SECONDS_MAX
-        with _translated("start reading"):
+        with translated("start reading"):
             for partition, offset in offsets.items():
                 self._seek(ck.TopicPartition(*partition, offset), deadline)
             self._consumer.resume(_to_kafka(offsets))
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Let no messages of these partitions come until they are resumed."""
-        with _translated("pause"):
+        with translated("pause"):
             self._consumer.pause(_to_kafka(partitions))
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Let paused partitions go on where they stopped."""
-        with _translated("resume"):
+        with translated("resume"):
             self._consumer.resume(_to_kafka(partitions))
 
     def close(self) -> None:
         """Leave the group; nothing is committed."""
-        with _translated("leave the group"):
+        with translated("leave the group"):
             self._consumer.close()
 
     def _join_again(self) -> None:
@@ -307,7 +268,7 @@ class KafkaInput:
         try:
             return self._consumer.consume(messages_max, timeout_seconds)
         except KafkaException as exception:  # the client raises only what is fatal to it
-            self._troubles.append(_trouble(exception.args[0]))
+            self._troubles.append(trouble(exception.args[0]))
             return []
 
     def _without_errors(self, messages: list[Message]) -> list[Message]:
@@ -317,7 +278,7 @@ class KafkaInput:
                 if where is not None and error.code() == KafkaError._PARTITION_EOF:
                     self._ended.append(where)
                 else:
-                    self._troubles.append(_trouble(error, where))
+                    self._troubles.append(trouble(error, where))
         return [message for message in messages if message.error() is None]
 
     def _count_partitions(self, wanted: int) -> None:
@@ -381,7 +342,7 @@ class KafkaInput:
         if error.code() in _UNREACHABLE:
             self._unreachable = error.str()
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._troubles.append(_trouble(error))
+            self._troubles.append(trouble(error))
         elif not self._brokers_down:
             self._brokers_down = True
             self._troubles.append(Trouble(TroubleKind.BROKERS_DOWN, self._unreachable))
@@ -391,7 +352,7 @@ class KafkaInput:
         try:
             yield
         except KafkaException as exception:
-            self._troubles.append(_trouble(exception.args[0]))
+            self._troubles.append(trouble(exception.args[0]))
 
 
 class KafkaOutput:
@@ -422,7 +383,7 @@ class KafkaOutput:
             self._make_room()
             self.produce(topic, partition, key, value)
         except KafkaException as exception:
-            raise _translation(exception, f"write to topic {topic}") from exception
+            raise translation(exception, f"write to topic {topic}") from exception
 
     def _make_room(self) -> None:
         """Wait until the client's queue takes a record again."""
@@ -435,7 +396,7 @@ class KafkaOutput:
 
     def flush(self, timeout_seconds: float) -> int:
         """Wait until the brokers have every record; return how many they have not yet."""
-        with _translated("write"):
+        with translated("write"):
             left = self._producer.flush(timeout_seconds)
         if self._lost_count:
             lost, self._lost_count = self._lost_count, 0
@@ -473,40 +434,7 @@ def _from_the_beginning(partitions: Iterable[ck.TopicPartition]) -> list[ck.Topi
     return [ck.TopicPartition(p.topic, p.partition, ck.OFFSET_BEGINNING) for p in partitions]
 
 
-def _trouble(error: KafkaError, where: TopicPartition | None = None) -> Trouble:
-    return Trouble(_kind(error), error.str(), where)
-
-
-def _kind(error: KafkaError) -> TroubleKind:
-    if error.fatal() or error.code() == KafkaError._FATAL:
-        # Only the text tells which fatal error it was.
-        return TroubleKind.FENCED if "fenced" in error.str() else TroubleKind.FATAL
-    return _KINDS.get(error.code(), TroubleKind.OTHER)
-
-
 def _raise_first_error(partitions: Iterable[ck.TopicPartition]) -> None:
     for partition in partitions:
         if partition.error is not None:
             raise KafkaException(partition.error)
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    """Turn the client's exceptions into ours."""
-    try:
-        yield
-    except KafkaException as exception:
-        raise _translation(exception, doing) from exception
-
-
-def _translation(exception: KafkaException, doing: str) -> ClientError:
-    error: KafkaError = exception.args[0]
-    return _error_type(error)(f"could not {doing}: {error.str()}")
-
-
-def _error_type(error: KafkaError) -> Callable[[str], ClientError]:
-    if error.code() in _GROUP_MOVED:
-        return GroupMovedError
-    if error.code() in _TRANSIENT or error.retriable():
-        return TransientError
-    return ClientError

@@ -13,6 +13,7 @@ from stream_hb.runtime.client import (
     ClientError,
     Committed,
     FencedError,
+    RefusedError,
     TopicPartition,
     TransactionAbortedError,
     TransientError,
@@ -28,6 +29,17 @@ ANSWER_SECONDS = 3.0
 QUEUE_SECONDS_MAX = 5.0
 
 _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+
+_FORGOTTEN = {KafkaError.INVALID_PRODUCER_ID_MAPPING, KafkaError.UNKNOWN_PRODUCER_ID}
+"""The broker forgot a producer that was idle for a week. librdkafka would go on under a new epoch;
+what it has written by then may be there twice (KAFKA-18019), so the slot begins anew."""
+
+_REFUSED = {
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._AUTHENTICATION,
+}
 
 
 def transaction_settings(
@@ -183,7 +195,9 @@ def _error_type(error: KafkaError) -> Callable[[str], ClientError]:
     """
     if error.code() in _FENCED or (error.fatal() and "fenced" in error.str()):
         return FencedError
-    if error.fatal():
+    if error.code() in _REFUSED:
+        return RefusedError
+    if error.fatal() or error.code() in _FORGOTTEN:
         return ClientError
     if error.txn_requires_abort():
         return TransactionAbortedError

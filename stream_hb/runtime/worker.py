@@ -15,12 +15,12 @@ import structlog
 
 from stream_hb.emitter import Emission
 from stream_hb.engine import Candidate, Engine
-from stream_hb.errors import BrokerError, StreamHBError, TopicError
+from stream_hb.errors import BrokerError, LostError, StreamHBError, TopicError
 from stream_hb.events.batch import RawBatch
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.refit import Refit
 from stream_hb.runtime.batch_limit import SAMPLE, BatchLimit
-from stream_hb.runtime.client import InputClient, Trouble, TroubleKind
+from stream_hb.runtime.client import ClientError, InputClient, Trouble, TroubleKind
 from stream_hb.runtime.delivery import Delivery, Outgoing, Route, Tally
 from stream_hb.runtime.durations import Durations
 from stream_hb.runtime.pooling import OwnPooling, Pooling
@@ -32,7 +32,7 @@ IDLE_EMIT_MS = 1_000
 REPORT_MS = 10_000
 
 _ENDS = {
-    TroubleKind.OFFSET_LOST: StreamHBError,
+    TroubleKind.OFFSET_LOST: LostError,
     TroubleKind.TOPIC_GONE: TopicError,
     TroubleKind.PARTITIONS_CHANGED: TopicError,
     TroubleKind.REFUSED: BrokerError,
@@ -181,11 +181,30 @@ class Worker:
         ends = _ENDS.get(trouble.kind)
         if ends is not None:
             place = f"{trouble.where.topic}-{trouble.where.partition}: " if trouble.where else ""
-            raise ends(f"{place}{trouble.detail} ({trouble.kind.value})")
+            raise ends(f"{place}{trouble.detail} ({trouble.kind.value}){self._lost(trouble)}")
         if trouble.kind is TroubleKind.BROKERS_DOWN and self._brokers_down:
             return
         self._brokers_down |= trouble.kind is TroubleKind.BROKERS_DOWN
         log.warning("trouble", kind=trouble.kind.value, detail=trouble.detail)
+
+    def _lost(self, trouble: Trouble) -> str:
+        """Name the events that a partition no longer keeps, as far as that can be told."""
+        if trouble.kind is not TroubleKind.OFFSET_LOST or trouble.where is None:
+            return ""
+        shard = self.engine.shards.get(trouble.where.partition)
+        position = shard.positions.get(trouble.where) if shard else None
+        try:
+            low, high = self._inputs.watermarks(trouble.where)
+        except ClientError:
+            return ""
+        if position is None:
+            return f": the topic now has {low}..{high}"
+        wanted = position.next_offset
+        gone = f"{wanted}..{low - 1}" if wanted < low else f"everything from {high}"
+        return (
+            f": events {gone} are gone before they were read (the topic now has {low}..{high}); "
+            "--accept-loss goes on without them"
+        )
 
     def _work(self, batches: Mapping[int, list[RawBatch]], stop: Event) -> None:
         """Ingest, refit, write, and only then make it the state."""

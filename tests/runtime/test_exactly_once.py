@@ -11,8 +11,11 @@ from stream_hb.errors import BrokerError, LostError, SlotError, SnapshotError
 from stream_hb.runtime.client import (
     ClientError,
     Committed,
+    RefusedError,
     TransactionAbortedError,
     TransientError,
+    Trouble,
+    TroubleKind,
 )
 from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
@@ -323,3 +326,49 @@ def test_what_was_read_before_is_left_out() -> None:
 
 def test_the_guarantee_stands_in_the_status() -> None:
     assert Once(broker_with()).worker.status.delivery == "exactly_once"
+
+
+def test_a_broker_that_does_not_allow_the_slot_ends_the_worker() -> None:
+    once = Once(broker_with(*shop_log()))
+    once.step(3)
+    once.transactions.faults["begin"].append(RefusedError("no right to g-0"))
+    with pytest.raises(RefusedError, match="no right to g-0") as raised:
+        once.to_end()
+    assert raised.value.exit_code == 3
+
+
+class Waited(Event):
+    """Takes note of pauses, and makes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return self.is_set()
+
+
+def test_what_is_aborted_every_time_is_tried_at_ever_longer_intervals() -> None:
+    once = Once(broker_with(*shop_log(), BAD))
+    once.stop = waited = Waited()
+    once.inputs._idle = waited.set
+    once.step(3)
+    once.transactions.faults["commit"].extend([ABORT] * 14)
+    once.step(14)
+    assert waited.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0, 2.0]
+    once.to_end()
+    assert len(waited.pauses) == 10
+    assert_once(once.broker)
+
+
+def test_events_that_go_while_a_worker_runs_are_named() -> None:
+    once = Once(broker_with(*shop_log(), BAD))
+    once.step(4)
+    position = once.engine.shards[0].positions[EVENTS].next_offset
+    once.broker.lows[EVENTS] = position + 7
+    del once.broker.inputs[EVENTS][: position + 7]
+    once.inputs.trouble(Trouble(TroubleKind.OFFSET_LOST, "out of range", EVENTS))
+    said = rf"events-0: out of range .*events {position}\.\.{position + 6} are gone before they"
+    with pytest.raises(LostError, match=said):
+        once.step(2)

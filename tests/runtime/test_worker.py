@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from structlog.testing import capture_logs
 
-from stream_hb.errors import BrokerError, StreamHBError, TopicError
+from stream_hb.errors import BrokerError, LostError, StreamHBError, TopicError
 from stream_hb.runtime.client import (
     ClientError,
     Committed,
@@ -322,7 +322,7 @@ def test_records_that_were_given_up_end_the_worker_without_a_commit() -> None:
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
-        (TroubleKind.OFFSET_LOST, StreamHBError),
+        (TroubleKind.OFFSET_LOST, LostError),
         (TroubleKind.TOPIC_GONE, TopicError),
         (TroubleKind.REFUSED, BrokerError),
         (TroubleKind.FENCED, StreamHBError),
