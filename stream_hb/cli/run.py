@@ -75,7 +75,13 @@ def run(
         )
     held = held_slot(settings.kafka.group_id, slot)
     working = worker(
-        settings, engine, held.number, partitions_count, accept_loss=accept_loss, log=which
+        settings,
+        engine,
+        held.number,
+        partitions_count,
+        accept_loss=accept_loss,
+        log=which,
+        stop=stop,
     )
     with watched(settings, working) as port:
         if port is not None:

@@ -2,10 +2,11 @@
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from stream_hb.config import Config
 from stream_hb.engine import Engine
@@ -14,6 +15,7 @@ from stream_hb.events.clock import TimeRules
 from stream_hb.events.partitioner import PARTITIONERS
 from stream_hb.runtime.at_least_once import AtLeastOnce
 from stream_hb.runtime.checkpoints import Checkpoints
+from stream_hb.runtime.client import TransientError
 from stream_hb.runtime.delivery import Delivery, Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.feeds import feed_topics, tick_clock
@@ -151,10 +153,22 @@ def worker(
     *,
     accept_loss: bool = False,
     log: LogIdentity | None = None,
+    stop: Event | None = None,
 ) -> Worker:
-    """Return the worker that holds a slot; the input topics have so many partitions.
+    """Return the worker that holds a slot.
 
-    ``log`` is which state it is: without it no snapshots are used or written.
+    Parameters
+    ----------
+    config, engine, slot
+        Which worker.
+    partitions_count
+        Of every input topic.
+    accept_loss
+        The operator's word: go on without what is lost.
+    log
+        Which state it is: without it no snapshots are used or written.
+    stop
+        Ends what takes long at a start, as it ends the worker.
     """
     kafka, topics = config.kafka, config.topics
     exactly = config.delivery == "exactly_once"
@@ -171,7 +185,8 @@ def worker(
     route = route_of(config)
     files = _snapshot_files(config, log) if exactly else None
     make = _exactly_once if exactly else _at_least_once
-    delivery = make(config, engine, inputs, route, writer, accept_loss, files)
+    epoch = partial(last_epoch, config, stop)
+    delivery = make(config, engine, inputs, route, writer, accept_loss, files, epoch)
     pooling = _shared_pooling(config, engine, writer, partitions_count) if exactly else None
     return Worker(engine, inputs, delivery, route, pooling=pooling)
 
@@ -196,6 +211,7 @@ def _exactly_once(
     writer: str,
     accept_loss: bool,
     files: SnapshotFiles | None,
+    epoch: Callable[[], int],
 ) -> Delivery:
     servers, client = config.kafka.bootstrap_servers, config.kafka.revealed_client()
     state = KafkaState(servers, config.topics.state, client)
@@ -206,7 +222,6 @@ def _exactly_once(
     every_seconds = config.snapshots.every_seconds
     checkpoints = Checkpoints(files, every_seconds, restores.snapshots) if files else None
     transactions = KafkaTransactions(transaction_settings(servers, writer, client))
-    epoch = partial(last_epoch, config)
     header = {"group": group, "writer": writer}
     return ExactlyOnce(
         engine,
@@ -255,8 +270,9 @@ def _at_least_once(
     _writer: str,
     _accept_loss: bool,
     _files: SnapshotFiles | None,
+    epoch: Callable[[], int],
 ) -> Delivery:
-    return AtLeastOnce(engine, inputs, output_client(config), route, partial(last_epoch, config))
+    return AtLeastOnce(engine, inputs, output_client(config), route, epoch)
 
 
 @contextmanager
@@ -295,14 +311,21 @@ def route_of(config: Config) -> Route:
     )
 
 
-def last_epoch(config: Config) -> int:
-    """Return the newest epoch in the estimates topic, 0 where it holds none."""
+def last_epoch(config: Config, stop: Event | None = None) -> int:
+    """Return the newest epoch in the estimates topic, 0 where it holds none.
+
+    Raises
+    ------
+    TransientError
+        It was told to stop before it had read them all.
+    """
     kafka = config.kafka
     reader = EstimateReader(
         kafka.bootstrap_servers, config.topics.estimates, kafka.revealed_client()
     )
     try:
-        reader.read_to_end()
+        if not reader.read_to_end(stop):
+            raise TransientError("told to end before all estimates were read")
     finally:
         reader.close()
     return max((record["version"]["epoch"] for record in reader.newest.values()), default=0)

@@ -114,7 +114,15 @@ class Polled:
 
 
 class ClientError(StreamHBError):
-    """A call to the broker failed, and calling again would not help."""
+    """A call to the broker failed, and calling again would not help.
+
+    Attributes
+    ----------
+    cause
+        The client's name of the error, for a counter; empty where there is none.
+    """
+
+    cause = ""
 
 
 class TransientError(ClientError):

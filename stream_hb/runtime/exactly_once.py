@@ -267,7 +267,9 @@ class ExactlyOnce:
             self._transactions.send_offsets(offsets, membership)
         except TransientError as error:
             self._stale = True
-            raise TransactionAbortedError(str(error)) from error
+            aborted = TransactionAbortedError(str(error))
+            aborted.cause = error.cause
+            raise aborted from error
 
     def _planned(self, out: Outgoing) -> dict[int, LogPlan]:
         updates = defaultdict(list)
@@ -299,7 +301,7 @@ class ExactlyOnce:
 
     def _abort(self, error: ClientError, stop: Event) -> None:
         log.warning("transaction aborted", detail=str(error))
-        self.tally.aborts["aborted"] += 1
+        self.tally.aborts[error.cause or "aborted"] += 1
         self._aborted_in_turn += 1
         if self._aborted_in_turn > ABORTS_WITHOUT_PAUSE:
             # What fails every time (no right to write, say) would be tried as fast as it fails.

@@ -185,7 +185,9 @@ def _translated(doing: str) -> Iterator[None]:
 
 def _translation(exception: KafkaException, doing: str) -> ClientError:
     error: KafkaError = exception.args[0]
-    return _error_type(error)(f"could not {doing}: {error.str()}")
+    made = _error_type(error)(f"could not {doing}: {error.str()}")
+    made.cause = error.name()
+    return made
 
 
 def _error_type(error: KafkaError) -> Callable[[str], ClientError]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -87,8 +88,8 @@ class EstimateReader:
         if known is None or _version(record) > _version(known):
             self.newest[key] = record
 
-    def read_to_end(self) -> None:
-        """Take everything that the topic holds now.
+    def read_to_end(self, stop: Event | None = None) -> bool:
+        """Take everything that the topic holds now; False where it was told to stop before.
 
         Raises
         ------
@@ -98,10 +99,13 @@ class EstimateReader:
         heard_at = time.monotonic()
         while len(self._ended) < self._partitions_count:
             ended_count = len(self._ended)
+            if stop is not None and stop.is_set():
+                return False
             if self.poll(0.2) or len(self._ended) > ended_count:
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > ASK_SECONDS:
                 raise BrokerError(f"the broker fell silent before the end of {self._topic!r}")
+        return True
 
     def close(self) -> None:
         """Leave."""

@@ -24,6 +24,8 @@ PROGRESS_SECONDS_MAX = 45.0
 """Longer than an orphan transaction can hold the log back (20 s: its timeout, the broker's scan),
 shorter than the group waits for a poll."""
 
+BEGIN_SECONDS_MAX = 1.0
+
 DOUBTS_MAX = 2
 """How often a log that does not fit the group's offsets is read again before that is an error."""
 
@@ -165,7 +167,10 @@ class Restores:
 
     def _begin(self) -> None:
         """Start reading the logs of shards that wait."""
+        until = self._seconds() + BEGIN_SECONDS_MAX
         for number, partitions in list(self._waiting.items()):
+            if self._seconds() > until:
+                return  # a slow broker: between two steps the worker may be told to end
             # In this order: the committed offsets first, and only then the end of the log. What is
             # committed between the two is then in what is read, and the check below finds it.
             committed = self._inputs.committed(partitions)

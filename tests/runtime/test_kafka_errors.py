@@ -87,6 +87,7 @@ def test_an_error_of_a_transaction_asks_for_what_the_table_says(
     with pytest.raises(ClientError, match="words") as raised:
         CALLS[call](made)
     assert type(raised.value) is asks_for
+    assert raised.value.cause == KafkaError(code).name()
 
 
 def test_a_full_queue_is_waited_for_and_then_the_transaction_is_given_up(

@@ -1,13 +1,18 @@
 """What an operator does with the state, on a real broker: snapshots, growth, migration."""
 
+import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 import yaml
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
@@ -127,3 +132,39 @@ def test_a_chain_whose_partitions_grew_is_refused_until_it_is_migrated(
     workers(grown)
     wait_until(lambda: drained(grown) and not verified(grown, moved_at=moved_at).violations, 90)
     assert {record["version"]["epoch"] for record in grown.records()} == {1, 2}
+
+
+def test_a_worker_that_is_restoring_says_so_and_ends_within_five_seconds(
+    chain: Chain, workers: Callable[[Chain], subprocess.Popen[bytes]]
+) -> None:
+    """Somebody's open transaction holds the log back: the restore waits for its end."""
+    reconfigured(chain, "http", port=0)
+    orphan = Producer(
+        {
+            "bootstrap.servers": chain.bootstrap_servers,
+            "transactional.id": f"{chain.group_id}-orphan",
+            "transaction.timeout.ms": 60_000,
+        }
+    )
+    orphan.init_transactions(20)
+    orphan.begin_transaction()
+    for number in range(PARTITIONS):
+        orphan.produce(chain.state, b"never seen", b"x", number)
+    assert orphan.flush(20) == 0
+    chain.feed(shop(0, 50))
+    worker = workers(chain)
+    chain.wait_until_said("listening")
+    at = re.search(r"http://127\.0\.0\.1:\d+", chain.said())
+    assert at
+    wait_until(lambda: readiness(at[0])[1].startswith(f"{PARTITIONS} shards"), 60)
+    assert readiness(at[0])[0] == 503
+    assert terminate(worker) < STOP_SECONDS_MAX
+    orphan.abort_transaction(20)
+
+
+def readiness(address: str) -> tuple[int, str]:
+    try:
+        with urlopen(f"{address}/ready", timeout=10) as answer:
+            return answer.status, json.load(answer)["detail"]
+    except HTTPError as refused:
+        return refused.code, json.load(refused)["detail"]
