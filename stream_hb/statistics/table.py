@@ -158,7 +158,7 @@ class GroupTable:
     def chain_codes_with(self, new: Sequence[GroupKey]) -> tuple[list[str], NDArray[np.int32]]:
         """Return the chains, and each group's position among them, as if ``new`` were appended."""
         codes = {chain: code for code, chain in enumerate(self.chains)}
-        for chain, _ in new:
+        for chain in dict.fromkeys([chain for chain, _ in new]):  # a chain has many stores
             codes.setdefault(chain, len(codes))
         more = np.array([codes[chain] for chain, _ in new], dtype=np.int32)
         return list(codes), np.concatenate([self._chain_codes[: len(self)], more])
