@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from stream_hb.estimator import Estimator, estimator_of
 from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
+from stream_hb.feeds.estimate_record import record_key
 from stream_hb.feeds.estimates import (
     OutRecord,
     Provenance,
     Sizes,
     encode_raw,
     estimate_records,
-    record_key,
 )
 from stream_hb.models.family import Posterior
 from stream_hb.pool_fit import Pool, PoolFit

@@ -72,6 +72,10 @@ class SnapshotError(StreamHBError):
     """A snapshot does not belong to this configuration or version."""
 
 
+class RecordError(StreamHBError):
+    """A message of an output topic is not a record that this program can read."""
+
+
 class FitError(StreamHBError):
     """A model was asked for what it cannot compute."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream_hb.feeds import refits
-from stream_hb.feeds.estimates import HyperReference
+from stream_hb.feeds.estimate_record import HyperReference
 from stream_hb.feeds.refits import RefitRecord
 from stream_hb.metrics import MODELS
 from stream_hb.models.checks.pool_check import PoolCheck

@@ -7,48 +7,13 @@ import msgspec
 import numpy as np
 
 from stream_hb.errors import FitError
+from stream_hb.feeds.estimate_record import SCHEMA_VERSION, Interval, Key, Version, record_key
 from stream_hb.models.family import Posterior
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.table import GroupKey
 
-SCHEMA_VERSION = 1
-
 LOW_N = 30.0
 """Observations below which a record is flagged ``low_n``."""
-
-
-class Key(msgspec.Struct, frozen=True, gc=False):
-    """Whose estimate it is."""
-
-    chain_id: str
-    store_id: str
-    arm: str | None = None
-
-
-class Version(msgspec.Struct, frozen=True, gc=False):
-    """Order of a key's records: apply a record iff (epoch, seq) is greater than the last."""
-
-    epoch: int
-    seq: int
-
-
-class Interval(msgspec.Struct, frozen=True, gc=False):
-    """Credible interval."""
-
-    lo: float
-    hi: float
-    level: float
-    kind: str = "equal_tailed"
-
-
-class HyperReference(msgspec.Struct, frozen=True):
-    """Which hyperparameters the estimate was made with."""
-
-    version: int
-    fitted_at_ms: int
-    params: dict[str, float | str]
-    groups: int
-    converged: bool
 
 
 class EstimateRecord(msgspec.Struct, frozen=True, gc=False):
@@ -222,15 +187,6 @@ def estimate_records(
             p.rates_version or msgspec.UNSET,
         )
         yield OutRecord(record_key(chain, store, p.metric), _encoder.encode(record))
-
-
-def record_key(chain: str, store: str, metric: str) -> bytes:
-    """Return the key of a group's records of one metric.
-
-    >>> record_key("north", "s01", "conversion")
-    b'north|s01||conversion'
-    """
-    return f"{chain}|{store}||{metric}".encode()
 
 
 def _check_finite(provenance: Provenance, keys: Sequence[GroupKey], posterior: Posterior) -> None:
