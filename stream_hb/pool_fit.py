@@ -98,6 +98,7 @@ class PoolFit:
             "plug_in": self.fit.plug_in,
             "boundary_tau0": self.fit.boundary,
             "bimodal": self.fit.bimodal,
+            "overdispersed": self.check is not None and self.check.overdispersed,
             "not_converged": not self.fit.converged,
         }
         return tuple(flag for flag, on in raised.items() if on)

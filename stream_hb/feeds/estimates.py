@@ -122,7 +122,7 @@ def estimate_records(
     posterior: Posterior,
     sizes: Sizes,
     currencies: Sequence[str | None] | None = None,
-    late: Sequence[bool] | None = None,
+    flags: Sequence[tuple[str, ...]] | None = None,
 ) -> Iterator[OutRecord]:
     """Write one record per group.
 
@@ -138,8 +138,8 @@ def estimate_records(
         How much data the groups have.
     currencies
         Currency of each group's money; None: the metric is none of money.
-    late
-        Of which groups an event came too late to be counted; None: of none.
+    flags
+        Further flags of each group; None: of none.
 
     Raises
     ------
@@ -156,10 +156,10 @@ def estimate_records(
     posteriors = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, weights)
     columns = (*posteriors, sizes.seen, sizes.mass, sizes.kish)
     money = currencies or [None] * len(keys)
-    lates = late or [False] * len(keys)
+    raised = flags or [()] * len(keys)
     numbers = zip(*(column.tolist() for column in columns), strict=True)
-    rows = zip(keys, seq, money, lates, numbers, strict=True)
-    for (chain, store), number, currency, is_late, found in rows:
+    rows = zip(keys, seq, money, raised, numbers, strict=True)
+    for (chain, store), number, currency, own, found in rows:
         mean, sd, lo, hi, raw, pooled, weight, size, mass, kish = found
         cold = raw != raw
         record = EstimateRecord(
@@ -183,7 +183,7 @@ def estimate_records(
             p.offsets,
             p.half_life_s,
             currency,
-            _size_flags(cold, size) + (("late_data",) if is_late else ()) + p.flags,
+            _size_flags(cold, size) + own + p.flags,
             p.rates_version or msgspec.UNSET,
         )
         yield OutRecord(record_key(chain, store, p.metric), _encoder.encode(record))
