@@ -39,7 +39,7 @@ listeners=PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://127.0.0.1:{{sasl_port}
   CONTROLLER://127.0.0.1:{{controller_port}}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,\\
   SASL_PLAINTEXT:SASL_PLAINTEXT
-log.cleaner.backoff.ms=200
+log.cleaner.backoff.ms=500
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=\\
   org.apache.kafka.common.security.plain.PlainLoginModule required \\
