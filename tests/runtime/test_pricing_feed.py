@@ -46,8 +46,8 @@ def pricing_log(rounds: int = 6, chain: str = "c") -> list[OutRecord]:
     return written
 
 
-def emitted(engine: Engine, now_ms: int, **options: bool) -> list[OutRecord]:
-    emission = engine.emit(now_ms, **options)
+def emitted(engine: Engine, now_ms: int) -> list[OutRecord]:
+    emission = engine.emit(now_ms)
     engine.apply(emission)
     return emission.records
 
