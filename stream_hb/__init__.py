@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stream_hb.engine import Engine
     from stream_hb.errors import StreamHBError
     from stream_hb.events.batch import RawBatch
+    from stream_hb.feeds.estimate_table import EstimateTable
     from stream_hb.metrics import METRICS
     from stream_hb.models.registry import FAMILIES
     from stream_hb.settings import EmissionRule, EngineSettings
@@ -25,6 +26,7 @@ __all__ = [
     "EmissionRule",
     "Engine",
     "EngineSettings",
+    "EstimateTable",
     "RawBatch",
     "StreamHBError",
     "__version__",
@@ -36,6 +38,7 @@ _HOMES = {
     "EmissionRule": "settings",
     "Engine": "engine",
     "EngineSettings": "settings",
+    "EstimateTable": "feeds.estimate_table",
     "RawBatch": "events.batch",
     "StreamHBError": "errors",
 }

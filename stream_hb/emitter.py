@@ -1,6 +1,6 @@
 """One pass of emission over a shard: who may have changed, who is worth a record, the records."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -8,23 +8,22 @@ from numpy.typing import NDArray
 
 from stream_hb.estimator import Estimator, estimator_of
 from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
+from stream_hb.feeds.estimate_record import record_key
 from stream_hb.feeds.estimates import (
     OutRecord,
     Provenance,
     Sizes,
     encode_raw,
     estimate_records,
-    record_key,
 )
+from stream_hb.group_flags import group_flags
+from stream_hb.metrics import OF_MONEY
 from stream_hb.models.family import Posterior
-from stream_hb.pool_fit import Pool, PoolFit
+from stream_hb.moment import Moment
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statistics.columns import Rows
 from stream_hb.view import View
-
-OF_MONEY = frozenset({"log_order_value", "revenue_per_visit"})
-"""The metrics whose records name a currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +53,6 @@ class Emission:
     records: list[OutRecord]
     updates: list[MemoryUpdate]
     shards: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What all shards of one emission share.
-
-    Attributes
-    ----------
-    now_ms
-        Clock reading.
-    watermark_ms
-        Event time up to which every source has been read.
-    pools
-        The hyperparameters.
-    everything
-        Write a record for every key, changed or not.
-    flags
-        Flags of every record.
-    """
-
-    now_ms: int
-    watermark_ms: int
-    pools: Mapping[Pool, PoolFit]
-    everything: bool
-    flags: tuple[str, ...]
 
 
 def emit_shard(
@@ -143,7 +117,7 @@ def _emit_pool(
             view.kish(estimator.base_metric, rows[chosen]),
         ),
         _currencies(view, estimator.metric, rows[chosen]),
-        view.late(rows[chosen], settings.time.horizon_ms).tolist(),
+        group_flags(view, estimator.metric, rows[chosen], moment, settings),
     )
     update = MemoryUpdate(view.shard.number, estimator.metric, rows[chosen], emitted)
     return list(records), update

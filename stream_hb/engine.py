@@ -14,16 +14,18 @@ from typing import Any
 
 from stream_hb import state
 from stream_hb.chain_ticks import ChainTick, chain_ticks, open_ticks
-from stream_hb.emitter import Emission, Moment, emit_shard
+from stream_hb.emitter import Emission, emit_shard
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.events.clock import EARLIEST_MS, SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY, Decoder
+from stream_hb.moment import Moment
 from stream_hb.pool_fit import Pool, PoolFit
 from stream_hb.pool_parts import LocalParts, PoolParts, all_chains
 from stream_hb.refit import Refit, refit
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
+from stream_hb.statistics.table import GroupKey
 from stream_hb.tick_feeds import HOME, Memory, TickFeed, TickMoment, Watched, watch
 from stream_hb.timing import Position, Source
 
@@ -269,6 +271,7 @@ class Engine:
         *,
         shards: Collection[int] | None = None,
         everything: bool = False,
+        srm: Collection[GroupKey] = (),
     ) -> Emission:
         """Work out the records due now, as if ``candidate`` were applied; changes nothing.
 
@@ -282,11 +285,14 @@ class Engine:
             The shards that may write; None: all.
         everything
             Write a record for every key, changed or not.
+        srm
+            Groups whose records say ``srm``: the arms of an experiment there do not have the shares
+            that they should.
         """
         candidates = candidate.shards if candidate else {}
         mark_ms = self.watermark_ms(candidate, now_ms)
         flags = self._flags(now_ms, mark_ms)
-        moment = Moment(now_ms, mark_ms, self.pools, everything, flags)
+        moment = Moment(now_ms, mark_ms, self.pools, everything, flags, frozenset(srm))
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
         parts = [
             part

@@ -76,6 +76,10 @@ class MigrationError(StreamHBError):
     """A state cannot be moved to other partitions; nothing was written."""
 
 
+class RecordError(StreamHBError):
+    """A message of an output topic is not a record that this program can read."""
+
+
 class FitError(StreamHBError):
     """A model was asked for what it cannot compute."""
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_hb.feeds.estimates import HyperReference
+from stream_hb.feeds.estimate_record import HyperReference
 from stream_hb.metrics import METRICS
 from stream_hb.models.family import Posterior
 from stream_hb.models.product import revenue

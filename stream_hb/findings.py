@@ -17,6 +17,7 @@ from stream_hb.models.checks.pool import check_pool
 from stream_hb.models.checks.pool_check import PoolCheck
 from stream_hb.models.described import Described
 from stream_hb.models.sensitivity import most_affected
+from stream_hb.models.variance_common import least_variance
 from stream_hb.order_variance import order_variance
 from stream_hb.pool_fit import AffectedGroup, Pool, PoolFit
 from stream_hb.pool_parts import PoolParts, Sample
@@ -76,7 +77,8 @@ def _measured(pool_fit: PoolFit, some: Sample) -> tuple[Statistic, Floats]:
     """Return the groups with their sampling variances where these are fitted, and their sizes."""
     if not isinstance(some.groups, Moments):
         return some.groups, list(some.groups.columns().values())[1]
-    variance = order_variance(pool_fit, some.groups)[0] / some.groups.weight
+    sigma2 = np.maximum(order_variance(pool_fit, some.groups)[0], least_variance(some.groups))
+    variance = sigma2 / some.groups.weight
     return Measured(some.groups.mean, variance), 1 / variance
 
 

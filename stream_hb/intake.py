@@ -97,11 +97,19 @@ class Intake:
         The groups' currencies.
     readers
         What the metrics read of each chain.
+
+    Attributes
+    ----------
+    rejects
+        What could not be used.
+    other_currency_ms
+        The clock of the source when money of a store came in another currency.
     """
 
     def __init__(self, admission: Admission, sets: ArmSets, purse: Purse, readers: Readers) -> None:
         self.rejects: list[Reject] = []
         self.purse = purse
+        self.other_currency_ms: dict[StoreKey, int] = {}
         self._admission = admission
         self._sets = sets
         self._readers = readers
@@ -111,12 +119,14 @@ class Intake:
         self._totals: list[tuple[Rows, TotalsRows, RawBatch]] = []
         self._refused = 0
 
-    def add(self, raw: RawBatch, decoded: Decoded, rejects: Sequence[Reject]) -> None:
-        """Take one source's batch, and what was rejected of it before."""
+    def add(
+        self, raw: RawBatch, decoded: Decoded, rejects: Sequence[Reject], clock_ms: int
+    ) -> None:
+        """Take one source's batch, what was rejected of it before, and the source's clock."""
         refused: list[Reject] = [*decoded.rejects, *rejects]
         self._visits.append(self._read(raw, decoded.visits, VISITS, refused))
-        self._purchases.append(self._paid(raw, decoded.purchases, refused))
-        self._refunds.append(self._paid(raw, decoded.refunds, refused))
+        self._purchases.append(self._paid(raw, decoded.purchases, refused, clock_ms))
+        self._refunds.append(self._paid(raw, decoded.refunds, refused, clock_ms))
         self._totals.append((*self._read(raw, decoded.totals, TOTALS, refused), raw))
         self.rejects += sorted(refused, key=lambda reject: reject.offset)
 
@@ -134,23 +144,30 @@ class Intake:
             events, rows = events.take(rows >= 0), rows[rows >= 0]
         return rows, events
 
-    def _paid(self, raw: RawBatch, events: M, refused: list[Reject]) -> tuple[Rows, M, Int64s]:
+    def _paid(
+        self, raw: RawBatch, events: M, refused: list[Reject], clock_ms: int
+    ) -> tuple[Rows, M, Int64s]:
         """Leave out what is in another currency that no rate converts; add the currencies.
 
         What the rules alone refuse is refused first: it must not make a group.
         """
         taken = self.purse.rules.take(events.currencies, events.event_time_ms)
-        events = self._kept(raw, events, taken, refused)
+        events = self._kept(raw, events, taken, refused, clock_ms)
         rows, events = self._read(raw, events, ORDERS, refused)
         self.purse = self.purse.grown(self._admission.size)
         same = self.purse.same(rows, events.currencies)
-        rows, events = rows[same], self._kept(raw, events, same, refused)
+        rows, events = rows[same], self._kept(raw, events, same, refused, clock_ms)
         return rows, events, self.purse.rules.codes(events.currencies)
 
-    def _kept(self, raw: RawBatch, events: M, good: Bools, refused: list[Reject]) -> M:
+    def _kept(
+        self, raw: RawBatch, events: M, good: Bools, refused: list[Reject], clock_ms: int
+    ) -> M:
         if good.all():
             return events
-        refused += _rejects(raw, events.take(~good), "mixed_currency", CURRENCY)
+        others = events.take(~good)
+        refused += _rejects(raw, others, "mixed_currency", CURRENCY)
+        stores = (others.known_stores[code] for code in others.store_codes.tolist())
+        self.other_currency_ms |= dict.fromkeys(stores, clock_ms)
         return events.take(good)
 
     def _parts(self) -> Iterator[tuple[Rows, EventColumns]]:

@@ -103,6 +103,9 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
+OF_MONEY = frozenset({"log_order_value", "revenue_per_visit"})
+"""The metrics whose records name a currency."""
+
 MODELS: Mapping[str, Family[Any, Any]] = {
     **FAMILIES,
     **{f"{name}-covariates": family for name, family in COVARIATE_FAMILIES.items()},

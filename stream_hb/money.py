@@ -1,7 +1,7 @@
 """Money: one currency a group, dated rates, caps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 import numpy as np
@@ -208,6 +208,10 @@ class OrderTallies:
         """Return copies of the given rows; rows beyond these are of groups without orders."""
         grown = self.grown(max(len(self.orders), int(rows.max(initial=-1)) + 1))
         return OrderTallies(grown.orders[rows], grown.zero_valued[rows], grown.capped[rows])
+
+    def columns(self) -> dict[str, NDArray[np.int64]]:
+        """Return the columns by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def count(self, rows: Rows, signs: Int64s, values: Int64s, cap_minor: int | None) -> None:
         """Add orders (sign 1) or take them away (-1)."""

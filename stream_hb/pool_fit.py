@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream_hb.feeds import refits
-from stream_hb.feeds.estimates import HyperReference
+from stream_hb.feeds.estimate_record import HyperReference
 from stream_hb.feeds.refits import RefitRecord
 from stream_hb.metrics import MODELS
 from stream_hb.models.checks.pool_check import PoolCheck
@@ -98,6 +98,7 @@ class PoolFit:
             "plug_in": self.fit.plug_in,
             "boundary_tau0": self.fit.boundary,
             "bimodal": self.fit.bimodal,
+            "overdispersed": self.check is not None and self.check.overdispersed,
             "not_converged": not self.fit.converged,
         }
         return tuple(flag for flag, on in raised.items() if on)

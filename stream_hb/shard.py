@@ -22,6 +22,7 @@ from stream_hb.events.id_table import IdTable, Slots
 from stream_hb.events.moves import Moves, Signed
 from stream_hb.events.totals import TotalsChange, TotalsMemory
 from stream_hb.feeds.emission import Emitted
+from stream_hb.incidents import Incidents, Marked
 from stream_hb.intake import Intake, Readers
 from stream_hb.membership import Membership
 from stream_hb.metrics import METRICS
@@ -63,8 +64,8 @@ class ShardCandidate:
         Where all of the shard's sources then stand.
     forget_before_ms
         What is older is forgotten once the batch is applied.
-    late
-        The clock when an event of a group came too late, by the group as the event spells it.
+    incidents
+        What could not be counted of which groups, and when.
     rejects
         Messages of the batch that could not be used, in offset order per source.
     accepted
@@ -79,7 +80,7 @@ class ShardCandidate:
     purse: Purse
     positions: dict[Source, Position]
     forget_before_ms: int
-    late: Mapping[Spelling, int]
+    incidents: Marked
     rejects: list[Reject]
     accepted: int
 
@@ -106,8 +107,8 @@ class Shard:
         Live orders by group, those without value and those above the cap.
     arms
         The sets of experiments' arms that events name, by number.
-    late_ms
-        The clock when an event of a group last came too late to be counted; 0: never.
+    incidents
+        When something of a group last could not be counted.
     membership
         What the stores table says of the groups.
     summaries
@@ -137,7 +138,7 @@ class Shard:
             )
         )
         self.totals = TotalsMemory()
-        self.late_ms = np.empty(0, np.int64)
+        self.incidents = Incidents.zeros(0)
         self.orders = OrderTallies.zeros(0)
         self.positions: dict[Source, Position] = {}
         self.emitted = {name: Emitted.zeros(0) for name in settings.emitted_metrics}
@@ -182,7 +183,7 @@ class Shard:
         late: dict[Spelling, int] = {}
         for raw, decoded in batches:
             timely = in_time(raw, decoded, positions, self._settings.time, now_ms)
-            intake.add(raw, timely.decoded, timely.rejects)
+            intake.add(raw, timely.decoded, timely.rejects, timely.clock.time_ms)
             positions[raw.topic, raw.partition] = Position(raw.next_offset, timely.clock)
             late |= dict.fromkeys(timely.late, timely.clock.time_ms)
         groups = self._groups_with(admission.new.keys)
@@ -208,7 +209,10 @@ class Shard:
             intake.purse.grown(len(groups)),
             positions,
             self._forget_before_ms(positions, now_ms),
-            late,
+            {
+                "late_ms": self._by_row(late, admission.new),
+                "currency_ms": self._by_row(intake.other_currency_ms, admission.new),
+            },
             intake.rejects,
             intake.accepted,
         )
@@ -287,6 +291,11 @@ class Shard:
         more = [group_hash(chain, store, self.hash_key) for chain, store in new]
         return np.concatenate([self._group_hashes, np.array(more, np.uint64)])
 
+    def _by_row(self, times_ms: Mapping[Spelling, int], new: NewGroups) -> dict[int, int]:
+        """Return what is told of groups as events spell them; a store without a row has no say."""
+        found = ((self.table.index.get(s, new.spellings.get(s)), t) for s, t in times_ms.items())
+        return {row: time_ms for row, time_ms in found if row is not None}
+
     def _forget_before_ms(self, positions: Mapping[Source, Position], now_ms: int) -> int:
         clocks = [position.clock for position in positions.values()]
         time = self._settings.time
@@ -322,7 +331,7 @@ class Shard:
         if self.ledger and candidate.ticks:
             self.ledger.apply(candidate.ticks)
         self.forget(candidate.forget_before_ms)
-        self._mark_late(candidate.late)
+        self.incidents = self.incidents.marked(candidate.incidents, len(self.table))
         self._purse = candidate.purse
         self._count_orders(candidate.attribution.moves.orders)
         self.positions = candidate.positions
@@ -332,13 +341,6 @@ class Shard:
         """Forget ids that are older, and the totals of periods that ended before."""
         gone = self.attribution.forget(before_ms, before_ms + self._settings.time.horizon_ms)
         self.cleared = {**gone, "totals": self.totals.forget(before_ms)}
-
-    def _mark_late(self, late: Mapping[Spelling, int]) -> None:
-        self.late_ms = np.append(self.late_ms, np.zeros(len(self.table) - len(self.late_ms), int))
-        for spelling, time_ms in late.items():
-            row = self.table.index.get(spelling)
-            if row is not None:
-                self.late_ms[row] = time_ms
 
     def _count_orders(self, orders: Signed) -> None:
         self.orders = self.orders.grown(len(self.table))
@@ -388,7 +390,7 @@ class Shard:
             "totals": [self.totals.table.page(n) for n in self.totals.table.dirty(0)],
             "currencies": self._purse.known.tolist(),
             "orders": list(astuple(self.orders)),
-            "late_ms": self.late_ms,
+            "incidents": self.incidents.columns(),
             "arms": [[list(arm) for arm in arms] for arms in self.arms.known],
             "arms_left_out": self.arms.left_out,
             "positions": plain_positions(self.positions),
@@ -417,7 +419,7 @@ class Shard:
         self.totals.restored()
         self._purse.known = np.array(state["currencies"], "U3")
         self.orders = OrderTallies(*state["orders"])
-        self.late_ms = state["late_ms"]
+        self.incidents = Incidents(**state["incidents"])
         self.arms = ArmSets(
             [tuple((experiment, arm) for experiment, arm in arms) for arms in state["arms"]],
             state["arms_left_out"],

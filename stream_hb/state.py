@@ -9,7 +9,7 @@ import numpy as np
 
 from stream_hb.errors import SnapshotError
 
-VERSION = 7
+VERSION = 8
 
 
 def encode(values: dict[str, Any]) -> bytes:

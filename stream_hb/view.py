@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from stream_hb.description import described
 from stream_hb.events.batch import Int64s
 from stream_hb.feeds.estimates import encode_raw
+from stream_hb.incidents import Incidents
 from stream_hb.metrics import METRICS
 from stream_hb.models.described import Described
+from stream_hb.money import OrderTallies
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statistics.columns import Floats, Rows, Statistic
@@ -51,6 +53,8 @@ class View:
         self._new_keys = self._change.new_groups.keys if self._change else []
         self._chains, self._chain_codes = shard.table.chain_codes_with(self._new_keys)
         self._places = shard.membership.places_with(self._new_keys)
+        self._orders = candidate.attribution.moves.orders if candidate else None
+        self._incidents = _incidents_after(shard, candidate, len(self))
 
     def __len__(self) -> int:
         return len(self._chain_codes)
@@ -114,20 +118,32 @@ class View:
         rule = self.shard.table.rules[metric]
         return rule.half_life_ms / 1000 if isinstance(rule, HalfLife) else None
 
-    def late(self, rows: Rows, horizon_ms: int) -> NDArray[np.bool_]:
-        """Tell of which groups an event came too late within the last horizon."""
-        late_ms = np.zeros(len(rows), np.int64)
-        known = rows < len(self.shard.late_ms)
-        late_ms[known] = self.shard.late_ms[rows[known]]
-        found: NDArray[np.bool_] = (late_ms > 0) & (late_ms > self._watermark_ms - horizon_ms)
-        return found
+    def incidents(self, rows: Rows) -> Incidents:
+        """Return when something of the groups last could not be counted."""
+        return self._incidents.take(rows)
+
+    def order_tallies(self, rows: Rows) -> OrderTallies:
+        """Return the groups' live orders, those without value and those above the cap."""
+        tallies = self.shard.orders.take(rows)
+        if self._orders is not None:
+            changed = self.shard.order_tallies_after(self.touched, self._orders)
+            _, here, there = np.intersect1d(
+                rows, self.touched, assume_unique=True, return_indices=True
+            )
+            for name, column in tallies.columns().items():
+                column[here] = changed.columns()[name][there]
+        return tallies
 
     def retired(self, now_ms: int) -> Rows:
         """Return the rows of the stores that are retired by now."""
+        return np.flatnonzero(self.retires(np.arange(len(self)), now_ms))
+
+    def retires(self, rows: Rows, by_ms: int) -> NDArray[np.bool_]:
+        """Tell which groups are of stores that retire by a time."""
         stores = self._settings.stores
         if stores is None:
-            return np.empty(0, dtype=np.intp)
-        return np.flatnonzero(stores.retired_at(self._places, now_ms))
+            return np.zeros(len(rows), dtype=bool)
+        return stores.retired_at(self._places[rows], by_ms)
 
     def by_chain(self, rows: Rows) -> Iterator[tuple[str, Rows]]:
         """Yield each chain with its share of the rows; sorted once, as there may be many chains."""
@@ -136,6 +152,12 @@ class View:
         distinct, starts = np.unique(codes[order], return_index=True)
         for code, some in zip(distinct.tolist(), np.split(rows[order], starts[1:]), strict=False):
             yield self._chains[code], some
+
+
+def _incidents_after(shard: Shard, candidate: ShardCandidate | None, size: int) -> Incidents:
+    if candidate is None or not any(candidate.incidents.values()):
+        return shard.incidents
+    return shard.incidents.marked(candidate.incidents, size)
 
 
 def _offsets(positions: Mapping[Source, Position]) -> dict[str, int]:

@@ -31,6 +31,12 @@ def test_the_engine_brings_no_kafka_and_no_interface() -> None:
     )
 
 
+def test_a_pricing_service_that_reads_estimates_brings_no_numbers_and_no_kafka() -> None:
+    loaded = loaded_after("from stream_hb import EstimateTable; EstimateTable()")
+    assert "msgspec" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
 def test_the_public_names_are_these() -> None:
     assert stream_hb.__all__ == [
         "FAMILIES",
@@ -38,6 +44,7 @@ def test_the_public_names_are_these() -> None:
         "EmissionRule",
         "Engine",
         "EngineSettings",
+        "EstimateTable",
         "RawBatch",
         "StreamHBError",
         "__version__",

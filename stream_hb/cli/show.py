@@ -1,59 +1,123 @@
 """``stream-hb show``: what the estimates topic says now."""
 
 import os
+import time
+from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Mapping, Sequence
+
+    from stream_hb.config import Config
 
 EXAMPLES = """\b
 Examples:
   stream-hb show config/chain.yaml
+  stream-hb show config/chain.yaml --metric conversion --sort wide --limit 5
   stream-hb show config/chain.yaml --store store-01 --json
 """
+
+ROWS = 15
+"""Rows of a table, where nobody says how many."""
+
+
+class Sort(StrEnum):
+    """What comes first."""
+
+    SHRUNK = "shrunk"
+    WIDE = "wide"
+    NEW = "new"
+    STORE = "store"
 
 
 def show(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.")],
     store: Annotated[str | None, typer.Option("--store", help="Only this store.")] = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="Rows at the most.")] = 40,
+    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
+    sort: Annotated[
+        Sort,
+        typer.Option(
+            "--sort",
+            help="First what pooling moved most (shrunk), the widest interval (wide), the newest "
+            "record (new), or by store.",
+        ),
+    ] = Sort.SHRUNK,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, help=f"Most records of a metric: {ROWS} in tables, all in JSON."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
-    """Print hyperparameters and groups: the newest record of every key of the estimates topic.
+    """Print hyperparameters and estimates: the newest record of every key of the estimates topic.
 
-    Groups are sorted by how far pooling moved them.
+    One table a metric: how much data a store has, what it says alone (raw), what it is drawn to
+    (pooled), and what comes of both (shrunk) with its interval.
     """
-    from stream_hb.cli.estimates_table import estimates_table, hyper_table, moved
-    from stream_hb.cli.output import note, print_json, print_table
+    from stream_hb.cli.estimates_table import by_metric
+    from stream_hb.cli.output import note, print_json
     from stream_hb.config import load_config
-    from stream_hb.errors import UsageError, nearest
-    from stream_hb.runtime.reader import EstimateReader
 
     settings = load_config(config, os.environ)
-    client = settings.kafka.revealed_client()
-    reader = EstimateReader(settings.kafka.bootstrap_servers, settings.topics.estimates, client)
+    records = _newest(settings)
+    chosen = _only(records, "store", store, lambda record: record["key"]["store_id"])
+    chosen = _only(chosen, "metric", metric, lambda record: record["metric"])
+    if as_json:
+        found = by_metric(chosen, sort, limit)
+        print_json([record for some in found.values() for record in some])
+    elif not records:
+        note(f"topic {settings.topics.estimates!r} holds no estimates yet: is a worker running?")
+    else:
+        _print_tables(by_metric(chosen, sort), sort, limit or ROWS)
+
+
+def _newest(settings: "Config") -> list[dict[str, Any]]:
+    from stream_hb.runtime.reader import EstimateReader
+
+    kafka = settings.kafka
+    client = kafka.revealed_client()
+    reader = EstimateReader(kafka.bootstrap_servers, settings.topics.estimates, client)
     try:
         reader.read_to_end()
     finally:
         reader.close()
-    records = list(reader.newest.values())
-    chosen = [r for r in records if store is None or r["key"]["store_id"] == store]
-    if store is not None and records and not chosen:
-        raise UsageError(f"no estimate of store {store!r}; {nearest(store, _stores(records))}")
-    chosen.sort(key=moved, reverse=True)
-    if as_json:
-        print_json(chosen)
-    elif not records:
-        note(f"topic {settings.topics.estimates!r} holds no estimates yet: is a worker running?")
-    else:
-        print_table(hyper_table(records))
-        print_table(estimates_table(chosen[:most]))
-        if len(chosen) > most:
-            note(f"{len(chosen) - most} more: --most {len(chosen)}")
+    return list(reader.newest.values())
 
 
-def _stores(records: "Iterable[dict[str, Any]]") -> list[str]:
-    return sorted({record["key"]["store_id"] for record in records})[:50]
+def _only(
+    records: "Sequence[dict[str, Any]]",
+    what: str,
+    name: str | None,
+    name_of: "Callable[[dict[str, Any]], str]",
+) -> "Sequence[dict[str, Any]]":
+    """Return the records of one name; refuses one that no record has, unless there is none."""
+    from stream_hb.errors import UsageError, nearest
+
+    if name is None or not records:
+        return records
+    chosen = [record for record in records if name_of(record) == name]
+    if not chosen:
+        known = sorted(set(map(name_of, records)))
+        near = get_close_matches(name, known, n=1) or known[:50]
+        raise UsageError(f"no estimate of {what} {name!r}; {nearest(name, near)}")
+    return chosen
+
+
+def _print_tables(found: "Mapping[str, Sequence[dict[str, Any]]]", sort: str, limit: int) -> None:
+    from stream_hb.cli.estimates_table import SORTED_AS, UNITS, estimates_table, hyper_table
+    from stream_hb.cli.output import note, print_table
+
+    now_ms = time.time_ns() // 1_000_000
+    print_table(hyper_table((record for some in found.values() for record in some), now_ms))
+    for metric, records in found.items():
+        order = f", {SORTED_AS[sort]}" if len(records) > 1 else ""
+        title = f"{metric} ({UNITS.get(metric, 'no unit known')}){order}"
+        print_table(estimates_table(records[:limit], title, now_ms=now_ms))
+    most = max(map(len, found.values()))
+    if most > limit:
+        note(f"{limit} of {most} stores of each metric are shown: --limit {most} shows all")

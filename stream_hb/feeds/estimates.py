@@ -7,48 +7,13 @@ import msgspec
 import numpy as np
 
 from stream_hb.errors import FitError
+from stream_hb.feeds.estimate_record import SCHEMA_VERSION, Interval, Key, Version, record_key
 from stream_hb.models.family import Posterior
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.table import GroupKey
 
-SCHEMA_VERSION = 1
-
 LOW_N = 30.0
 """Observations below which a record is flagged ``low_n``."""
-
-
-class Key(msgspec.Struct, frozen=True, gc=False):
-    """Whose estimate it is."""
-
-    chain_id: str
-    store_id: str
-    arm: str | None = None
-
-
-class Version(msgspec.Struct, frozen=True, gc=False):
-    """Order of a key's records: apply a record iff (epoch, seq) is greater than the last."""
-
-    epoch: int
-    seq: int
-
-
-class Interval(msgspec.Struct, frozen=True, gc=False):
-    """Credible interval."""
-
-    lo: float
-    hi: float
-    level: float
-    kind: str = "equal_tailed"
-
-
-class HyperReference(msgspec.Struct, frozen=True):
-    """Which hyperparameters the estimate was made with."""
-
-    version: int
-    fitted_at_ms: int
-    params: dict[str, float | str]
-    groups: int
-    converged: bool
 
 
 class EstimateRecord(msgspec.Struct, frozen=True, gc=False):
@@ -157,7 +122,7 @@ def estimate_records(
     posterior: Posterior,
     sizes: Sizes,
     currencies: Sequence[str | None] | None = None,
-    late: Sequence[bool] | None = None,
+    flags: Sequence[tuple[str, ...]] | None = None,
 ) -> Iterator[OutRecord]:
     """Write one record per group.
 
@@ -173,8 +138,8 @@ def estimate_records(
         How much data the groups have.
     currencies
         Currency of each group's money; None: the metric is none of money.
-    late
-        Of which groups an event came too late to be counted; None: of none.
+    flags
+        Further flags of each group; None: of none.
 
     Raises
     ------
@@ -191,10 +156,10 @@ def estimate_records(
     posteriors = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, weights)
     columns = (*posteriors, sizes.seen, sizes.mass, sizes.kish)
     money = currencies or [None] * len(keys)
-    lates = late or [False] * len(keys)
+    raised = flags or [()] * len(keys)
     numbers = zip(*(column.tolist() for column in columns), strict=True)
-    rows = zip(keys, seq, money, lates, numbers, strict=True)
-    for (chain, store), number, currency, is_late, found in rows:
+    rows = zip(keys, seq, money, raised, numbers, strict=True)
+    for (chain, store), number, currency, own, found in rows:
         mean, sd, lo, hi, raw, pooled, weight, size, mass, kish = found
         cold = raw != raw
         record = EstimateRecord(
@@ -218,19 +183,10 @@ def estimate_records(
             p.offsets,
             p.half_life_s,
             currency,
-            _size_flags(cold, size) + (("late_data",) if is_late else ()) + p.flags,
+            _size_flags(cold, size) + own + p.flags,
             p.rates_version or msgspec.UNSET,
         )
         yield OutRecord(record_key(chain, store, p.metric), _encoder.encode(record))
-
-
-def record_key(chain: str, store: str, metric: str) -> bytes:
-    """Return the key of a group's records of one metric.
-
-    >>> record_key("north", "s01", "conversion")
-    b'north|s01||conversion'
-    """
-    return f"{chain}|{store}||{metric}".encode()
 
 
 def _check_finite(provenance: Provenance, keys: Sequence[GroupKey], posterior: Posterior) -> None:

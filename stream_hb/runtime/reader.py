@@ -1,5 +1,6 @@
 """Reads the estimates topic: the newest record of every key."""
 
+import sys
 import time
 from collections.abc import Mapping
 from threading import Event
@@ -16,6 +17,7 @@ from confluent_kafka import (
 )
 
 from stream_hb.errors import BrokerError, TopicError
+from stream_hb.feeds.newest import Newest
 from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.no_answer import Heard
 
@@ -35,7 +37,7 @@ class EstimateReader:
     """
 
     def __init__(self, bootstrap_servers: str, topic: str, client: Mapping[str, str]) -> None:
-        self.newest: dict[bytes, dict[str, Any]] = {}
+        self._newest = Newest[dict[str, Any]](keys_max=sys.maxsize)  # the topic is the limit
         self.records = 0
         self._heard = Heard()
         with accepted_settings():
@@ -67,26 +69,30 @@ class EstimateReader:
         self._topic = topic
         self._consumer.assign(partitions)
 
+    @property
+    def newest(self) -> dict[bytes, dict[str, Any]]:
+        """The newest record of every key that is not deleted."""
+        return dict(self._newest.items())
+
     def poll(self, timeout_seconds: float) -> int:
         """Take what has come; return the number of records."""
         messages = self._consumer.consume(POLL_MESSAGES, timeout_seconds)
         self._ended.update(m.partition() for m in messages if _is_end(m))
         taken = [message for message in messages if message.error() is None]
         for message in taken:
-            key, value = message.key(), message.value()
+            key = message.key()
             if key is not None:
-                self._take(key, value)
+                self._take(key, message.value(), message.offset())
         self.records += len(taken)
         return len(taken)
 
-    def _take(self, key: bytes, value: bytes | None) -> None:
+    def _take(self, key: bytes, value: bytes | None, offset: int | None) -> None:
         if value is None:  # its store has retired
-            self.newest.pop(key, None)
+            self._newest.delete(key, offset)
             return
         record: dict[str, Any] = msgspec.json.decode(value)
-        known = self.newest.get(key)
-        if known is None or _version(record) > _version(known):
-            self.newest[key] = record
+        version = record["version"]
+        self._newest.put(key, (version["epoch"], version["seq"]), record, offset)
 
     def read_to_end(self, stop: Event | None = None) -> bool:
         """Take everything that the topic holds now; False where it was told to stop before.
@@ -115,8 +121,3 @@ class EstimateReader:
 def _is_end(message: Message) -> bool:
     error = message.error()
     return error is not None and error.code() == KafkaError._PARTITION_EOF
-
-
-def _version(record: dict[str, Any]) -> tuple[int, int]:
-    version = record["version"]
-    return version["epoch"], version["seq"]

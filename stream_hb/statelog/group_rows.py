@@ -1,13 +1,14 @@
 """What a shard keeps of its groups, as columns by row: read for the log, collected from it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_hb.feeds.emission import Emitted
+from stream_hb.incidents import Incidents
 from stream_hb.money import OrderTallies
 from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statistics.columns import Rows
@@ -15,6 +16,7 @@ from stream_hb.statistics.table import GroupKey, GroupTable
 
 PAGE_BYTES = 200_000
 TALLIES = tuple(field.name for field in fields(OrderTallies))
+INCIDENTS = tuple(field.name for field in fields(Incidents))
 
 
 def page_rows(shard: Shard) -> int:
@@ -30,9 +32,9 @@ def read(shard: Shard, rows: Rows) -> dict[str, Any]:
     statistics = {name: table.read(name, rows).columns() for name in table.metrics}
     return {
         **_counted(table.read_event_time_ms(rows), statistics, table.marks),
-        "late_ms": _padded(shard.late_ms, rows),
+        **shard.incidents.take(rows).columns(),
         "currency": _padded(shard.purse.known, rows),
-        "orders": _named(shard.orders.take(rows)),
+        "orders": shard.orders.take(rows).columns(),
         "emitted": {name: e.take(rows).snapshot() for name, e in shard.emitted.items()},
     }
 
@@ -45,9 +47,9 @@ def changed(shard: Shard, candidate: ShardCandidate) -> dict[str, Any]:
     return {
         **_counted(change.event_time_ms, statistics, marks),
         "currency": _padded(candidate.purse.known, change.rows),
-        "orders": _named(
-            shard.order_tallies_after(change.rows, candidate.attribution.moves.orders)
-        ),
+        "orders": shard.order_tallies_after(
+            change.rows, candidate.attribution.moves.orders
+        ).columns(),
     }
 
 
@@ -61,10 +63,6 @@ def _counted(
         "statistics": {name: dict(columns) for name, columns in statistics.items()},
         "marks": {name: np.full(len(times_ms), marks[name]) for name in statistics},
     }
-
-
-def _named(tallies: OrderTallies) -> dict[str, NDArray[np.int64]]:
-    return dict(zip(TALLIES, astuple(tallies), strict=True))
 
 
 def _padded(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
@@ -116,7 +114,7 @@ class GroupRows:
                 "marks": dict(marks),
             },
             "currencies": self._whole(("currency",), np.zeros(1, "U3")).tolist(),
-            "late_ms": self._whole(("late_ms",), np.zeros(1, np.int64)),
+            "incidents": {n: self._whole((n,), np.zeros(1, np.int64)) for n in INCIDENTS},
             "orders": [self._whole(("orders", n), np.zeros(1, np.int64)) for n in TALLIES],
         }
 

@@ -232,18 +232,9 @@ class ShardLog:
         yield from tick_ops(candidate)
         rows = candidate.change.rows
         yield from row_ops("rows", rows, group_rows.changed(self._shard, candidate))
-        late = self._late(candidate)
-        if late:
-            rows = np.array(list(late), np.intp)
-            yield from row_ops("rows", rows, {"late_ms": np.array(list(late.values()))})
-
-    def _late(self, candidate: ShardCandidate) -> dict[int, int]:
-        known = (candidate.change.new_groups.spellings, self._shard.table.index)
-        found: dict[int, int] = {}
-        for spelling, time_ms in candidate.late.items():
-            rows = [index[spelling] for index in known if spelling in index]
-            found |= dict.fromkeys(rows, time_ms)
-        return found
+        for name, times_ms in candidate.incidents.items():
+            rows = np.array(list(times_ms), np.intp)
+            yield from row_ops("rows", rows, {name: np.array(list(times_ms.values()), np.int64)})
 
     def _touched(self, ops: Iterable[Op]) -> list[PageId]:
         found: dict[PageId, None] = {}

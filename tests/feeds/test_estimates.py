@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from stream_hb.errors import FitError
+from stream_hb.feeds.estimate_record import HyperReference
 from stream_hb.feeds.estimates import (
-    HyperReference,
     OutRecord,
     Provenance,
     Sizes,

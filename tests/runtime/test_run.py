@@ -223,11 +223,8 @@ def test_show_prints_the_newest_estimates(
     records = chain.settled(complete(500))
     terminate(worker)
     shown = run("show", str(chain.config), "--store", "s1", "--json")
-    assert json.loads(shown.stdout) == sorted(
-        (r for r in newest(records).values() if r["key"]["store_id"] == "s1"),
-        key=lambda r: abs(r["estimate"] - r["raw"]),
-        reverse=True,
-    )
+    metrics = ("conversion", "order_rate", "log_order_value")
+    assert json.loads(shown.stdout) == [newest(records)["north", "s1", name] for name in metrics]
     assert "weight on pooled" in run("show", str(chain.config)).stdout
     assert "did you mean 's1" in run("show", str(chain.config), "--store", "s1x").stderr
 

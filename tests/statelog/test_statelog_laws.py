@@ -25,7 +25,7 @@ from stream_hb.statelog.restore import Restored, Restoring
 from stream_hb.statelog.shard_log import ShardLog
 from stream_hb.statistics.forgetting import HalfLife, Window
 from tests.laws.test_event_laws import HOUR_MS, METHODS, cuts, events
-from tests.support.logs import START_MS, batch, open_engine
+from tests.support.logs import START_MS, batch, open_engine, purchase
 
 DAY_MS = 24 * HOUR_MS
 WORLDS = {
@@ -206,6 +206,22 @@ def test_what_was_forgotten_and_what_has_faded_is_so_after_a_restart(seed: int) 
             disturbed.restart(random)
             np.testing.assert_equal(everything(disturbed.shard), everything(undisturbed.shard))
     assert forgotten > 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_could_not_be_counted_is_remembered_over_a_restart(seed: int) -> None:
+    """Late events and foreign money change no count; their groups' records say so all the same."""
+    random = np.random.default_rng(seed)
+    driven = Driven(WORLDS["forgetful"])
+    driven.step([a_visit(f"v{day}", "s1", START_MS + day * DAY_MS) for day in (0, 3, 4)])
+    driven.step([purchase("s2", "o1", START_MS + 4 * DAY_MS, chain=None)])
+    driven.step([purchase("s2", "o2", START_MS + 4 * DAY_MS, chain=None, currency="USD")])
+    driven.step([a_visit("late", "s1", START_MS)])
+    before = everything(driven.shard)
+    assert (driven.shard.incidents.late_ms > 0).tolist() == [True, False]
+    assert (driven.shard.incidents.currency_ms > 0).tolist() == [False, True]
+    driven.restart(random)
+    np.testing.assert_equal(everything(driven.shard), before)
 
 
 def test_a_delta_goes_when_every_page_that_it_touched_was_written_after_it() -> None:

@@ -28,7 +28,7 @@ from stream_hb.feeds.calibration.record import (
 )
 from stream_hb.feeds.calibration.scores import Scores, covered
 from stream_hb.feeds.calibration.tally import Tally
-from stream_hb.feeds.estimates import Version
+from stream_hb.feeds.estimate_record import Version
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure

@@ -6,7 +6,8 @@ import msgspec
 
 from stream_hb.feeds.calibration.scores import LEVELS, PIT_EDGES
 from stream_hb.feeds.calibration.tally import Tally
-from stream_hb.feeds.estimates import OutRecord, Version
+from stream_hb.feeds.estimate_record import Version
+from stream_hb.feeds.estimates import OutRecord
 
 SCHEMA_VERSION = 1
 

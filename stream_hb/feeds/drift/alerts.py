@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from stream_hb.feeds.estimates import OutRecord, Version
+from stream_hb.feeds.estimate_record import Version
+from stream_hb.feeds.estimates import OutRecord
 
 SCHEMA_VERSION = 1
 TIME_MS_MIN = 946_684_800_000

@@ -30,7 +30,7 @@ from stream_hb.feeds.drift.settings import DAY_MS, DriftHyper, DriftSettings
 from stream_hb.feeds.drift.state import DriftState
 from stream_hb.feeds.drift.tick import Kind, Tick
 from stream_hb.feeds.drift.wording import annotations
-from stream_hb.feeds.estimates import Version
+from stream_hb.feeds.estimate_record import Version
 
 CRITICAL_PROBABILITY = 0.95
 

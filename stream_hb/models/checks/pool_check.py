@@ -114,6 +114,11 @@ class PoolCheck:
         """Whether nothing says that some groups are of another kind than others."""
         return not (self.shape.too_large or self.largest.too_large or self._explaining())
 
+    @property
+    def overdispersed(self) -> bool:
+        """Whether the groups differ more than the fit allows: all of them, or the farthest one."""
+        return self.variance.too_large or self.largest.too_large
+
     def warnings(self) -> tuple[str, ...]:
         """Return one line for everything that the model cannot explain."""
         found = [*_of_variance(self.variance), *_of_largest(self.largest)]

@@ -139,13 +139,16 @@ def _own_share(
 def _share_alone(
     model: CountModel, raw: Floats, mean: Floats, first_order: Floats, hyper: NestedHyper
 ) -> Floats:
-    """Return the share of a region's only store: what is not its own is the chain's, exactly."""
+    """Return the share of a region's only store: what is not its own is the chain's, exactly.
+
+    Where the mean does not lie between the two (the link bends, and the chain's location is itself
+    uncertain) no share makes the rest the chain's: pooled would be thrown far off, below zero too.
+    """
     sd = np.hypot(hyper.spread_region, hyper.location_sd)
     chain = chain_rate(model, hyper.location, sd)
     apart = np.abs(raw - chain) > _APART * chain
     share = np.divide(mean - chain, raw - chain, out=first_order.copy(), where=apart)
-    clipped: Floats = np.clip(share, 0.0, _SHARE_MOST)
-    return clipped
+    return np.where(share < _SHARE_MOST, np.maximum(share, 0.0), first_order)
 
 
 def _region_moments(
