@@ -55,7 +55,7 @@ def rates_of_arms(level: Measured, effect: Floats, share: Floats, *, logit: bool
     (array([0.0445, 0.0422]), array([0.0539, 0.0511]))
     """
     sites = pool_sites(level, np.ones(len(level)), 0.95)
-    common = level.mean if sites is None else sites.stores.mean
+    common = level.mean if sites is None else sites.integrated.mean
     inverse = expit if logit else np.exp
     return ArmRates(inverse(common - share * effect), inverse(common + (1 - share) * effect))
 

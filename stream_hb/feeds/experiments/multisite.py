@@ -2,12 +2,15 @@ r"""One arm's effect in many stores: the multi-site model, the spread τ between
 
 d_j ~ N(Δ_j, V_j), Δ_j ~ N(μ, τ²). With τ taken as known, intervals of a store's effect cover .42 to
 .95 of a nominal .95; so τ runs over a grid, weighted by its restricted likelihood under a flat
-prior, and every answer is the mixture over the grid (Rubin 1981, doi:10.3102/10769986006004377;
-Gelman 2006, doi:10.1214/06-BA117A).
+prior, and intervals and probabilities are those of the mixture over the grid (Rubin 1981,
+doi:10.3102/10769986006004377; Gelman 2006, doi:10.1214/06-BA117A).
+
+The estimate itself is at the likeliest τ, metafor's blup: averaged over the grid it would err by 1 %
+less where stores differ and by 4 to 15 % more where they do not (``make study-experiments``).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +76,10 @@ class MultiSite:
     kernels
         μ and τ integrated.
     stores
-        Posterior of each store's effect; a store without a contrast has the population's.
+        Each store's effect: estimate and weight at the likeliest τ, sd about that estimate and
+        interval with τ integrated. A store without a contrast has the population's.
+    integrated
+        The same with everything integrated.
     probability_above
         P(effect > 0) of each store.
     these
@@ -88,6 +94,7 @@ class MultiSite:
     boundary: bool
     kernels: Kernels
     stores: Posterior
+    integrated: Posterior
     probability_above: Floats
     these: ChainMean
     population: ChainMean
@@ -112,7 +119,7 @@ def pool_sites(contrasts: Measured, shares: Floats, level: float) -> MultiSite |
 
     >>> sites = pool_sites(Measured(np.array([0.1, 0.3]), np.array([0.01, 0.01])), np.ones(2), 0.95)
     >>> sites.stores.mean.round(3), round(sites.population.effect, 3), sites.boundary
-    (array([0.136, 0.264]), 0.2, False)
+    (array([0.15, 0.25]), 0.2, False)
     """
     if not np.isfinite(contrasts.variance).any():
         return None
@@ -120,11 +127,13 @@ def pool_sites(contrasts: Measured, shares: Floats, level: float) -> MultiSite |
     fit, kernels = random_effects(sums, level), tau_grid(sums)
     variances = Variances(contrasts.variance[:, None])
     few = _fewer(kernels) if len(contrasts) > _MANY else kernels
+    integrated = posterior(contrasts.mean, variances, kernels, few, level)
     return MultiSite(
         fit,
         fit.tau2 == 0,
         kernels,
-        posterior(contrasts.mean, variances, kernels, few, level),
+        _at_the_likeliest(fit, contrasts, integrated),
+        integrated,
         tail_probability(contrasts.mean, variances, kernels, 0.0),
         _of_these(contrasts, shares, level),
         _mixed(kernels, kernels.mu_sd, level),
@@ -168,6 +177,22 @@ def random_effects(sums: NormalSums, level: float) -> RandomEffects:
         half = float(stdtrit(degrees, (1 + level) / 2)) * sd
         adjusted = ChainMean(mu, sd, mu - half, mu + half)
     return RandomEffects(tau2, fit_tau2(sums, "pm").tau2, mu, se, adjusted)
+
+
+def _at_the_likeliest(fit: RandomEffects, contrasts: Measured, integrated: Posterior) -> Posterior:
+    """Return B·mu + (1-B)·d with the integrated posterior's error about it."""
+    weight = 1 / (1 + fit.tau2 / contrasts.variance)
+    estimate = contrasts.mean + weight * (fit.mu - contrasts.mean)
+    return replace(
+        integrated,
+        pooled=np.full(len(contrasts), fit.mu),
+        weight=weight,
+        mean=estimate,
+        sd=np.hypot(integrated.sd, integrated.mean - estimate),
+        # An estimate outside of its own interval would be two answers to one question.
+        lo=np.minimum(integrated.lo, estimate),
+        hi=np.maximum(integrated.hi, estimate),
+    )
 
 
 def _of_these(contrasts: Measured, shares: Floats, level: float) -> ChainMean:

@@ -84,6 +84,18 @@ def test_without_a_doubt_about_tau_a_stores_effect_would_be_metafors_blup(name: 
         assert kernels.mu_sd[at] == pytest.approx(exact.se, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stores_estimate_is_metafors_blup_with_more_doubt(name: str) -> None:
+    stores, theirs = _sites(_contrasts(name)).stores, SETS[name]["REML"]
+    assert_agree(stores.mean, theirs["blup"], 2e-5, name)
+    blup_se = np.array(theirs["blup_se"], float)
+    there = ~np.isnan(blup_se)
+    assert (stores.sd[: len(there)][there] > blup_se[there]).all()
+    between = (1 - stores.weight) * stores.raw + stores.weight * stores.pooled
+    np.testing.assert_allclose(stores.mean, between, rtol=1e-12)
+    assert ((stores.lo < stores.mean) & (stores.mean < stores.hi)).all()
+
+
 def _dense(contrasts: Measured) -> tuple[Floats, Floats, Floats]:
     """τ on 40,000 points of (0, U) with the restricted likelihood: weights and blups, in full."""
     d, v = contrasts.mean, contrasts.variance
@@ -106,7 +118,7 @@ def test_sixty_values_of_tau_are_as_good_as_forty_thousand(name: str) -> None:
     weight, mean, variance = _dense(contrasts)
     centre = weight @ mean
     sd = np.sqrt(weight @ (variance + (mean - centre) ** 2))
-    stores = _sites(contrasts).stores
+    stores = _sites(contrasts).integrated
     assert (np.abs(stores.mean - centre) < 0.005 * sd).all()
     np.testing.assert_allclose(stores.sd, sd, rtol=0.005)
 
@@ -114,7 +126,7 @@ def test_sixty_values_of_tau_are_as_good_as_forty_thousand(name: str) -> None:
 def test_intervals_of_stores_hold_the_probability_that_they_say() -> None:
     contrasts = _contrasts("bcg")
     weight, mean, variance = _dense(contrasts)
-    stores = _sites(contrasts, 0.9).stores
+    stores = _sites(contrasts, 0.9).stores  # and integrated: the ends are the same
     for end, probability in ((stores.lo, 0.05), (stores.hi, 0.95)):
         below = weight @ ndtr((end - mean) / np.sqrt(variance))
         np.testing.assert_allclose(below, probability, atol=0.002)
@@ -125,8 +137,10 @@ def test_an_estimate_of_no_spread_is_told_and_does_not_pool_everything() -> None
     assert sites.boundary
     assert sites.fit.tau2 == 0
     # metafor's blups are all 7.69 with the same error; the posterior keeps the schools apart.
-    assert np.ptp(sites.stores.mean) > 5
+    assert np.ptp(sites.stores.mean) == pytest.approx(0, abs=1e-9)
+    assert np.ptp(sites.integrated.mean) > 5
     assert sites.stores.sd.min() > 1.2 * sites.fit.se
+    assert np.ptp(sites.stores.hi) > 5
 
 
 def test_the_three_means_of_a_chain_are_three_questions() -> None:
@@ -158,8 +172,10 @@ def test_a_single_store_keeps_its_own_effect_and_variance() -> None:
 def test_a_silent_store_has_the_effect_of_a_new_one() -> None:
     contrasts = Measured(np.array([0.1, 0.3, 0.0]), np.array([0.01, 0.02, np.inf]))
     sites = _sites(contrasts)
-    assert sites.stores.mean[2] == pytest.approx(sites.new_store.effect)
-    assert sites.stores.sd[2] == pytest.approx(sites.new_store.sd)
+    assert sites.stores.mean[2] == sites.fit.mu
+    assert sites.integrated.mean[2] == pytest.approx(sites.new_store.effect)
+    assert sites.integrated.sd[2] == pytest.approx(sites.new_store.sd)
+    assert sites.stores.lo[2] == pytest.approx(sites.new_store.lo)
     assert np.isnan(sites.stores.raw[2])
     assert pool_sites(Measured.zeros(3), np.ones(3), 0.95) is None
     assert pool_sites(Measured.zeros(0), np.ones(0), 0.95) is None
