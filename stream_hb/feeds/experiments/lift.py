@@ -1,6 +1,5 @@
 """The lift of an arm over its control, absolute or relative, and its posterior under a prior."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -139,12 +138,3 @@ def _welch_degrees(control: ArmMean, arm: ArmMean) -> Floats:
         parts = [one.variance**2 / (one.units - 1) for one in (control, arm)]
         degrees: Floats = total / (parts[0] + parts[1])
     return degrees
-
-
-def is_known(value: float) -> bool:
-    """Tell whether a number may stand in a record.
-
-    >>> is_known(0.1), is_known(math.nan), is_known(-math.inf)
-    (True, False, False)
-    """
-    return math.isfinite(value)

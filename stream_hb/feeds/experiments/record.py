@@ -107,7 +107,8 @@ def head(
 
 def ends(lo: float, hi: float) -> dict[str, Any] | None:
     """Return both ends of an interval, None while one is infinite."""
-    return {"lo": float(lo), "hi": float(hi)} if math.isfinite(lo + hi) else None
+    known = math.isfinite(lo) and math.isfinite(hi)
+    return {"lo": float(lo), "hi": float(hi)} if known else None
 
 
 def status(evidence: Evidence, row: int, i: int) -> str:
