@@ -20,7 +20,7 @@ class Blups(NamedTuple):
     blup_se: Floats
 
 
-def reml_blups(effect: Floats, variance: Floats, steps: int = 1_000) -> Blups:
+def reml_blups(effect: Floats, variance: Floats, steps: int = 200) -> Blups:
     """Fit τ² by Fisher scoring with step halving at zero, and predict."""
     tau2 = max(0.0, float(effect.var(ddof=1) - variance.mean()))
     for _ in range(steps):
@@ -36,9 +36,9 @@ def reml_blups(effect: Floats, variance: Floats, steps: int = 1_000) -> Blups:
             if abs(step) < 1e-12:
                 break
         tau2 = max(0.0, tau2 + step)
-        if abs(step) < 1e-10 * (tau2 + 1e-6):
+        if abs(step) < 1e-8:
             break
-    return blups_at(effect, variance, tau2 if tau2 > 1e-9 else 0.0)
+    return blups_at(effect, variance, tau2 if tau2 > 1e-7 else 0.0)
 
 
 def blups_at(effect: Floats, variance: Floats, tau2: float) -> Blups:

@@ -8,14 +8,23 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from stream_hb.feeds.experiments.arm_statistics import ArmStatistics
 from stream_hb.feeds.experiments.best_of import Arm, best_of
 from stream_hb.feeds.experiments.beta_arms import Beta, TwoArms, compare_rates
 from stream_hb.feeds.experiments.declaration import Experiment
+from stream_hb.feeds.experiments.evidence import Evidence
 from stream_hb.feeds.experiments.gamma_arms import Gamma, compare_counts
-from stream_hb.feeds.experiments.lift import Lift, lift_posterior, normal_interval
+from stream_hb.feeds.experiments.lift import (
+    ArmMean,
+    Lift,
+    absolute_lift,
+    lift_posterior,
+    normal_interval,
+)
 from stream_hb.feeds.experiments.normal_effect import Normal, compare_means, judge_effect
-from stream_hb.feeds.experiments.outcomes import arm_mean
+from stream_hb.feeds.experiments.outcomes import LOG_METRICS, arm_mean
 
 
 class ArmBelief(NamedTuple):
@@ -107,11 +116,41 @@ def _of_two(arms: TwoArms) -> list[tuple[float, float]]:
     return [(1 - arms.probability, arms.loss_keep), (arms.probability, arms.loss_ship)]
 
 
-def lift_belief(experiment: Experiment, relative: Lift) -> LiftBelief | None:
-    """Return the posterior of a relative lift under the declared prior; None while unknown."""
-    if not (math.isfinite(relative.effect) and relative.variance > 0):
+def believed_lift(experiment: Experiment, control: ArmMean, arm: ArmMean, *, is_log: bool) -> Lift:
+    """Return the posterior of absolute lifts under the declared prior of relative ones.
+
+    The prior is scaled by the mean of both arms, which says nothing of their difference. Scaled by
+    the control's, or taken of the relative lift itself, a control that is high by chance is a fall
+    with a small standard error: looked at daily, 8 of 10 wrong signs are then falls.
+
+    Parameters
+    ----------
+    experiment
+        Has the prior.
+    control, arm
+        Means, arrays of any one shape.
+    is_log
+        Whether the means are of logarithms: their differences are relative already.
+    """
+    both = (control.units * control.mean + arm.units * arm.mean) / (control.units + arm.units)
+    scale = np.ones_like(both) if is_log else np.abs(both)
+    return lift_posterior(absolute_lift(control, arm), experiment.prior, scale)
+
+
+def lift_belief(
+    experiment: Experiment, evidence: Evidence, metric: str, i: int
+) -> LiftBelief | None:
+    """Return the posterior of a comparison's relative lift over the chain; None while unknown."""
+    control, arm = (
+        ArmMean(one.mean[0, i], one.variance[0, i], one.units[0, i])
+        for one in (evidence.control, evidence.arm)
+    )
+    is_log = metric in LOG_METRICS
+    if not (control.variance + arm.variance > 0 and (is_log or control.mean != 0)):
         return None
-    posterior = lift_posterior(relative, experiment.prior)
-    mean, sd = float(posterior.effect), math.sqrt(posterior.variance)
-    lo, hi = normal_interval(posterior, 1 - experiment.alpha)
+    posterior = believed_lift(experiment, control, arm, is_log=is_log)
+    unit = 1.0 if is_log else abs(float(control.mean))
+    relative = Lift(posterior.effect / unit, posterior.variance / unit**2)
+    mean, sd = float(relative.effect), math.sqrt(relative.variance)
+    lo, hi = normal_interval(relative, 1 - experiment.alpha)
     return LiftBelief(mean, sd, float(lo), float(hi), *judge_effect(mean, sd))

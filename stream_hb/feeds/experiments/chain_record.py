@@ -149,7 +149,6 @@ def _chain_effect(
 ) -> dict[str, Any]:
     look = found.metrics[metric]
     evidence = look.evidence
-    relative = Lift(evidence.relative.effect[0, i], evidence.relative.variance[0, i])
     return {
         "arm": experiment.comparisons[i],
         "status": status(evidence, 0, i),
@@ -158,7 +157,7 @@ def _chain_effect(
         "log_e": number(look.log_e[0, i]),
         "p": float(look.p[0, i]),
         "lift_posterior": _fields(
-            lift_belief(experiment, relative),
+            lift_belief(experiment, evidence, metric, i),
             *("mean", "sd", "lo", "hi", "probability_above", "loss_keep", "loss_ship"),
         ),
         "stores": _sites(belief.sites, metric),

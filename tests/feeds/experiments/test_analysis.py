@@ -11,7 +11,6 @@ from stream_hb.errors import FitError, SnapshotError
 from stream_hb.feeds.experiments.belief import arm_beliefs, lift_belief
 from stream_hb.feeds.experiments.declaration import DeclaredArm, Experiment, Guardrail
 from stream_hb.feeds.experiments.evalues import Tuning, log_e_value, rho2
-from stream_hb.feeds.experiments.lift import Lift
 from stream_hb.feeds.experiments.outcomes import METRICS
 from stream_hb.feeds.experiments.state import State
 from tests.feeds.experiments.looked import (
@@ -342,12 +341,30 @@ def test_the_past_of_units_makes_the_same_effect_surer() -> None:
 
 
 def test_a_lift_is_not_told_where_there_is_none() -> None:
-    assert lift_belief(TWO, Lift(np.float64(np.nan), np.float64(1))) is None  # type: ignore[arg-type]
+    for statistics in (totals([[0, 0]], [[0, 0]]), totals([[50, 50]], [[0, 0]])):
+        evidence = looked(TWO, seen(statistics))[1].metrics["conversion"].evidence
+        assert lift_belief(TWO, evidence, "conversion", 0) is None
     assert arm_beliefs(TWO, totals([[0, 0]], [[0, 0]]), "conversion") == [None, None]
     one_arm = arm_beliefs(TWO, totals([[50, 0]], [[5, 0]]), "conversion")
     assert one_arm[0] is not None
     assert one_arm[0].probability_best == 1
     assert one_arm[1] is None
+
+
+def test_swapped_arms_are_believed_to_be_the_opposite() -> None:
+    """The prior is scaled by what both arms say: neither sign is favoured."""
+    found = [
+        looked(TWO, seen(totals([[5000, 5000]], [pair])))[1].metrics["conversion"].evidence
+        for pair in ([250, 290], [290, 250])
+    ]
+    one, other = (lift_belief(TWO, evidence, "conversion", 0) for evidence in found)
+    assert one is not None
+    assert other is not None
+    assert one.probability_above == pytest.approx(1 - other.probability_above, rel=1e-12)
+    # N(0, .3²) draws a lift of 16 % with an error of 9 % down to 14.7 %.
+    share = 0.3**2 * 0.054**2
+    variance = (250 * 4750 + 290 * 4710) / 5000**2 / 4999
+    assert one.mean == pytest.approx(0.16 * share / (share + variance), rel=1e-9)
 
 
 @pytest.mark.parametrize("metric", METRICS)
