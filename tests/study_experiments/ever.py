@@ -62,10 +62,9 @@ def watch_guardrail(
     for day, statistics in enumerate(traffic.looks(looks, random), 2):
         seen = Seen(statistics, statistics.units, START_MS + day * DAY_MS)
         state, found = look(experiment, state, seen)
-        evidence = found.metrics["conversion"].evidence
-        lift, half = evidence.relative.effect[1:, 0], evidence.half_one_sided[1:, 0]
-        passed |= lift - half > -margin
-        failed |= lift + half < -margin
+        lower, upper = (end[1:, 0] for end in found.metrics["conversion"].evidence.bounds)
+        passed |= lower > -margin
+        failed |= upper < -margin
     return passed, failed
 
 

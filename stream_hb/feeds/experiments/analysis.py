@@ -1,5 +1,6 @@
 """One look at an experiment: statistics and the memory in, evidence, decision and memory out."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,11 +9,10 @@ from numpy.typing import NDArray
 from stream_hb.errors import FitError
 from stream_hb.feeds.experiments.arm_statistics import ArmStatistics
 from stream_hb.feeds.experiments.decision import ArmCase, Case, Decision, RailCase, decide
-from stream_hb.feeds.experiments.declaration import Experiment
+from stream_hb.feeds.experiments.declaration import Experiment, Guardrail
 from stream_hb.feeds.experiments.evalues import e_bh
 from stream_hb.feeds.experiments.evidence import Evidence, evidence_of
 from stream_hb.feeds.experiments.guardrail import judge_guardrail
-from stream_hb.feeds.experiments.outcomes import LOG_METRICS
 from stream_hb.feeds.experiments.srm import P_ALERT, SampleRatio, sample_ratio, srm_log_e
 from stream_hb.feeds.experiments.state import State
 from stream_hb.statistics.columns import Floats
@@ -215,28 +215,14 @@ def _crossover_flag(seen: Seen) -> tuple[str, ...]:
 
 def _rails(experiment: Experiment, metrics: dict[str, MetricLook], i: int) -> tuple[RailCase, ...]:
     return tuple(
-        RailCase(rail.metric, rail.margin, judge_guardrail(lower, upper, rail.margin), lower, upper)
+        _rail(rail, *(float(end[0, i]) for end in metrics[rail.metric].evidence.bounds))
         for rail in experiment.guardrails
-        for lower, upper in [_bounds(rail.metric, metrics[rail.metric].evidence, i)]
     )
 
 
-def _bounds(metric: str, evidence: Evidence, i: int) -> tuple[float, float]:
-    """Return the chain's one-sided bounds of the relative lift."""
-    return relative_ends(metric, evidence.relative.effect[0, i], evidence.half_one_sided[0, i])
-
-
-def relative_ends(metric: str, effect: float, half: float) -> tuple[float, float]:
-    """Return both ends of a relative lift; from logarithms they are turned back into shares.
-
-    >>> relative_ends("log_order_value", 0.0, 0.1)[1] > 0.1
-    True
-    """
-    if not np.isfinite(effect + half):
-        return -np.inf, np.inf
-    if metric in LOG_METRICS:
-        return float(np.expm1(effect - half)), float(np.expm1(effect + half))
-    return float(effect - half), float(effect + half)
+def _rail(rail: Guardrail, lower: float, upper: float) -> RailCase:
+    verdict = judge_guardrail(lower, upper, rail.margin)
+    return RailCase(rail.metric, rail.margin, verdict, lower, upper)
 
 
 def _arm_case(
@@ -245,12 +231,17 @@ def _arm_case(
     rails: tuple[tuple[RailCase, ...], ...],
     i: int,
 ) -> ArmCase:
-    metric = experiment.metrics[0]
-    one = metrics[metric]
-    effect, half = one.evidence.relative.effect[0, i], one.evidence.half_relative[0, i]
-    enough = bool(one.evidence.enough[0, i]) and bool(np.isfinite(effect + half))
-    lo, hi = relative_ends(metric, effect, half)
-    lift = relative_ends(metric, effect, 0.0)[0] if enough else 0.0
-    units = float(min(one.evidence.control.units[0, i], one.evidence.arm.units[0, i]))
-    p = float(one.p[0, i])
-    return ArmCase(experiment.comparisons[i], enough, units, p, lift, lo, hi, rails[i])
+    one = metrics[experiment.metrics[0]]
+    evidence = one.evidence
+    lo, hi = (float(end[0, i]) for end in evidence.relative_sequence)
+    enough = bool(evidence.enough[0, i]) and math.isfinite(lo) and math.isfinite(hi)
+    return ArmCase(
+        experiment.comparisons[i],
+        enough,
+        float(min(evidence.control.units[0, i], evidence.arm.units[0, i])),
+        float(one.p[0, i]),
+        float(evidence.relative.effect[0, i]) if enough else 0.0,
+        lo,
+        hi,
+        rails[i],
+    )

@@ -8,14 +8,13 @@ import numpy as np
 
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.feeds.experiments.adjustment import Adjustment, adjustment
-from stream_hb.feeds.experiments.analysis import Look, Seen, relative_ends
+from stream_hb.feeds.experiments.analysis import Look, Seen
 from stream_hb.feeds.experiments.belief import arm_beliefs, lift_belief
 from stream_hb.feeds.experiments.bernoulli_sequence import bernoulli_sequence
 from stream_hb.feeds.experiments.declaration import Experiment
-from stream_hb.feeds.experiments.evidence import Evidence
+from stream_hb.feeds.experiments.fieller import Ends
 from stream_hb.feeds.experiments.lift import Lift
 from stream_hb.feeds.experiments.multisite import ChainMean, MultiSite
-from stream_hb.feeds.experiments.outcomes import LOG_METRICS
 from stream_hb.feeds.experiments.record import (
     Provenance,
     encode,
@@ -152,8 +151,8 @@ def _chain_effect(
     return {
         "arm": experiment.comparisons[i],
         "status": status(evidence, 0, i),
-        "absolute": _lift(evidence.absolute, evidence.half, i),
-        "relative": _relative(metric, evidence, i),
+        "absolute": _lift(evidence.absolute, evidence.sequence, i),
+        "relative": _lift(evidence.relative, evidence.relative_sequence, i),
         "log_e": number(look.log_e[0, i]),
         "p": float(look.p[0, i]),
         "lift_posterior": _fields(
@@ -175,23 +174,12 @@ def _rail(found: Look, metric: str, i: int) -> dict[str, Any] | None:
     return None
 
 
-def _lift(lift: Lift, half: Any, i: int) -> dict[str, Any]:
-    effect, width = lift.effect[0, i], half[0, i]
+def _lift(lift: Lift, sequence: Ends, i: int) -> dict[str, Any]:
     return {
-        "effect": number(effect),
+        "effect": number(lift.effect[0, i]),
         "sd": number(np.sqrt(lift.variance[0, i])),
-        "sequence": ends(effect - width, effect + width),
+        "sequence": ends(sequence.lo[0, i], sequence.hi[0, i]),
     }
-
-
-def _relative(metric: str, evidence: Evidence, i: int) -> dict[str, Any]:
-    """Return the relative lift; from a metric of logarithms by exponentiation."""
-    lift, half = evidence.relative, evidence.half_relative[0, i]
-    effect, sd = lift.effect[0, i], np.sqrt(lift.variance[0, i])
-    lo, hi = relative_ends(metric, effect, half)
-    if metric in LOG_METRICS:
-        effect, sd = np.expm1(effect), np.exp(effect) * sd
-    return {"effect": number(effect), "sd": number(sd), "sequence": ends(lo, hi)}
 
 
 def _sites(sites: MultiSite | None, metric: str) -> dict[str, Any] | None:

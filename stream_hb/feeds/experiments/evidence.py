@@ -14,6 +14,7 @@ from stream_hb.feeds.experiments.evalues import (
     half_width_one_sided,
     log_e_value,
 )
+from stream_hb.feeds.experiments.fieller import Ends, around, fieller_ends
 from stream_hb.feeds.experiments.lift import ArmMean, Lift, absolute_lift, relative_lift
 from stream_hb.feeds.experiments.outcomes import LOG_METRICS, adjusted_arm_mean, arm_mean
 from stream_hb.feeds.experiments.stratified import stratified
@@ -32,16 +33,17 @@ class Evidence:
     control, arm
         The means that are compared; of the chain: over the stores (:func:`stratified`).
     absolute, relative
-        Their difference, and that over the control's absolute mean. Of a metric of logarithms the
-        difference is relative already.
+        Their difference, and that over the control's absolute mean; of logarithms: turned back
+        into a share.
     enough
         Whether both arms have units enough, and a variance.
     log_e
         ln E that there is no effect; NaN where there is not enough.
-    half, half_relative
-        Half the widths of the confidence sequences of both lifts; infinite where not enough.
-    half_one_sided
-        From the relative lift to the bounds of the one-sided sequences.
+    sequence, relative_sequence
+        Confidence sequences of both lifts. The one holds zero exactly when the other does, and
+        both when E is below 1/alpha.
+    bounds
+        One-sided sequences of the relative lift: each end by itself at alpha.
     """
 
     control: ArmMean
@@ -50,9 +52,9 @@ class Evidence:
     relative: Lift
     enough: NDArray[np.bool_]
     log_e: Floats
-    half: Floats
-    half_relative: Floats
-    half_one_sided: Floats
+    sequence: Ends
+    relative_sequence: Ends
+    bounds: Ends
 
     @classmethod
     def weigh(
@@ -61,28 +63,44 @@ class Evidence:
         """Compare means; the tuning is the frozen one, never fitted to the data at hand."""
         absolute = absolute_lift(control, arm)
         relative = absolute if is_log else relative_lift(control, arm)
-        units = control.units + arm.units
-        enough = (np.minimum(control.units, arm.units) >= UNITS_LEAST) & (absolute.variance > 0)
+        units = np.minimum(control.units, arm.units)
+        enough = (units >= UNITS_LEAST) & (absolute.variance > 0)
+        effect, se = np.where(enough, absolute.effect, 0.0), _root(absolute.variance, enough)
         variance = np.where(enough & (relative.variance > 0), relative.variance, np.inf)
         ratio, one_sided = (
-            np.where(enough, tuning.ratio(variance, units, level), 0.0)
+            np.where(enough, tuning.ratio(variance, control.units + arm.units, level), 0.0)
             for level in (alpha, 2 * alpha)
         )
-        z = np.where(enough, absolute.effect, 0.0) / np.sqrt(np.where(enough, absolute.variance, 1))
-        se, se_relative = (
-            np.sqrt(np.where(enough, lift.variance, 1.0)) for lift in (absolute, relative)
-        )
+        one = np.ones_like(se)
+        width = half_width(one, ratio, alpha)
+        ends = _log_ends if is_log else fieller_ends
         return cls(
             control,
             arm,
             absolute,
-            relative,
+            _as_share(absolute) if is_log else relative,
             enough,
-            np.where(enough, log_e_value(z, ratio), np.nan),
-            half_width(se, ratio, alpha),
-            half_width(se_relative, ratio, alpha),
-            half_width_one_sided(se_relative, one_sided, alpha),
+            np.where(enough, log_e_value(effect / se, ratio), np.nan),
+            around(effect, width * se),
+            ends(control, arm, width),
+            ends(control, arm, half_width_one_sided(one, one_sided, alpha)),
         )
+
+
+def _root(variance: Floats, enough: NDArray[np.bool_]) -> Floats:
+    return np.sqrt(np.where(enough, variance, 1.0))
+
+
+def _as_share(lift: Lift) -> Lift:
+    """Return e^d - 1 of a difference of logarithms."""
+    return Lift(np.expm1(lift.effect), np.exp(2 * lift.effect) * lift.variance)
+
+
+def _log_ends(control: ArmMean, arm: ArmMean, width: Floats) -> Ends:
+    lift = absolute_lift(control, arm)
+    lo, hi = around(lift.effect, width * _root(lift.variance, np.isfinite(width)))
+    known = np.isfinite(hi)
+    return Ends(*(np.where(known, np.expm1(np.where(known, e, 0.0)), e) for e in (lo, hi)))
 
 
 def evidence_of(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stream_hb.feeds.estimates import Interval, OutRecord
-from stream_hb.feeds.experiments.analysis import Look, MetricLook, relative_ends
+from stream_hb.feeds.experiments.analysis import Look, MetricLook
 from stream_hb.feeds.experiments.declaration import Experiment
 from stream_hb.feeds.experiments.record import (
     Provenance,
@@ -50,8 +50,7 @@ def store_records(
     for row, seq in zip(chosen, seqs, strict=True):
         store = provenance.stores[row]
         effects = [
-            _store_effect(experiment, look, metric, belief, row, i)
-            for i, belief in enumerate(beliefs)
+            _store_effect(experiment, look, belief, row, i) for i, belief in enumerate(beliefs)
         ]
         value = {
             **head(provenance, seq, experiment, state, store, metric),
@@ -63,10 +62,10 @@ def store_records(
 
 
 def _store_effect(
-    experiment: Experiment, look: MetricLook, metric: str, belief: StoreBelief, row: int, i: int
+    experiment: Experiment, look: MetricLook, belief: StoreBelief, row: int, i: int
 ) -> dict[str, Any]:
     evidence, at = look.evidence, (1 + row, i)
-    half = evidence.half_relative[at]
+    sequence = evidence.relative_sequence
     return {
         "arm": experiment.comparisons[i],
         "status": status(evidence, 1 + row, i),
@@ -74,7 +73,7 @@ def _store_effect(
         "control_units": float(evidence.control.units[at]),
         **_measured(belief, row),
         **_pooled(belief, row, 1 - experiment.alpha),
-        "relative_sequence": ends(*relative_ends(metric, evidence.relative.effect[at], half)),
+        "relative_sequence": ends(sequence.lo[at], sequence.hi[at]),
         "log_e": number(look.log_e[at]),
         "p": float(look.p[at]),
         "discovered": bool(look.discovered[row, i]),

@@ -57,16 +57,24 @@ def test_a_declared_spread_of_lifts_is_relative_to_the_control() -> None:
 
 
 def test_the_tuning_stays_as_it_was_at_the_start_whatever_the_data_say() -> None:
-    """Fails where τ is fitted to the data: the same z and variance, other effects before."""
+    """Fails where τ is fitted to the stores' effects, of this look or of one before."""
     experiment = replace(TWO, tuning=Tuning(tau=0.1))
-    spread = totals([[5000, 5000]] * 4, [[250, 400], [400, 250], [100, 300], [300, 100]])
-    state, _ = looked(experiment, seen(spread, 5))
+    state, _ = looked(experiment, seen(totals([[5000, 5000]] * 4, [[100, 300]] * 4), 5))
     assert state.tuning == Tuning(tau=0.1)
-    late = totals([[5000, 5000]] * 4, [[250, 400]] * 4)
-    after, alone = (looked(experiment, seen(late, 9), s)[1] for s in (state, None))
-    np.testing.assert_array_equal(
-        after.metrics["conversion"].log_e, alone.metrics["conversion"].log_e
-    )
+    pairs = [[250, 400], [400, 250], [250, 260], [300, 100]]
+    _, found = looked(experiment, seen(totals([[5000, 5000]] * 4, pairs), 9), state)
+    for row, (y0, y1) in enumerate(pairs, 1):
+        z, relative_variance = _z(y0, y1, 5000)
+        expected = log_e_value(floats(z), floats(0.01 / relative_variance))[0]
+        assert _log_e(found, row=row) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("pair", [[250, 400], [250, 326], [250, 327], [250, 251], [400, 250]])
+def test_both_sequences_hold_zero_exactly_when_e_is_below_one_over_alpha(pair: list[float]) -> None:
+    evidence = looked(TWO, seen(totals([[5000, 5000]], [pair])))[1].metrics["conversion"].evidence
+    for sequence in (evidence.sequence, evidence.relative_sequence):
+        holds = sequence.lo[0, 0] <= 0 <= sequence.hi[0, 0]
+        assert holds == (evidence.log_e[0, 0] < math.log(20))
 
 
 def test_p_never_rises_again() -> None:
@@ -86,7 +94,9 @@ def test_the_same_look_twice_is_the_same_state() -> None:
 
 
 def test_a_change_of_the_rules_is_a_new_epoch_and_no_second_chance() -> None:
-    state, first = looked(TWO, seen(BETTER, 9))
+    state, first = looked(TWO, seen(BETTER, 8))
+    least = first.metrics["conversion"].p[0, 0]
+    state, first = looked(TWO, seen(EQUAL, 9), state)
     changed = replace(TWO, tuning=Tuning(1_000))
     at = START_MS + 10 * DAY_MS
     new, found = looked(changed, seen(BETTER, 10), state)
@@ -94,7 +104,7 @@ def test_a_change_of_the_rules_is_a_new_epoch_and_no_second_chance() -> None:
     assert (new.epoch, new.since_ms, new.tuning) == (2, at, Tuning(1_000))
     assert not found.metrics["conversion"].evidence.enough.any()
     assert _log_e(found) == _log_e(first)
-    assert found.metrics["conversion"].p[0, 0] == first.metrics["conversion"].p[0, 0]
+    assert found.metrics["conversion"].p[0, 0] == least < 1e-6
     # On data of its own the new epoch's E multiplies.
     _, later = looked(changed, seen(WORSE, 20), new)
     _, alone = looked(changed, seen(WORSE, 20))

@@ -20,6 +20,7 @@ from stream_hb.feeds.experiments.evalues import (
     half_width,
     log_e_value,
 )
+from stream_hb.feeds.experiments.fieller import fieller_ends
 from stream_hb.feeds.experiments.lift import (
     ArmMean,
     FixedTest,
@@ -34,6 +35,7 @@ from stream_hb.feeds.experiments.lift import (
 from stream_hb.feeds.experiments.normal_effect import judge_effect
 from stream_hb.feeds.experiments.ratio import product_mean, ratio_mean
 from stream_hb.statistics.moments import Moments
+from tests.feeds.experiments.looked import floats
 from tests.oracles.reading import oracle
 
 GBSTATS = oracle("ab_gbstats")["cases"]
@@ -262,3 +264,31 @@ def test_the_delta_method_and_the_product_agree_within_five_percent_from_100_ord
         product = product_mean(rate, value)
         assert float(product.mean) == pytest.approx(float(ratio.mean), rel=1e-9)
         assert math.sqrt(product.variance / ratio.variance) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_fiellers_ends_solve_their_equation(sign: float) -> None:
+    control = ArmMean(floats(10.0 * sign), floats(0.3), floats(50.0))
+    arm = ArmMean(floats(12.0 * sign), floats(0.2), floats(50.0))
+    width = floats(2.5)
+    ends = fieller_ends(control, arm, width)
+    assert ends.lo < relative_lift(control, arm).effect < ends.hi
+    for lift in ends:
+        q = 1 + sign * lift[0]
+        gap = abs(arm.mean[0] - q * control.mean[0])
+        assert gap == pytest.approx(2.5 * math.sqrt(0.2 + q**2 * 0.3), rel=1e-12)
+
+
+def test_a_control_that_may_be_zero_bounds_no_relative_lift() -> None:
+    one = ArmMean(floats(1.0, 10.0), floats(0.3, 0.3), floats(50.0, 50.0))
+    ends = fieller_ends(one, one, floats(2.5, math.inf))
+    assert ends.lo.tolist() == [-math.inf] * 2
+    assert ends.hi.tolist() == [math.inf] * 2
+
+
+def test_sure_means_have_the_delta_methods_interval() -> None:
+    control, arm = (ArmMean(floats(mean), floats(1e-8), floats(50.0)) for mean in (10.0, 11.0))
+    lift, ends = relative_lift(control, arm), fieller_ends(control, arm, floats(3.0))
+    half = 3 * np.sqrt(lift.variance)
+    np.testing.assert_allclose(ends.lo, lift.effect - half, rtol=1e-8)
+    np.testing.assert_allclose(ends.hi, lift.effect + half, rtol=1e-8)
