@@ -54,7 +54,8 @@ def arm_beliefs(
     """Return every arm's posterior over the chain, None where it has no data (or no weight).
 
     Conversion is Beta (uniform prior), order rate Gamma (prior shape 1/2), the others Normal;
-    P(best) and losses are exact or by quadrature, among the arms that have data.
+    P(best) and losses are exact or by quadrature, among the arms that have data. The stores' cells
+    are added up: where arms have other shares in other stores, stores' levels are in it.
     """
     chain = statistics.chain()
     posteriors = [
