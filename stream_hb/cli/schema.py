@@ -9,7 +9,7 @@ from stream_hb.errors import UsageError, nearest
 
 EXAMPLES = "Example: stream-hb schema event > event.json"
 
-_LATER = ("experiment", "alert")
+_LATER = ("alert",)
 
 
 def schema(

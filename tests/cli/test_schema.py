@@ -34,9 +34,9 @@ def test_the_configurations_schema_takes_what_the_model_takes() -> None:
 
 
 def test_a_schema_that_comes_later_says_what_there_is() -> None:
-    ran = run("schema", "experiment")
+    ran = run("schema", "alert")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("error: there is no experiment record yet; known: config, ")
+    assert ran.err.startswith("error: there is no alert record yet; known: config, ")
 
 
 def test_a_misspelt_schema_is_answered_with_the_nearest() -> None:
