@@ -136,7 +136,7 @@ def predict(belief: Belief, increment: Statistic) -> Predictive:
 
 def score(belief: Belief, increment: Statistic) -> Scores:
     """Score every group's tick, so many groups at a time that memory is bounded."""
-    out = Scores.zeros(len(increment))
+    out = Scores.unknown(len(increment))
     for rows in _chunks(belief):
         part = increment.take(rows)
         out.put(rows, predict(belief.take(rows), part).scores(observed(part)))
