@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 
 import numpy as np
@@ -23,8 +24,13 @@ SCHEMA = Draft202012Validator(
     json.loads(files("stream_hb").joinpath("schemas/calibration_v1.json").read_text("utf-8"))
 )
 SMALL = World("conversion", stores=20, days=12)
-TICKS = list(ticks(SMALL, Model((5.0, 20.0)), np.random.default_rng(1)))
 RULE = rule_of(SMALL, Model((5.0, 20.0)))
+
+
+@cache
+def few_days() -> list[Tick]:
+    """A stream of twelve days."""
+    return list(ticks(SMALL, Model((5.0, 20.0)), np.random.default_rng(1)))
 
 
 def run(some: list[Tick], state: CalibrationState | None = None) -> tuple[CalibrationState, bytes]:
@@ -39,7 +45,7 @@ def run(some: list[Tick], state: CalibrationState | None = None) -> tuple[Calibr
 def test_every_record_keeps_the_schema() -> None:
     state = CalibrationState.new(RULE)
     seqs = []
-    for tick in TICKS:
+    for tick in few_days():
         state, records = step(state, tick)
         for record in records:
             out = out_record(record)
@@ -55,14 +61,14 @@ def test_every_record_keeps_the_schema() -> None:
 
 
 def test_the_schema_refuses_a_record_without_its_alarm() -> None:
-    _, (record,) = step(CalibrationState.new(RULE), TICKS[5])
+    _, (record,) = step(CalibrationState.new(RULE), few_days()[5])
     told = json.loads(out_record(record).value or b"")
     del told["alarm"]
     assert not SCHEMA.is_valid(told)
 
 
 def test_a_replay_gives_the_same_bytes() -> None:
-    assert run(TICKS)[1] == run(TICKS)[1] != b""
+    assert run(few_days())[1] == run(few_days())[1] != b""
 
 
 def test_the_order_of_the_groups_does_not_matter() -> None:
@@ -74,26 +80,26 @@ def test_the_order_of_the_groups_does_not_matter() -> None:
             increment=tick.increment.take(order),
             beliefs=[belief.take(order) for belief in tick.beliefs],
         )
-        for tick in TICKS
+        for tick in few_days()
     ]
-    whole, other = run(TICKS)[0].tally, run(shuffled)[0].tally
+    whole, other = run(few_days())[0].tally, run(shuffled)[0].tally
     assert (whole.pit == other.pit).all()
     assert_allclose(whole.log_score, other.log_score, rtol=1e-12)
 
 
 def test_a_tick_that_comes_again_is_counted_and_not_scored() -> None:
-    once, _ = run(TICKS)
-    twice, log = run([TICKS[-1], TICKS[3]], once)
+    once, _ = run(few_days())
+    twice, log = run([few_days()[-1], few_days()[3]], once)
     assert log == b""
     assert twice.unscored.late == 2 * SMALL.stores
     assert replace(twice, unscored=once.unscored).snapshot() == once.snapshot()
 
 
 def test_a_snapshot_in_the_middle_changes_nothing() -> None:
-    state, before = run(TICKS[:6])
+    state, before = run(few_days()[:6])
     restored = CalibrationState.restore(RULE, json.loads(json.dumps(state.snapshot())))
-    after, log = run(TICKS[6:], restored)
-    whole, every = run(TICKS)
+    after, log = run(few_days()[6:], restored)
+    whole, every = run(few_days())
     assert before + log == every
     assert after.snapshot() == whole.snapshot()
 
@@ -108,11 +114,11 @@ def test_shards_that_scored_their_own_groups_merge_to_the_whole_pool() -> None:
                 increment=tick.increment.take(rows),
                 beliefs=[belief.take(rows) for belief in tick.beliefs],
             )
-            for tick in TICKS
+            for tick in few_days()
         ]
         # Each scored under the half-life that the whole would be: one belief only.
         halves.append(_one_belief(part))
-    whole = _one_belief(TICKS)
+    whole = _one_belief(few_days())
     merged = halves[0].tally.merge(halves[1].tally)
     assert_allclose(merged.pit, whole.tally.pit, rtol=1e-12)
     assert_allclose(merged.log_score, whole.tally.log_score, rtol=1e-12)
@@ -132,7 +138,7 @@ NAN = float("nan")
     ("y", "n"), [(NAN, 5.0), (3.0, NAN), (6.0, 5.0), (-1.0, 5.0), (0.5, 5.0), (1.0, np.inf)]
 )
 def test_a_number_that_no_tick_can_have_is_refused_and_silences_nobody(y: float, n: float) -> None:
-    tick = TICKS[5]
+    tick = few_days()[5]
     increment = tick.increment
     assert isinstance(increment, Counts)
     bad = Counts(increment.successes.copy(), increment.trials.copy())
@@ -144,7 +150,7 @@ def test_a_number_that_no_tick_can_have_is_refused_and_silences_nobody(y: float,
 
 
 def test_a_belief_of_nan_is_refused_and_silences_nobody() -> None:
-    tick = TICKS[5]
+    tick = few_days()[5]
     broken = []
     for belief in tick.beliefs:
         successes = belief.groups.successes.copy()
@@ -163,7 +169,7 @@ def _assert_finite(record: CalibrationRecord) -> None:
 
 
 def test_stores_without_visits_and_pools_without_a_fit_say_nothing() -> None:
-    tick = TICKS[5]
+    tick = few_days()[5]
     empty = Counts.zeros(SMALL.stores)
     state, records = step(CalibrationState.new(RULE), replace(tick, increment=empty))
     assert (records, state.unscored.empty, state.closed_ms) == ((), SMALL.stores, tick.end_ms)
@@ -173,7 +179,9 @@ def test_stores_without_visits_and_pools_without_a_fit_say_nothing() -> None:
 
 def test_beliefs_of_other_half_lives_are_not_mixed_up() -> None:
     with pytest.raises(FitError, match="expected beliefs of half-lives"):
-        step(CalibrationState.new(RULE), replace(TICKS[5], beliefs=TICKS[5].beliefs[::-1]))
+        step(
+            CalibrationState.new(RULE), replace(few_days()[5], beliefs=few_days()[5].beliefs[::-1])
+        )
 
 
 def test_log_order_values_are_scored_by_their_mean() -> None:

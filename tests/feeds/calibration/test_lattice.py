@@ -1,5 +1,6 @@
 """Predictions of counts against mpmath, by their definition: an integral, and plain sums."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,20 +49,24 @@ def crps_by_definition(mass: list[Any], y: int) -> float:
     return float(total)
 
 
-def cases() -> list[Any]:
-    found = []
-    for make, mass, parameters in ((beta, beta_mass, BETA), (gamma, gamma_mass, GAMMA)):
-        for case in parameters:
-            highest = int(case[2]) if make is beta else 700
-            masses = [mass(k, *case) for k in range(highest + 1)]
-            found.append(pytest.param(make(*case), masses, id=f"{make.__name__}{case}"))
-    return found
+@cache
+def masses_of(make: Any, case: tuple[float, ...]) -> list[Any]:
+    """Masses from 0 to n, or to where nothing is left."""
+    if make is beta:
+        return [beta_mass(k, *case) for k in range(int(case[2]) + 1)]
+    return [gamma_mass(k, *case) for k in range(701)]
 
 
-@pytest.mark.parametrize(("predictive", "masses"), cases())
+CASES = pytest.mark.parametrize(
+    ("make", "case"), [*((beta, case) for case in BETA), *((gamma, case) for case in GAMMA)]
+)
+
+
+@CASES
 def test_mass_distribution_and_crps_are_the_sums_of_the_definition(
-    predictive: CountPredictive, masses: list[Any]
+    make: Any, case: tuple[float, ...]
 ) -> None:
+    predictive, masses = make(*case), masses_of(make, case)
     for y in (0, 1, 3, min(40, len(masses) - 1)):
         scores = predictive.scores(np.array([float(y)]))
         assert_allclose(scores.below, float(sum(masses[:y])), rtol=1e-7, atol=1e-7)
@@ -70,10 +75,11 @@ def test_mass_distribution_and_crps_are_the_sums_of_the_definition(
         assert_allclose(scores.crps, crps_by_definition(masses, y), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("predictive", "masses"), cases())
+@CASES
 def test_a_quantile_is_the_least_count_that_reaches_the_probability(
-    predictive: CountPredictive, masses: list[Any]
+    make: Any, case: tuple[float, ...]
 ) -> None:
+    predictive, masses = make(*case), masses_of(make, case)
     cumulative = np.cumsum([float(p) for p in masses])
     for probability in (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975):
         expected = np.searchsorted(cumulative, probability)

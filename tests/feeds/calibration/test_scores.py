@@ -1,5 +1,7 @@
 """Coverage and PIT are what they should be where the prediction is right."""
 
+from functools import cache
+
 import numpy as np
 
 from stream_hb.feeds.calibration.beta_binomial import BetaBinomialKernels
@@ -10,6 +12,7 @@ from stream_hb.feeds.calibration.scores import BINS, LEVELS, Scores, covered, hi
 GROUPS = 40_000
 
 
+@cache
 def few_orders() -> Scores:
     """Counts drawn from their own predictive, of mean 1.5: more than half of them are 0 or 1."""
     random = np.random.default_rng(20261127)
@@ -20,34 +23,33 @@ def few_orders() -> Scores:
     return CountPredictive(kernels, np.ones(1)).scores(y)
 
 
-SCORES = few_orders()
 DRAWS = uniforms([str(i) for i in range(GROUPS)], "main", "conversion", 1)
 
 
 def test_randomised_pits_are_uniform_under_the_truth() -> None:
     """χ² of 20 bins has 19 degrees of freedom: above 43.8 once in 1,000 uniform samples."""
     expected = GROUPS / BINS
-    chi2 = ((histogram(SCORES.pit(DRAWS)) - expected) ** 2 / expected).sum()
+    chi2 = ((histogram(few_orders().pit(DRAWS)) - expected) ** 2 / expected).sum()
     assert chi2 < 43.8
 
 
 def test_pits_that_are_not_randomised_would_not_be_uniform() -> None:
     """The mistake: v = 1 for all. The same test tells."""
     expected = GROUPS / BINS
-    chi2 = ((histogram(SCORES.pit(np.ones(GROUPS))) - expected) ** 2 / expected).sum()
+    chi2 = ((histogram(few_orders().pit(np.ones(GROUPS))) - expected) ** 2 / expected).sum()
     assert chi2 > 1_000
 
 
 def test_intervals_of_few_counts_cover_what_they_say() -> None:
     """Within 3.5 Monte-Carlo standard errors (.0025 at .5), though counts are 0, 1 or 2 mostly."""
-    share = covered(SCORES.pit(DRAWS)).mean(axis=1)
+    share = covered(few_orders().pit(DRAWS)).mean(axis=1)
     for level, found in zip(LEVELS, share, strict=True):
         error = np.sqrt(level * (1 - level) / GROUPS)
         assert abs(found - level) < 3.5 * error, f"{found:.4f} of {level}"
 
 
 def test_a_pit_without_randomisation_covers_something_else() -> None:
-    share = covered(SCORES.pit(np.ones(GROUPS))).mean(axis=1)
+    share = covered(few_orders().pit(np.ones(GROUPS))).mean(axis=1)
     assert np.abs(share - np.array(LEVELS)).max() > 0.02
 
 
