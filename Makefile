@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
-.PHONY: help install run test lint unit bench bench-refit study-coverage study-experiments fuzz test-faults simulate simulate-mutants lock clean
+.PHONY: help install run test lint unit bench bench-refit study-coverage study-experiments fuzz test-faults simulate simulate-mutants study-calibration lock clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -42,6 +42,9 @@ study-coverage: install ## do intervals cover what they say? every family, sprea
 
 study-experiments: install ## are experiments stopped without an effect? stores' effects, calibration
 	$(BIN)/python -m tests.study_experiments
+
+study-calibration: install ## does the alarm ring for wrong models only, does auto find the half-life?
+	$(BIN)/python -m tests.calibration
 
 bench-refit: install ## a refit's time from 1e3 to 1e7 groups, an update's and an interval's
 	$(BIN)/python -m tests.benchmarks.refit

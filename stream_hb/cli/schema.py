@@ -16,7 +16,9 @@ def schema(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="event, estimate, refit, reject or config.", show_default=False
+            metavar="NAME",
+            help="event, estimate, refit, calibration, reject or config.",
+            show_default=False,
         ),
     ],
 ) -> None:

@@ -31,7 +31,7 @@ FAMILY_OF = {
     "order_rate": "gamma-poisson",
     "log_order_value": "normal",
 }
-REFIT_DAYS = frozenset({1, 3, 7, 14, 28, 56})
+REFIT_DAYS = frozenset({1, 4, 14, 42})
 """When hyperparameters are fitted anew: as a product does whose pool has grown that much."""
 
 FALSE_ALARMS_PER_YEAR = 0.04
@@ -143,11 +143,11 @@ class Followed:
     Attributes
     ----------
     raised
-        The first kind of alarm, or ``none``.
+        The kind of alarm, or ``none``.
     on_day
         The day of it, -1 without.
     state
-        At the end.
+        Then, or at the end.
     """
 
     raised: str
@@ -156,14 +156,13 @@ class Followed:
 
 
 def follow(world: World, model: Model, random: Generator) -> Followed:
-    """Drive a stream through the feed."""
+    """Drive a stream through the feed until the alarm is raised, or to its end."""
     state = CalibrationState.new(rule_of(world, model))
-    raised, on_day = "none", -1
     for day, tick in enumerate(ticks(world, model, random)):
         state, _ = step(state, tick)
-        if raised == "none" and state.alarm.raised != "none":
-            raised, on_day = state.alarm.raised, day
-    return Followed(raised, on_day, state)
+        if state.alarm.raised != "none":
+            return Followed(state.alarm.raised, day, state)
+    return Followed("none", -1, state)
 
 
 def log_scores(

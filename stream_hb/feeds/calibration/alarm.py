@@ -11,6 +11,9 @@ their mean fortune reaches A. A right model raises it once in A ticks or less of
 ticks with a probability of at most T/A.
 Waudby-Smith & Ramdas (2024), doi:10.1093/jrsssb/qkad009, on betting on bounded means.
 
+An alarm ends the same way: once it is raised, others bet that the intervals are within the
+tolerance again, and it ends when their mean fortune reaches 100. All bets then begin anew.
+
 The tolerance is there because no model is right to the last digit: a half-life that forgets a
 drifting rate just fast enough leaves intervals some 5 % too narrow, and that is no reason to be
 called.
@@ -31,8 +34,8 @@ YEAR_MS = 31_557_600_000
 SHARES = (0.05, 0.15, 0.4, 0.8)
 """Of a bettor's fortune that he stakes."""
 
-_CLEARED = math.log(10)
-"""An alarm ends when the fortune is a tenth of A."""
+TICKS_PER_FALSE_END = 100.0
+"""A raised alarm ends for a model that is still outside of the tolerance at most this often."""
 
 _NONE, _UNDER, _OVER = "none", "under_coverage", "over_coverage"
 
@@ -80,8 +83,9 @@ class Alarm:
 
     Attributes
     ----------
-    log_under, log_over
-        Logs of the sums of fortunes by level and share, shape (levels, shares); -inf at first.
+    log_under, log_over, log_back
+        Logs of the sums of fortunes by level and share, shape (levels, shares), -inf at first: of
+        those who bet on too narrow and on too wide intervals, and on the end of what is raised.
     raised
         ``none``, ``under_coverage`` or ``over_coverage``.
     since_ms
@@ -90,6 +94,7 @@ class Alarm:
 
     log_under: Floats
     log_over: Floats
+    log_back: Floats
     raised: str = _NONE
     since_ms: int = 0
 
@@ -97,19 +102,23 @@ class Alarm:
     def quiet(cls) -> Self:
         """Return the alarm before anything is scored."""
         nothing = np.full((len(LEVELS), len(SHARES)), -math.inf)
-        return cls(nothing, nothing.copy())
+        return cls(nothing, nothing, nothing)
 
     def after(self, rule: AlarmRule, end_ms: int, groups: float, held: Floats) -> Self:
         """Return the alarm after a tick of whose groups so many were covered, by level."""
         if not groups:
             return self
         hit = held / groups
-        most = rule.ticks_per_false_alarm
-        under = _bet(self.log_under, 1 - hit, rule.miss_most(), most)
-        over = _bet(self.log_over, hit, rule.hit_most(), most)
-        raised = _raised(self.raised, _mean(under), _mean(over), math.log(most))
-        since_ms = self.since_ms if raised == self.raised else end_ms
-        return type(self)(under, over, raised, since_ms if raised != _NONE else 0)
+        under = _bet(self.log_under, 1 - hit, rule.miss_most())
+        over = _bet(self.log_over, hit, rule.hit_most())
+        if self.raised != _NONE:
+            against = (hit, 1 - rule.miss_most()), (1 - hit, 1 - rule.hit_most())
+            back = _bet(self.log_back, *against[self.raised == _OVER])
+            if _mean(back) >= math.log(TICKS_PER_FALSE_END):
+                return self.quiet()
+            return type(self)(under, over, back, self.raised, self.since_ms)
+        raised = _raised(_mean(under), _mean(over), math.log(rule.ticks_per_false_alarm))
+        return type(self)(under, over, self.log_back, raised, 0 if raised == _NONE else end_ms)
 
     def evidence(self) -> tuple[float, float]:
         """Return the logs of the mean fortunes against too narrow and too wide intervals."""
@@ -120,18 +129,19 @@ class Alarm:
 
         It raises nothing by itself: that is done after the next tick.
         """
+        first = min((self, other), key=lambda a: (a.raised == _NONE, a.since_ms))
         under, over = (
             np.logaddexp(a, b) - math.log(2)
             for a, b in ((self.log_under, other.log_under), (self.log_over, other.log_over))
         )
-        first = min((self, other), key=lambda a: (a.raised == _NONE, a.since_ms))
-        return type(self)(under, over, first.raised, first.since_ms)
+        return type(self)(under, over, first.log_back, first.raised, first.since_ms)
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain numbers and lists; a fortune of nothing is None."""
         return {
             "log_under": _finite(self.log_under),
             "log_over": _finite(self.log_over),
+            "log_back": _finite(self.log_back),
             "raised": self.raised,
             "since_ms": self.since_ms,
         }
@@ -139,35 +149,27 @@ class Alarm:
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Self:
         """Return the alarm of a :meth:`snapshot`."""
-        under, over = (
+        under, over, back = (
             np.array([[-math.inf if x is None else x for x in row] for row in state[name]])
-            for name in ("log_under", "log_over")
+            for name in ("log_under", "log_over", "log_back")
         )
-        return cls(under, over, state["raised"], state["since_ms"])
+        return cls(under, over, back, state["raised"], state["since_ms"])
 
 
-def _bet(log_sum: Floats, share: Floats, most: Floats, cap: float) -> Floats:
-    """Return the fortunes after a new bettor has joined each table and the tick has come.
-
-    No fortune grows beyond ten times what raises the alarm by itself, or it would not end for as
-    long as it took to lose it all; less than it may have leaves a bet fair.
-    """
+def _bet(log_sum: Floats, share: Floats, most: Floats) -> Floats:
+    """Return the fortunes after a new bettor has joined each table and the tick has come."""
     gain = np.log1p(np.array(SHARES) * (share / most - 1)[:, np.newaxis])
-    tables = math.log(len(LEVELS) * len(SHARES))
-    bet: Floats = np.minimum(np.logaddexp(log_sum, 0.0) + gain, math.log(cap) + tables + _CLEARED)
-    return bet
+    return np.logaddexp(log_sum, 0.0) + gain
 
 
 def _mean(log_sum: Floats) -> float:
     return float(np.logaddexp.reduce(log_sum, axis=None)) - math.log(log_sum.size)
 
 
-def _raised(last: str, under: float, over: float, threshold: float) -> str:
-    if under >= threshold or (last == _UNDER and under > threshold - _CLEARED):
+def _raised(under: float, over: float, threshold: float) -> str:
+    if under >= threshold:
         return _UNDER
-    if over >= threshold or (last == _OVER and over > threshold - _CLEARED):
-        return _OVER
-    return _NONE
+    return _OVER if over >= threshold else _NONE
 
 
 def _quantiles() -> Floats:

@@ -225,7 +225,7 @@ def _scored(
     """Score rows under the belief in use, and by their log scores under each."""
     _check(state, tick)
     if not len(rows):
-        return Scores.zeros(0), np.zeros((len(state.rule.half_lives_ms), 0)), rows
+        return Scores.unknown(0), np.zeros((len(state.rule.half_lives_ms), 0)), rows
     increment = tick.increment.take(rows)
     # What a belief of NaN, or none at all, makes of a number is found below, not warned of.
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

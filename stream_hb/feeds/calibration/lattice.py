@@ -2,8 +2,9 @@
 
 Where probability lies, within 18 nats of it, every count's mass follows from its neighbour's; what
 is left out is less than 1e-6. Where that would be more than 2,048 counts, the mixture's kernels are
-taken for continuous ones with their mean and variance, with half a count's correction: the log
-score stays exact, and PIT and CRPS err as tests/feeds/calibration/test_lattice.py holds.
+taken for continuous ones with their mean and variance, with half a count's correction. The log
+score stays exact; from .3 prior successes on the PIT errs by less than .002, the CRPS by .5 %, and
+quantiles by two counts (tests/feeds/calibration/test_lattice.py).
 """
 
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ class CountPredictive:
 
     def scores(self, y: Floats) -> Scores:
         """Score every group's count."""
-        out = Scores.zeros(len(self))
+        out = Scores.unknown(len(self))
         log_score = self.log_score(y)
         for window in self._windows():
             rows = window.rows
@@ -172,6 +173,8 @@ class CountPredictive:
         # Of all groups at once: called for every window it would cost more than the sums.
         log_start = self.kernels.log_mass(start)
         order = np.argsort(widths, kind="stable")
+        # What predicts nothing (a belief of NaN) has no window, and its scores stay unknown.
+        order = order[np.isfinite(widths[order])]
         sorted_widths = widths[order]
         first = 0
         while first < len(order):

@@ -70,7 +70,7 @@ class MeanPredictive:
 
     def scores(self, y: Floats) -> Scores:
         """Score every group's mean."""
-        out = Scores.zeros(len(self))
+        out = Scores.unknown(len(self))
         step = max(1, _CELLS_MAX // self.centre.shape[1] ** 2)
         for first in range(0, len(self), step):
             rows = slice(first, first + step)

@@ -44,9 +44,9 @@ class Scores:
     crps: Floats
 
     @classmethod
-    def zeros(cls, size: int) -> Self:
-        """Return room for so many."""
-        return cls(np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size))
+    def unknown(cls, size: int) -> Self:
+        """Return room for so many: NaN until they are put."""
+        return cls(*(np.full(size, np.nan) for _ in range(4)))
 
     def put(self, rows: Any, some: Self) -> None:
         """Write the scores of some rows."""
