@@ -186,7 +186,8 @@ def _level_evidence(told: Told, row: int) -> Evidence:
 def _time_ms(told: Told, tick: float) -> int:
     """Return when a tick began, by its distance from the one that has just ended."""
     back = told.tick.index + 1 - round(tick)
-    return int(np.clip(told.tick.ended_ms - back * told.settings.tick_ms, TIME_MS_MIN, TIME_MS_MAX))
+    began_ms = told.tick.ended_ms - back * told.settings.tick_ms
+    return min(max(began_ms, TIME_MS_MIN), TIME_MS_MAX)
 
 
 def _baseline_window(told: Told, row: int) -> tuple[int, int]:
