@@ -87,8 +87,9 @@ def tuned() -> PageHinkley:
     return PageHinkley(min_instances=7, delta=0.25, threshold=15.0)
 
 
-def quick() -> ADWIN:
-    return ADWIN(clock=1, grace_period=5)
+def quick() -> Any:
+    adwin: Any = ADWIN
+    return adwin(clock=1, grace_period=5)
 
 
 @contextmanager

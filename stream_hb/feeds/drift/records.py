@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import exp
 
 import numpy as np
+from msgspec import UNSET
 
 from stream_hb.feeds.drift.alerts import (
     ALERTS,
@@ -159,8 +160,8 @@ def _change_evidence(told: Told, row: int, changed_at: float) -> Evidence:
         change_time_estimate_ms=_time_ms(told, changed_at),
         peers_firing=int(peers.sum()),
         hyper_version=told.hyper.version,
-        offsets=dict(sorted(told.tick.offsets.items())),
-        second_opinions=_second_opinions(told, row),
+        offsets=dict(sorted(told.tick.offsets.items())) or UNSET,
+        second_opinions=_second_opinions(told, row) or UNSET,
     )
 
 
@@ -179,7 +180,7 @@ def _level_evidence(told: Told, row: int) -> Evidence:
         effect_interval=(mean - half, mean + half),
         n_eff=float(told.state.level.observed[row]),
         hyper_version=told.hyper.version,
-        offsets=dict(sorted(told.tick.offsets.items())),
+        offsets=dict(sorted(told.tick.offsets.items())) or UNSET,
     )
 
 
