@@ -65,18 +65,20 @@ def settled(
 ) -> Settled:
     """Run every lifecycle by one tick."""
     signals = _signals(state, judged, seen, settings, tick.index)
+    accepted = _accepted(state, judged, signals)
     moved: dict[Alert, Advanced] = {}
     for alert in reversed(ALERTS):  # the chain's first: they hold those of its stores
         signal = signals[alert]
         if alert in (DRIFT_UP, DRIFT_DOWN):
             holds = _held(alert, moved, judged.shifts)
-            signal = replace(signal, held=np.full(len(signal.on), holds))
+            held = np.full(len(signal.on), holds)
+            signal = replace(signal, held=held, ended=signal.ended | accepted)
         elif alert.of_chain:
             signal = replace(signal, held=np.array([_other_is_open(alert, state)]))
         episodes = state.episodes[ALERTS.index(alert)]
         rules = _rules(alert, settings)
         moved[alert] = advanced(episodes, signal, tick.index, tick.ended_ms, rules)
-    return Settled(tuple(moved[alert] for alert in ALERTS), _accepted(state, judged, signals))
+    return Settled(tuple(moved[alert] for alert in ALERTS), accepted)
 
 
 def _held(alert: Alert, moved: dict[Alert, Advanced], shifts: tuple[Shift, Shift]) -> bool:
