@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
-.PHONY: help install run test lint unit bench bench-refit study-coverage study-experiments fuzz test-faults simulate simulate-mutants study-calibration lock clean
+.PHONY: help install run test lint unit bench bench-refit study-coverage study-experiments fuzz test-faults simulate simulate-mutants study-calibration bench-drift lock clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,6 +48,9 @@ study-calibration: install ## does the alarm ring for wrong models only, does au
 
 bench-refit: install ## a refit's time from 1e3 to 1e7 groups, an update's and an interval's
 	$(BIN)/python -m tests.benchmarks.refit
+
+bench-drift: install ## drifts found, missed and false, beside other detectors (SEEDS=a-b)
+	$(BIN)/python -m tests.drift200 $(if $(filter command environment,$(origin SEEDS)),--seeds $(SEEDS))
 
 test-faults: install ## kills, pauses and broker crashes at full size, on a real broker
 	STREAM_HB_FAULTS_FULL=1 $(BIN)/pytest -s tests/faults

@@ -21,7 +21,7 @@ def oracle(world: World, seed: int, threshold: float) -> Alerts:
     stores = world.visits.shape[1]
     shift = rng.choice(world.plan.sizes, stores) * rng.choice([-1, 1], stores)
     shift[world.drifting] = world.shift
-    grown = np.logaddexp(0, world.link + shift) - np.logaddexp(0, world.link)
+    grown = np.logaddexp(0, world.truth + shift) - np.logaddexp(0, world.truth)
     return _cusum(world.orders * shift - world.visits * grown, threshold)
 
 
@@ -64,7 +64,8 @@ def published_innovations(
     visits, orders = world.visits, world.orders
     prior = 1 / 0.3**2
     observed, expected = np.zeros(visits.shape[1]), np.zeros(visits.shape[1])
-    offset, z, offsets = float(logit(world.plan.base)), np.zeros(visits.shape), []
+    offset, z = float(logit(world.plan.base)), np.zeros(visits.shape)
+    offsets: list[float] = []
     for day in range(len(visits)):
         observed, expected = observed * 2 ** (-1 / half_life), expected * 2 ** (-1 / half_life)
         if day >= lag:

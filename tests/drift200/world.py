@@ -6,7 +6,8 @@ oracle's, and CUSUM's on the published innovation (README):
 - weekday multipliers of visits and effects on log-odds rise in equal steps from Monday to Sunday;
 - a store's mean number of visits and its weekday deviations stay for ever, its day noise is new;
 - promotions begin anywhere from day 45 on and may overlap;
-- a drift's size is one of the three with equal probability, its sign too.
+- a drift's size is one of the three with equal probability, its sign too;
+- the oracle knows the day's noise too (without that it has twice the published false alerts).
 """
 
 from dataclasses import dataclass, field
@@ -49,8 +50,8 @@ class World:
     ----------
     visits, orders
         What is counted.
-    link
-        True log-odds without drift and day noise.
+    truth
+        True log-odds but for the drift.
     promotion
         Days of promotions.
     drifting, shift, day
@@ -59,7 +60,7 @@ class World:
 
     visits: NDArray[np.int64]
     orders: NDArray[np.int64]
-    link: Floats
+    truth: Floats
     promotion: NDArray[np.bool_]
     drifting: NDArray[np.intp]
     shift: Floats
@@ -83,11 +84,11 @@ def world(seed: int, plan: Plan | None = None) -> World:
     chain = logit(plan.base) + walk + WEEKDAY_EFFECT[days % 7] + 0.4 * promotion
     link = chain[:, None] + store + weekday[:, days % 7].T
     drift = _drift(plan, drifting, shift, day)
-    noise = rng.normal(0, plan.noise_sd, (plan.days, stores))
+    link += rng.normal(0, plan.noise_sd, (plan.days, stores))
     visits = rng.poisson(mean_visits * WEEKDAY_VISITS[days % 7, None])
     if plan.closes_on is not None:
         visits[plan.closes_on :, 0] = 0
-    orders = rng.binomial(visits, expit(link + noise + drift))
+    orders = rng.binomial(visits, expit(link + drift))
     return World(visits, orders, link, promotion, drifting, shift, day, plan)
 
 

@@ -13,6 +13,10 @@ from stream_hb.statistics.columns import Floats
 
 NEWTON_STEPS = 4
 
+FLAGSHIP_SHARE = 0.1
+"""Stores with more of the chain's weight (there are no ten) are left out by solving anew: one step
+from where such a store has drawn the chain does not lead back."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChainOffset:
@@ -42,7 +46,7 @@ def chain_offset(
 ) -> ChainOffset:
     r"""Solve :math:`\sum_j \mu_j(m + \rho_j) = \sum_j y_j` for m, and m without each store.
 
-    Newton's method from the pooled mean; without a store by one step more,
+    Newton's method from the pooled mean; without a (small) store by one step more,
     :math:`m_{-j} = m - (y_j - \mu_j)/(G - w_j)`, G the sum of the weights. A store that is part of
     the offset it is held against would hide a share of its own drift.
 
@@ -54,22 +58,31 @@ def chain_offset(
     counting
         Stores that make the offset. Those told to have drifted do not: their old relation is wrong.
     """
-    size, total = observed.size * counting, observed.total * counting
-    weight_share = size / max(size.sum(), 1e-300)
-    offset = family.pooled(Observed(size, total)) - float((weight_share * relation).sum())
-    mean, weight = family.mean_and_weight(size, offset + relation)
-    for _ in range(NEWTON_STEPS):
-        step = (total.sum() - mean.sum()) / max(weight.sum(), 1e-300)
-        offset += float(np.clip(step, -2.0, 2.0))
-        mean, weight = family.mean_and_weight(size, offset + relation)
+    counted = Observed(observed.size * counting, observed.total * counting)
+    share = counted.size / max(counted.size.sum(), 1e-300)
+    start = family.pooled(counted) - float((share * relation).sum())
+    offset, mean, weight = _solved(family, counted, relation, start)
     others = weight.sum() - weight
     alone = others <= 1e-9 * weight.sum()
     others = np.where(alone, 1.0, others)
+    without = np.where(alone, offset, offset - (counted.total - mean) / others)
+    for row in np.flatnonzero((weight > FLAGSHIP_SHARE * weight.sum()) & ~alone):
+        rest = np.arange(len(weight)) != row
+        left = Observed(counted.size * rest, counted.total * rest)
+        without[row] = _solved(family, left, relation, float(without[row]))[0]
     inherited = weight**2 * own_variance
     variance = 1 / others + (inherited.sum() - inherited) / others**2
-    without = offset - (total - mean) / others
-    return ChainOffset(
-        offset,
-        np.where(alone, offset, without),
-        np.where(alone | (weight.sum() <= 0), np.inf, variance),
-    )
+    unknown = alone | (weight.sum() <= 0)
+    return ChainOffset(offset, without, np.where(unknown, np.inf, variance))
+
+
+def _solved(
+    family: Family, observed: Observed, relation: Floats, offset: float
+) -> tuple[float, Floats, Floats]:
+    """Return the offset, and the stores' means and weights there."""
+    mean, weight = family.mean_and_weight(observed.size, offset + relation)
+    for _ in range(NEWTON_STEPS):
+        step = (observed.total.sum() - mean.sum()) / max(weight.sum(), 1e-300)
+        offset += float(np.clip(step, -2.0, 2.0))
+        mean, weight = family.mean_and_weight(observed.size, offset + relation)
+    return offset, mean, weight

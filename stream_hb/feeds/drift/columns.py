@@ -1,7 +1,6 @@
 """Columns of what is remembered of stores: arrays whose last axis runs over the stores."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, Self
 
 import numpy as np
@@ -26,11 +25,12 @@ class StoreColumns:
         return self.of_new(stores)
 
     def __len__(self) -> int:
-        return int(self.columns()[0].shape[-1])
+        first = next(iter(self.__dataclass_fields__))  # type: ignore[attr-defined]
+        return int(getattr(self, first).shape[-1])
 
     def columns(self) -> list[NDArray[Any]]:
         """Return the arrays in the order of the fields, without copying them."""
-        return [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]
+        return [getattr(self, name) for name in self.__dataclass_fields__]  # type: ignore[attr-defined]
 
     def grown(self, stores: int) -> Self:
         """Return the same with room for so many stores; the further ones are new."""
@@ -51,7 +51,7 @@ class StoreColumns:
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Return copies of the columns by name."""
-        names = (field.name for field in fields(self))  # type: ignore[arg-type]
+        names = self.__dataclass_fields__  # type: ignore[attr-defined]
         return {name: getattr(self, name).copy() for name in names}
 
     @classmethod

@@ -1,7 +1,7 @@
 r"""Evidence that a store has left its relation: a dead-band Shiryaev-Roberts mixture.
 
 For each shift δ, :math:`S_δ \leftarrow (1 + S_δ)\,L_δ`, L the predictive density at δ over that at
-the edge ±ε of the dead band; the statistic is the mean over the shifts. While a store is within the
+the edge ±ε of the dead band; the statistic is the mean over all shifts. While a store is within the
 band, S less the number of ticks does not grow on average, so that a threshold A is reached no more
 than once in A ticks (Shin, Ramdas & Rinaldo 2024, doi:10.48550/arXiv.2203.03532).
 """
@@ -62,12 +62,25 @@ def signed(shifts: tuple[float, ...]) -> Floats:
 
 
 def updated(
-    evidence: Evidence, told: Predictive, tick: int, tested: Bools, settings: DriftSettings
+    evidence: Evidence,
+    told: Predictive,
+    relation_variance: Floats,
+    tick: int,
+    tested: Bools,
+    settings: DriftSettings,
 ) -> Evidence:
-    """Return the evidence with one tick of the tested stores; of the others it stays."""
+    r"""Return the evidence with one tick of the tested stores; of the others it stays.
+
+    The dead band's edge is :math:`\sqrt{ε^2 + c^2 v}`, v the variance of the store's baseline: what
+    a baseline is off by it is off by every day, and a small store's looks like a drift for ever.
+    A shift within the band is not looked for.
+    """
     shifts = len(settings.shifts)
-    edges = told.log_density(settings.dead_band * np.array([[1.0], [-1.0]]))
-    ratio = told.log_density(signed(settings.shifts)) - np.repeat(edges, shifts, axis=0)
+    edge = np.sqrt(settings.dead_band**2 + settings.baseline_share * relation_variance)
+    edges = told.log_density(edge * np.array([[1.0], [-1.0]]))
+    shift = signed(settings.shifts)
+    ratio = told.log_density(shift) - np.repeat(edges, shifts, axis=0)
+    ratio = np.where(np.abs(shift) > edge, ratio, NOTHING)
     before = np.logaddexp(0.0, evidence.log_s)
     older = np.exp(evidence.log_s - before)  # S/(1 + S): the share of the earlier ticks
     new = Evidence(
@@ -76,19 +89,13 @@ def updated(
         told.score + older * evidence.score,
         told.information + older * evidence.information,
     )
-    return evidence.where(tested & np.isfinite(ratio).all(axis=0), new)
+    return evidence.where(tested, new)
 
 
-def log_statistic(evidence: Evidence) -> Floats:
-    """Return ln S of each store: the mean over its shifts."""
-    return _log_mean(evidence.log_s)
-
-
-def is_upward(evidence: Evidence) -> Bools:
-    """Tell in which direction each store has more evidence."""
+def log_statistics(evidence: Evidence) -> tuple[Floats, Floats]:
+    """Return ln S of each store upward and downward: the mean over that direction's shifts."""
     half = len(evidence.log_s) // 2
-    up: Bools = evidence.log_s[:half].max(axis=0) >= evidence.log_s[half:].max(axis=0)
-    return up
+    return _log_mean(evidence.log_s[:half]), _log_mean(evidence.log_s[half:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ class Expectation:
         Predictive against outcome.
     ready
         The store's baseline is large enough.
-    tested
-        It is ready, and its tick can be compared.
+    compared, tested
+        Its tick can be compared with the chain's others; and it is ready.
     noise_variance
         Of a store's day.
     """
@@ -49,6 +49,7 @@ class Expectation:
     link: Floats
     told: Predictive
     ready: Bools
+    compared: Bools
     tested: Bools
     noise_variance: float
 
@@ -105,6 +106,7 @@ def expectation(
     compared = tick.seen & np.isfinite(offset.variance) & ~state.known.retired
     variance = np.where(compared, relation_variance + offset.variance + day, 1.0)
     told = family.predictive(observed, link, variance, settings)
+    compared &= np.isfinite(told.z)
     ready = _ready(state, index, settings)
     return Expectation(
         observed,
@@ -114,7 +116,8 @@ def expectation(
         link,
         told,
         ready,
-        ready & compared & np.isfinite(told.z),
+        compared,
+        ready & compared,
         noise,
     )
 
@@ -144,7 +147,8 @@ def noise_learnt(
     state: DriftState, seen: Expectation, elapsed: int, settings: DriftSettings
 ) -> DriftState:
     """Return the state with what the tick says of the noise of a store's day."""
-    chosen = seen.tested & ~state.known.drifted & (seen.told.information > 0)
+    begun = state.baseline.ticks >= settings.baseline_ticks_min / 2
+    chosen = seen.compared & begun & ~state.known.drifted & (seen.told.information > 0)
     beyond = seen.relation_variance + seen.offset.variance
     factor = decay(elapsed, settings.half_life_days * settings.ticks_a_day)
     noise = learnt(

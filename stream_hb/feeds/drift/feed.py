@@ -18,10 +18,12 @@ from stream_hb.feeds.drift.expectation import (
     noise_learnt,
 )
 from stream_hb.feeds.drift.families import FAMILIES
-from stream_hb.feeds.drift.judgement import drifting, levelled, shifts
+from stream_hb.feeds.drift.judgement import drifting, levelled
 from stream_hb.feeds.drift.outcome import Judgements, remembered, settled
 from stream_hb.feeds.drift.records import Stream, Told, alert_records
 from stream_hb.feeds.drift.settings import DriftHyper, DriftSettings
+from stream_hb.feeds.drift.shift import shifts
+from stream_hb.feeds.drift.silence import HALF_LIFE_DAYS as SILENCE_HALF_LIFE_DAYS
 from stream_hb.feeds.drift.silence import listened
 from stream_hb.feeds.drift.state import NEVER, DriftState
 from stream_hb.feeds.drift.tick import Cleaned, Kind, Tick, cleaned
@@ -135,7 +137,7 @@ def _judged(
     judged = Judgements(
         found,
         levelled(state, family, seen, settings, hyper),
-        shifts(found, seen, settings),
+        shifts(found.leans_up, found.leans_down, seen.ready, settings),
         log_silent,
         (log_silent < settings.silent_log_probability) & ~state.known.retired,
         clean.seen,
@@ -201,7 +203,9 @@ def _weighed(
 ) -> DriftState:
     """Return the state with the tick's evidence."""
     state = noise_learnt(state, seen, elapsed, settings)
-    evidence = updated(state.evidence, seen.told, index, seen.tested, settings)
+    evidence = updated(
+        state.evidence, seen.told, seen.relation_variance, index, seen.tested, settings
+    )
     known = replace(
         state.known,
         score=state.known.score + np.where(seen.tested, seen.told.score, 0.0),
@@ -226,7 +230,7 @@ def _listened(
     if kind is not Kind.COUNTS:
         return state, np.zeros(state.stores)
     slot = tick.index % (7 * settings.ticks_a_day)
-    factor = decay(elapsed, settings.level_half_life_days * settings.ticks_a_day)
+    factor = decay(elapsed, SILENCE_HALF_LIFE_DAYS * settings.ticks_a_day)
     silent = state.episodes[ALERTS.index(SILENT)].is_open
     warm = tick.index - state.known.first_tick >= settings.warm_up_days * settings.ticks_a_day
     known = (state.known.first_tick != NEVER) & ~state.known.retired

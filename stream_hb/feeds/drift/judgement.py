@@ -6,13 +6,12 @@ from math import log
 import numpy as np
 
 from stream_hb.feeds.drift.columns import Bools
-from stream_hb.feeds.drift.detector import Change, change, is_upward, log_statistic
+from stream_hb.feeds.drift.detector import Change, change, log_statistics
 from stream_hb.feeds.drift.expectation import Expectation
 from stream_hb.feeds.drift.family import Family
 from stream_hb.feeds.drift.level import Level, level
 from stream_hb.feeds.drift.multiplicity import firing
 from stream_hb.feeds.drift.settings import DriftHyper, DriftSettings
-from stream_hb.feeds.drift.shift import Shift, shift
 from stream_hb.feeds.drift.sign_rate import bayesian_fdr_set
 from stream_hb.feeds.drift.state import DriftState
 from stream_hb.statistics.columns import Floats
@@ -36,6 +35,8 @@ class Drifting:
         It is reached; it is left far below, and the current offset may be within the dead band.
     up
         Direction with more evidence.
+    leans_up, leans_down
+        There is some evidence: a chain of such stores has shifted.
     change
         Estimated time and size.
     """
@@ -45,7 +46,14 @@ class Drifting:
     fires: Bools
     clear: Bools
     up: Bools
+    leans_up: Bools
+    leans_down: Bools
     change: Change
+
+    @property
+    def leans(self) -> Bools:
+        """Tell which lean either way."""
+        return self.leans_up | self.leans_down
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,8 @@ class Levelled:
 
 def drifting(state: DriftState, seen: Expectation, settings: DriftSettings) -> Drifting:
     """Judge every store's evidence."""
-    statistic = log_statistic(state.evidence)
+    upward, downward = log_statistics(state.evidence)
+    statistic = np.logaddexp(upward, downward) - log(2)
     fires, threshold = firing(statistic, settings.log_threshold, settings.peers_max)
     low = settings.log_threshold + log(settings.clear_ratio / settings.peers_max)
     information = np.maximum(state.known.information, 1e-300)
@@ -85,7 +94,9 @@ def drifting(state: DriftState, seen: Expectation, settings: DriftSettings) -> D
         threshold,
         fires,
         (statistic < low) & within,
-        is_upward(state.evidence),
+        upward >= downward,
+        upward >= log(settings.shift_evidence),
+        downward >= log(settings.shift_evidence),
         change(state.evidence, seen.relation_variance),
     )
 
@@ -104,9 +115,3 @@ def levelled(
     found = level(raw, variance, hyper.spread, margin, valid)
     far = bayesian_fdr_set(1 - found.beyond, settings.level_fdr) & valid
     return Levelled(found, margin, valid, far, (found.beyond < 0.5) & valid)
-
-
-def shifts(judged: Drifting, seen: Expectation, settings: DriftSettings) -> tuple[Shift, Shift]:
-    """Judge the chain upward and downward."""
-    up, down = judged.fires & judged.up, judged.fires & ~judged.up
-    return shift(up, seen.ready, settings), shift(down, seen.ready, settings)

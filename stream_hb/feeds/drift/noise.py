@@ -11,7 +11,7 @@ import numpy as np
 from stream_hb.feeds.drift.columns import Bools
 from stream_hb.statistics.columns import Floats
 
-PRIOR_WEIGHT = 500.0
+PRIOR_WEIGHT = 100.0
 """Store-days that the configured value counts for."""
 
 VARIANCE_MIN = 1e-4

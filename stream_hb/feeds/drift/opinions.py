@@ -53,5 +53,6 @@ def _detector(name: str) -> Any:
     if name == "page_hinkley":
         return PageHinkley(min_instances=7, delta=0.25, threshold=15.0)
     if name == "adwin":
-        return ADWIN(clock=1, grace_period=5)
+        adwin: Any = ADWIN
+        return adwin(clock=1, grace_period=5)
     raise UsageError(f"no second opinion {name!r}; {nearest(name, NAMES)}")

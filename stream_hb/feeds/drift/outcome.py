@@ -5,7 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream_hb.feeds.drift.alerts import ALERTS, DRIFT_DOWN, DRIFT_UP, SILENT, Alert
+from stream_hb.feeds.drift.alerts import (
+    ALERTS,
+    DRIFT_DOWN,
+    DRIFT_UP,
+    SHIFT_DOWN,
+    SHIFT_UP,
+    SILENT,
+    Alert,
+)
 from stream_hb.feeds.drift.baseline import deposited, withdrawn
 from stream_hb.feeds.drift.columns import Bools
 from stream_hb.feeds.drift.expectation import Expectation
@@ -57,21 +65,39 @@ def settled(
 ) -> Settled:
     """Run every lifecycle by one tick."""
     signals = _signals(state, judged, seen, settings, tick.index)
+    accepted = _accepted(state, judged, signals)
     moved: dict[Alert, Advanced] = {}
     for alert in reversed(ALERTS):  # the chain's first: they hold those of its stores
         signal = signals[alert]
         if alert in (DRIFT_UP, DRIFT_DOWN):
-            shift = _shift_of(alert)
-            holds = bool(moved[shift].episodes.is_open[0])
-            signal = replace(signal, held=np.full(len(signal.on), holds))
+            holds = _held(alert, moved, judged.shifts)
+            held = np.full(len(signal.on), holds)
+            signal = replace(signal, held=held, ended=signal.ended | accepted)
+        elif alert.of_chain:
+            signal = replace(signal, held=np.array([_other_is_open(alert, state)]))
         episodes = state.episodes[ALERTS.index(alert)]
         rules = _rules(alert, settings)
         moved[alert] = advanced(episodes, signal, tick.index, tick.ended_ms, rules)
-    return Settled(tuple(moved[alert] for alert in ALERTS), _accepted(state, judged, signals))
+    return Settled(tuple(moved[alert] for alert in ALERTS), accepted)
+
+
+def _held(alert: Alert, moved: dict[Alert, Advanced], shifts: tuple[Shift, Shift]) -> bool:
+    """Tell whether the chain's shift explains a store's drift in this direction."""
+    own = moved[_shift_of(alert)].episodes.is_open[0]
+    other = moved[_other(_shift_of(alert))].episodes.is_open[0]
+    return bool(own or (other and shifts[alert.direction == "down"].part))
+
+
+def _other_is_open(alert: Alert, state: DriftState) -> bool:
+    return bool(state.episodes[ALERTS.index(_other(alert))].is_open[0])
+
+
+def _other(shift: Alert) -> Alert:
+    return SHIFT_DOWN if shift == SHIFT_UP else SHIFT_UP
 
 
 def _shift_of(alert: Alert) -> Alert:
-    return next(one for one in ALERTS if one.of_chain and one.direction == alert.direction)
+    return SHIFT_UP if alert.direction == "up" else SHIFT_DOWN
 
 
 def _rules(alert: Alert, settings: DriftSettings) -> Rules:
@@ -138,14 +164,16 @@ def _drift_signal(judged: Judgements, seen: Expectation, up: bool, overdue: Bool
 
 def _accepted(state: DriftState, judged: Judgements, signals: dict[Alert, Signal]) -> Bools:
     """Return stores whose change is accepted: they fire or have an open episode, and it ends."""
+    found = judged.drifting
     accepted = np.zeros(state.stores, bool)
     for alert, episodes in zip(ALERTS, state.episodes, strict=True):
+        ended = signals[alert].ended
         if alert in (DRIFT_UP, DRIFT_DOWN):
-            way = judged.drifting.fires & (judged.drifting.up == (alert == DRIFT_UP))
-            whole = signals[_shift_of(alert)].ended[0]
-            ended = signals[alert].ended & ~judged.retired
-            accepted |= ((episodes.is_open | way) & ended) | (way & whole)
-    return accepted
+            way = found.fires & (found.up == (alert == DRIFT_UP))
+            accepted |= (episodes.is_open | way) & ended
+        elif alert.of_chain and ended[0]:
+            accepted |= found.leans
+    return accepted & ~judged.retired
 
 
 def remembered(
@@ -165,7 +193,11 @@ def remembered(
         for alert, one in zip(ALERTS, state.episodes, strict=True)
         if alert in (DRIFT_UP, DRIFT_DOWN)
     )
-    drifted = (judged.drifting.fires | open_up | open_down) & ~after.accepted & ~judged.retired
+    # While the chain shifts, all that lean are part of it: were their baselines to learn the shift,
+    # it would end by itself, and tell of all stores that have not learnt it yet.
+    leans = judged.drifting.leans if _chain_shifts(state) else np.zeros_like(open_up)
+    drifted = (judged.drifting.fires | open_up | open_down | leans) & ~judged.retired
+    drifted &= ~after.accepted
     begun = drifted & ~state.known.drifted
     state = replace(state, known=replace(state.known, drifted=drifted))
     state = _levels_known(state, judged)
@@ -173,6 +205,11 @@ def remembered(
     first_day = np.floor(judged.drifting.change.changed_at / settings.ticks_a_day)
     state = _withdrawn(state, np.where(begun, first_day, np.inf))
     return _level_accepted(state, family, seen, judged, after.accepted, tick.index, settings)
+
+
+def _chain_shifts(state: DriftState) -> bool:
+    pairs = zip(ALERTS, state.episodes, strict=True)
+    return any(alert.of_chain and one.is_open[0] for alert, one in pairs)
 
 
 def _levels_known(state: DriftState, judged: Judgements) -> DriftState:

@@ -1,7 +1,6 @@
 """Events over an exposure: Gamma-Poisson predictive, log rate."""
 
 import numpy as np
-from scipy.special import gammaln
 
 from stream_hb.feeds.drift.baseline import Baseline
 from stream_hb.feeds.drift.family import Observed, Predictive
@@ -86,12 +85,3 @@ def log_probability_of_none(mean: Floats, variance: Floats) -> Floats:
     """
     shape = 1 / np.maximum(variance, 1e-12)
     return -shape * np.log1p(mean / shape)
-
-
-def log_pmf(y: Floats, mean: Floats, variance: Floats) -> Floats:
-    """Return the negative binomial's log probability, with all its terms."""
-    shape = 1 / np.maximum(variance, 1e-12)
-    odds = mean / shape
-    counted = gammaln(y + shape) - gammaln(shape) - gammaln(y + 1)
-    out: Floats = counted + y * np.log(odds) - (y + shape) * np.log1p(odds)
-    return out

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import exp
 
 import numpy as np
+from msgspec import UNSET
 
 from stream_hb.feeds.drift.alerts import (
     ALERTS,
@@ -159,8 +160,8 @@ def _change_evidence(told: Told, row: int, changed_at: float) -> Evidence:
         change_time_estimate_ms=_time_ms(told, changed_at),
         peers_firing=int(peers.sum()),
         hyper_version=told.hyper.version,
-        offsets=dict(sorted(told.tick.offsets.items())),
-        second_opinions=_second_opinions(told, row),
+        offsets=dict(sorted(told.tick.offsets.items())) or UNSET,
+        second_opinions=_second_opinions(told, row) or UNSET,
     )
 
 
@@ -179,14 +180,15 @@ def _level_evidence(told: Told, row: int) -> Evidence:
         effect_interval=(mean - half, mean + half),
         n_eff=float(told.state.level.observed[row]),
         hyper_version=told.hyper.version,
-        offsets=dict(sorted(told.tick.offsets.items())),
+        offsets=dict(sorted(told.tick.offsets.items())) or UNSET,
     )
 
 
 def _time_ms(told: Told, tick: float) -> int:
     """Return when a tick began, by its distance from the one that has just ended."""
     back = told.tick.index + 1 - round(tick)
-    return int(np.clip(told.tick.ended_ms - back * told.settings.tick_ms, TIME_MS_MIN, TIME_MS_MAX))
+    began_ms = told.tick.ended_ms - back * told.settings.tick_ms
+    return min(max(began_ms, TIME_MS_MIN), TIME_MS_MAX)
 
 
 def _baseline_window(told: Told, row: int) -> tuple[int, int]:

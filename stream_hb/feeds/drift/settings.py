@@ -33,6 +33,8 @@ class DriftSettings:
         From a store's first tick to its first test. The days beyond the lag are its baseline.
     dead_band
         Shift on the link scale (log-odds; log rate; log value) that is nothing to be told of.
+    baseline_share
+        Of the variance of a store's baseline, how much widens its dead band.
     shifts
         Sizes of shift that are looked for, each in both directions.
     noise_sd
@@ -54,6 +56,9 @@ class DriftSettings:
         After so many half-lives an open alert's level is taken for the store's own.
     shift_share, shift_stores_min
         From this share of the stores (and number) in one direction on it is the chain that shifts.
+    shift_evidence
+        Statistic from which on a store counts as one of them. Where nothing drifts, about one store
+        in thirty is there; waiting for A of each would tell of dozens of stores before the chain.
     level_margin
         Distance from the chain that a level alert tells; None: two standard deviations of stores.
     level_fdr
@@ -83,6 +88,7 @@ class DriftSettings:
     lag_days: int = 28
     warm_up_days: int = 42
     dead_band: float = 0.05
+    baseline_share: float = 1.0
     shifts: tuple[float, ...] = (0.15, 0.3, 0.6, 1.0)
     noise_sd: float = 0.07
     cap_excess: float = 1e3
@@ -94,10 +100,11 @@ class DriftSettings:
     renotify_ms: int = 4 * HOUR_MS
     accept_half_lives: float = 2.0
     shift_share: float = 0.3
+    shift_evidence: float = 20.0
     shift_stores_min: int = 5
     level_margin: float | None = None
     level_fdr: float = 0.05
-    level_half_life_days: float = 28.0
+    level_half_life_days: float = 90.0
     silent_log_probability: float = log(1e-6)
     jump_days_max: int = 60
     variance_df: float = 20.0
@@ -105,6 +112,11 @@ class DriftSettings:
     winsor_sd: float = 4.0
     opinions: tuple[str, ...] = ()
     opinion_ticks: int = 90
+
+    @classmethod
+    def for_values(cls) -> "DriftSettings":
+        """Return the defaults for log values: they move less than log-odds do."""
+        return cls(dead_band=0.03, shifts=(0.1, 0.2, 0.4, 0.8))
 
     def __post_init__(self) -> None:
         if not self.false_alerts_per_store_year > 0:

@@ -19,6 +19,9 @@ SPREAD_SIZE = 1.0
 NOISE_VARIANCE = 0.04
 """Of the log of a store's visits from day to day: a fifth."""
 
+HALF_LIFE_DAYS = 28.0
+"""Of the visits that are forecast from."""
+
 EMPTY_SHARE = 0.1
 """A weekday (or hour of the week) that is as often without a visit as this says nothing."""
 
