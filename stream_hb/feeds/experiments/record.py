@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from stream_hb.feeds.estimates import Version
+from stream_hb.feeds.estimate_record import Version
 from stream_hb.feeds.experiments.declaration import Experiment
 from stream_hb.feeds.experiments.evidence import Evidence
 from stream_hb.feeds.experiments.state import NEVER_MS, State

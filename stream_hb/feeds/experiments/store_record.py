@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stream_hb.feeds.estimates import Interval, OutRecord
+from stream_hb.feeds.estimate_record import Interval
+from stream_hb.feeds.estimates import OutRecord
 from stream_hb.feeds.experiments.analysis import Look, MetricLook
 from stream_hb.feeds.experiments.declaration import Experiment
 from stream_hb.feeds.experiments.record import (
