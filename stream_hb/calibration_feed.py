@@ -195,14 +195,15 @@ class CalibrationFeed:
         row_of = {store: row for row, store in enumerate(known.stores)}
         rows = np.array([row_of[store] for store in tick.stores], np.intp)
         increment = tick.statistics[pool[1]]
-        middle_ms = tick.end_ms - self.settings.tick_ms // 2
+        start_ms = tick.end_ms - self.settings.tick_ms
+        middle_ms = start_ms + self.settings.tick_ms // 2
         shown = Tick(
             tick.end_ms,
             moment.now_ms,
             moment.watermark_ms,
             tick.stores,
             increment,
-            self._beliefs(pool, known, rows, middle_ms, moment.pools.get(pool)),
+            self._beliefs(pool, known, rows, start_ms, moment.pools.get(pool)),
         )
         state, records = feed.step(known.state, shown)
         last_ms = known.last_ms.copy()
@@ -212,11 +213,11 @@ class CalibrationFeed:
         return after, [out_record(record) for record in records]
 
     def _beliefs(
-        self, pool: Pool, known: _Believed, rows: Rows, at_ms: int, fit: PoolFit | None
+        self, pool: Pool, known: _Believed, rows: Rows, start_ms: int, fit: PoolFit | None
     ) -> list[Belief]:
         if fit is None:
             return []
-        silent_ms = np.where(known.last_ms[rows] > 0, at_ms - known.last_ms[rows], 0)
+        silent_ms = np.where(known.last_ms[rows] > 0, start_ms - known.last_ms[rows], 0)
         half_lives_ms = self.settings.half_lives_ms[pool[1]]
         return [
             Belief(fit.family, fit.fit.hyper, self._seen(pool, known, rows, sums, silent_ms), ms)
