@@ -21,13 +21,14 @@ def false_alarms(experiments: int, looks: int) -> Iterator[str]:
     """Print how often experiments without any effect are ever stopped."""
     bound = 0.05 + 3 * math.sqrt(0.05 * 0.95 / experiments)
     yield f"{experiments:,} experiments without an effect, {looks} looks; bound {bound:.4f}.\n"
-    yield _row("units an arm and look", "N*", *(f"{m}: feed, z" for m in METRICS))
-    yield _row(*["---"] * (2 + len(METRICS)))
-    for cell, (units, best_at) in enumerate(((400.0, 5_000.0), (400.0, 1_000.0), (40.0, 5_000.0))):
+    yield _row("units an arm and look", "share of b", "N*", *(f"{m}: feed, z" for m in METRICS))
+    yield _row(*["---"] * (3 + len(METRICS)))
+    cells = ((400, 0.5, 5_000), (400, 0.5, 1_000), (40, 0.5, 5_000), (400, 0.1, 5_000))
+    for cell, (units, share, best_at) in enumerate((*cells, (2_000, 0.02, 5_000))):
         random = np.random.default_rng((SEED, 1, cell))
-        traffic = Traffic.of(experiments, units)
-        ever = watch_stores(declared(units=best_at), traffic, looks, random)
-        yield _row(f"{units:g}", f"{best_at:g}", *_shares(ever))
+        traffic = Traffic.of(experiments, units, share=share)
+        ever = watch_stores(declared(share, best_at), traffic, looks, random)
+        yield _row(f"{units}", f"{share:g}", f"{best_at}", *_shares(ever))
 
 
 def guardrails(experiments: int, looks: int) -> Iterator[str]:

@@ -34,6 +34,14 @@ def test_looked_at_a_hundred_times_the_feed_keeps_its_promise_and_z_does_not(met
     assert ever.fixed[metric].mean() >= 0.25
 
 
+def test_arms_of_uneven_size_keep_the_promise() -> None:
+    """Eight orders a look in arm b: stopped by revenue per visit in 10 % before outcomes counted."""
+    traffic = Traffic.of(EXPERIMENTS, 800.0, share=0.1)
+    ever = watch_stores(declared(0.1), traffic, 30, np.random.default_rng(3))
+    for metric in METRICS:
+        assert ever.sequence[metric].mean() <= _at_most(0.05, EXPERIMENTS), metric
+
+
 def test_an_effect_is_found() -> None:
     traffic = Traffic.of(200, relative=0.25)
     ever = watch_stores(declared(), traffic, 60, np.random.default_rng(5))

@@ -15,6 +15,7 @@ from stream_hb.feeds.experiments.evidence import Evidence, evidence_of
 from stream_hb.feeds.experiments.guardrail import judge_guardrail
 from stream_hb.feeds.experiments.srm import P_ALERT, SampleRatio, sample_ratio, srm_log_e
 from stream_hb.feeds.experiments.state import State
+from stream_hb.feeds.experiments.stratified import of_outcomes
 from stream_hb.statistics.columns import Floats
 
 CROSSOVER_SHARE_MAX = 0.01
@@ -239,6 +240,7 @@ def _arm_case(
         experiment.comparisons[i],
         enough,
         float(min(evidence.control.units[0, i], evidence.arm.units[0, i])),
+        float(min(of_outcomes(one)[0, i] for one in (evidence.control, evidence.arm))),
         float(one.p[0, i]),
         float(evidence.relative.effect[0, i]) if enough else 0.0,
         lo,

@@ -32,8 +32,8 @@ class ArmCase:
         Its name.
     enough
         Whether it and the control have units enough for any evidence.
-    units
-        Mature units of the smaller of both.
+    units, outcomes
+        Mature units of the smaller of both, and how many have an outcome.
     p
         Always-valid p-value, the least so far.
     lift, lo, hi
@@ -45,6 +45,7 @@ class ArmCase:
     arm: str
     enough: bool
     units: float
+    outcomes: float
     p: float
     lift: float
     lo: float
@@ -177,7 +178,10 @@ def _open(case: Case, better: Sequence[ArmCase]) -> Iterator[str]:
         yield from _waits(case, arm)
     for arm in case.arms:
         if not arm.enough:
-            yield f"insufficient: {arm.units:g} mature units in arm {arm.arm} or the control"
+            yield (
+                f"insufficient: {arm.units:g} mature units in arm {arm.arm} or the control, "
+                f"{arm.outcomes:g} with an outcome"
+            )
         elif arm not in better:
             yield f"not decided: {_lift_words(case, arm)}"
     if not case.arms:

@@ -21,11 +21,15 @@ class ArmMean:
         Variance of the mean (not of one unit); NaN while it is not known.
     units
         Units behind it.
+    outcomes
+        How many of them are not like all the others (buyers, where most do not buy): what a mean's
+        normality hangs on. None: all.
     """
 
     mean: Floats
     variance: Floats
     units: Floats
+    outcomes: Floats | None = None
 
 
 class Lift(NamedTuple):

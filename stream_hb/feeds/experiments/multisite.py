@@ -6,7 +6,7 @@ prior, and intervals and probabilities are those of the mixture over the grid (R
 doi:10.3102/10769986006004377; Gelman 2006, doi:10.1214/06-BA117A).
 
 The estimate itself is at the likeliest τ, metafor's blup: averaged over the grid it would err by
-1 % less where stores differ and by 4 to 15 % more where they do not (``make study-experiments``).
+up to 1 % less where stores differ, up to 16 % more where they do not (``make study-experiments``).
 """
 
 import math

@@ -1,5 +1,7 @@
 """The metrics of an experiment as means of arms: estimate, variance, and units behind it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from stream_hb.feeds.experiments.arm_statistics import VARIABLES, ArmStatistics, UnitMoments
@@ -30,6 +32,23 @@ def arm_mean(statistics: ArmStatistics, metric: str) -> ArmMean:
     Sample variances are divided by n - 1: with many small stores, a division by n would make the
     sum over the stores too sure of itself.
     """
+    means = _mean(statistics, metric)
+    return means if metric == "log_order_value" else replace(means, outcomes=_outcomes(statistics))
+
+
+def adjusted_arm_mean(statistics: ArmStatistics, metric: str) -> ArmMean | None:
+    """Return the same adjusted for what the units did before; None where that is not known.
+
+    θ is pooled over arms and stores, and the covariate taken about its store's mean: what differs
+    between stores is no news of the arms.
+    """
+    paired = paired_with_past(statistics, metric)
+    if paired is None:
+        return None
+    return replace(adjusted(paired, theta_of(paired)), outcomes=_outcomes(statistics))
+
+
+def _mean(statistics: ArmStatistics, metric: str) -> ArmMean:
     match metric:
         case "conversion":
             return _conversion(statistics)
@@ -43,14 +62,9 @@ def arm_mean(statistics: ArmStatistics, metric: str) -> ArmMean:
             return _unknown(statistics.units)
 
 
-def adjusted_arm_mean(statistics: ArmStatistics, metric: str) -> ArmMean | None:
-    """Return the same adjusted for what the units did before; None where that is not known.
-
-    θ is pooled over arms and stores, and the covariate taken about its store's mean: what differs
-    between stores is no news of the arms.
-    """
-    paired = paired_with_past(statistics, metric)
-    return None if paired is None else adjusted(paired, theta_of(paired))
+def _outcomes(statistics: ArmStatistics) -> Floats:
+    """Return the buyers, or those who did not buy where they are fewer."""
+    return np.minimum(statistics.conversions, statistics.units - statistics.conversions)
 
 
 def paired_with_past(statistics: ArmStatistics, metric: str) -> Paired | None:

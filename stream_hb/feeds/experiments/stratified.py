@@ -1,8 +1,10 @@
 """Control and arm over all stores: compared within each store, then added up."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_hb.feeds.experiments.lift import ArmMean
+from stream_hb.statistics.columns import Floats
 
 
 def stratified(control: ArmMean, arm: ArmMean) -> tuple[ArmMean, ArmMean]:
@@ -42,7 +44,18 @@ def stratified(control: ArmMean, arm: ArmMean) -> tuple[ArmMean, ArmMean]:
     return _mean(control, share, known), _mean(arm, share, known)
 
 
-def _mean(arm: ArmMean, share: np.ndarray, known: np.ndarray) -> ArmMean:
-    mean, variance = (np.where(known, one, 0.0) for one in (arm.mean, arm.variance))
-    units = np.where(known, arm.units, 0.0).sum(axis=0)
-    return ArmMean((share * mean).sum(axis=0), (share**2 * variance).sum(axis=0), units)
+def _mean(arm: ArmMean, share: Floats, known: NDArray[np.bool_]) -> ArmMean:
+    mean, variance, units, outcomes = (
+        np.where(known, one, 0.0) for one in (arm.mean, arm.variance, arm.units, of_outcomes(arm))
+    )
+    return ArmMean(
+        (share * mean).sum(axis=0),
+        (share**2 * variance).sum(axis=0),
+        units.sum(axis=0),
+        outcomes.sum(axis=0),
+    )
+
+
+def of_outcomes(arm: ArmMean) -> Floats:
+    """Return the units with an outcome: all where they are not told apart."""
+    return arm.units if arm.outcomes is None else arm.outcomes

@@ -154,11 +154,12 @@ def test_a_snapshot_restores_the_memory() -> None:
     [
         totals([[0, 0], [0, 0]], [[0, 0], [0, 0]]),
         totals([[5000, 0]], [[300, 0]]),
-        totals([[99, 99]], [[5, 50]]),
+        totals([[99, 99]], [[50, 50]]),
+        totals([[5000, 5000]], [[49, 200]]),
         totals([[5000, 5000]], [[0, 0]]),
         of_units(drawn_units(np.random.default_rng(1), 0)),
     ],
-    ids=["all silent", "one arm silent", "too few", "no order", "no unit"],
+    ids=["all silent", "one arm silent", "too few", "too few orders", "no order", "no unit"],
 )
 def test_too_little_is_said_to_be_insufficient(statistics: Any) -> None:
     experiment = replace(TWO, metrics=METRICS, guardrails=(Guardrail("order_rate", 0.1),))
