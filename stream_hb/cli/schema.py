@@ -9,15 +9,13 @@ from stream_hb.errors import UsageError, nearest
 
 EXAMPLES = "Example: stream-hb schema event > event.json"
 
-_LATER = ("alert",)
-
 
 def schema(
     name: Annotated[
         str,
         typer.Argument(
             metavar="NAME",
-            help="event, estimate, refit, calibration, reject or config.",
+            help="event, estimate, alert, experiment, refit, calibration, reject or config.",
             show_default=False,
         ),
     ],
@@ -40,6 +38,4 @@ def _packaged(name: str) -> Any:
     known = ["config", *sorted(found)]
     if name in found:
         return json.loads(found[name].read_text(encoding="utf-8"))
-    if name in _LATER:
-        raise UsageError(f"there is no {name} record yet; known: {', '.join(known)}")
     raise UsageError(f"no schema {name!r}; {nearest(name, known)}")

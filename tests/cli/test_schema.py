@@ -33,11 +33,5 @@ def test_the_configurations_schema_takes_what_the_model_takes() -> None:
     assert not schema.is_valid({"interval": {"level": 2}})
 
 
-def test_a_schema_that_comes_later_says_what_there_is() -> None:
-    ran = run("schema", "alert")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("error: there is no alert record yet; known: config, ")
-
-
 def test_a_misspelt_schema_is_answered_with_the_nearest() -> None:
     assert run("schema", "evnt") == (2, "", "error: no schema 'evnt'; did you mean 'event'?\n")
