@@ -91,3 +91,10 @@ def test_a_store_that_drifts_slowly_is_told_of_too() -> None:
     slow = world(SEED, Plan(stores=40, drifting=8, sizes=(0.8,), gradual_days=30, first_day=75))
     found = score(slow, run(counts(slow), stream_of(40)).alerts)
     assert (found.delay <= 45).mean() >= 0.7
+
+
+def test_a_chain_of_stores_with_an_order_a_day_does_not_shift_for_want_of_evidence() -> None:
+    small = world(SEED, Plan(stores=40, drifting=0, visits_median=20.0, visits_sd=0.3, days=160))
+    done = run(counts(small), stream_of(40))
+    assert [one for _, one in done.records if one.labels["alertname"] == "ChainShift"] == []
+    assert not (done.state.known.drifted).any()
