@@ -95,10 +95,19 @@ def drifting(state: DriftState, seen: Expectation, settings: DriftSettings) -> D
         fires,
         (statistic < low) & within,
         upward >= downward,
-        upward >= log(settings.shift_evidence),
-        downward >= log(settings.shift_evidence),
+        _leans(upward, downward, settings),
+        _leans(downward, upward, settings),
         change(state.evidence, seen.relation_variance),
     )
+
+
+def _leans(one: Floats, other: Floats, settings: DriftSettings) -> Bools:
+    """Tell which stores have some evidence for one direction, and far more than for the other.
+
+    Where a tick says next to nothing (an order a day), S counts ticks, in both directions alike.
+    """
+    leans: Bools = one - np.maximum(other, 0.0) >= log(settings.shift_evidence)
+    return leans
 
 
 def levelled(

@@ -57,8 +57,9 @@ class DriftSettings:
     shift_share, shift_stores_min
         From this share of the stores (and number) in one direction on it is the chain that shifts.
     shift_evidence
-        Statistic from which on a store counts as one of them. Where nothing drifts, about one store
-        in thirty is there; waiting for A of each would tell of dozens of stores before the chain.
+        A store counts as one of them when its statistic is this large, and as many times that of
+        the other direction. Where nothing drifts, one store in thirty is there at the most; waiting
+        for A of each would tell of dozens of stores before the chain.
     level_margin
         Distance from the chain that a level alert tells; None: two standard deviations of stores.
     level_fdr

@@ -8,6 +8,7 @@ import pytest
 from stream_hb.errors import FitError, UsageError
 from stream_hb.feeds.drift.admittance import Admittance
 from stream_hb.feeds.drift.alerts import ALERTS, DRIFT_UP
+from stream_hb.feeds.drift.counts import Counts
 from stream_hb.feeds.drift.feed import Step, step
 from stream_hb.feeds.drift.settings import DAY_MS, DriftHyper, DriftSettings
 from stream_hb.feeds.drift.state import DriftState
@@ -53,6 +54,9 @@ def test_a_drift_fires_once_and_is_resolved_once_when_the_store_comes_back() -> 
     last = [one for one in records(done, "StoreDrift") if one.status == "resolved"]
     assert last[0].endsAt is not None
     assert {one.startsAt for one in records(done, "StoreDrift")} == {last[0].startsAt}
+    recovering = [day for day, each in enumerate(done) if '"recovering"' in str(written([each]))]
+    resolved = [day for day, each in enumerate(done) if '"resolved"' in str(written([each]))]
+    assert resolved[0] - recovering[0] >= SETTINGS.keep_firing_ticks == 3
 
 
 def test_the_same_ticks_give_the_same_bytes() -> None:
@@ -117,6 +121,8 @@ def test_a_drift_does_not_enter_the_baseline_that_it_is_held_against() -> None:
     """It would be forgotten there, and resolved without the store having come back."""
     done = run(days(one_at(0.07, 40), 150))
     assert statuses(done) == [("s0", "firing")]
+    relation, _ = Counts().relation(done[-1].state.baseline, HYPER.prior_size)
+    assert abs(relation[0]) < 0.01
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
