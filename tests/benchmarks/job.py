@@ -43,6 +43,8 @@ class Job:
         When it is given up.
     folder
         Of the snapshots; empty: there are none.
+    cpu_clock
+        Whether the worker's clock goes with its CPU time.
     """
 
     mode: str
@@ -55,6 +57,7 @@ class Job:
     slot: int = 0
     seconds_max: float = 600.0
     folder: str = ""
+    cpu_clock: bool = False
 
     @property
     def command(self) -> list[str]:
