@@ -60,6 +60,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, help="events in a full topic")
     parser.add_argument("--engine-events", type=int, help="events of the engine alone")
     parser.add_argument("--stores", type=int, nargs="+", help="numbers of stores")
+    parser.add_argument(
+        "--spread", type=float, default=0.0, help="how much stores differ (.3: a chain's)"
+    )
     parser.add_argument("--rates", type=int, nargs="+", help="events a second of live topics")
     parser.add_argument("--live-seconds", type=float, help="how long a live topic is measured")
     parser.add_argument("--ids", type=int, help="ids in the table of ids")
@@ -84,14 +87,19 @@ def _ids(_broker: Broker, told: argparse.Namespace) -> None:
 def _catching_up(broker: Broker, told: argparse.Namespace) -> None:
     for stores in told.stores:
         catching_up(
-            broker.bootstrap_servers, stores, told.events, told.rounds, cpu_clock=told.cpu_clock
+            broker.bootstrap_servers,
+            stores,
+            told.events,
+            told.rounds,
+            spread=told.spread,
+            cpu_clock=told.cpu_clock,
         )
 
 
 def _live(broker: Broker, told: argparse.Namespace) -> None:
     for stores in told.stores:
         for rate in told.rates:
-            live(broker.bootstrap_servers, stores, rate, told.live_seconds)
+            live(broker.bootstrap_servers, stores, rate, told.live_seconds, told.spread)
 
 
 def _restore(broker: Broker, told: argparse.Namespace) -> None:

@@ -29,19 +29,25 @@ def modes_here(modes: Sequence[str]) -> list[str]:
 
 
 def catching_up(
-    bootstrap: str, stores: int, count: int, rounds: int, *, cpu_clock: bool = False
+    bootstrap: str,
+    stores: int,
+    count: int,
+    rounds: int,
+    *,
+    spread: float = 0.0,
+    cpu_clock: bool = False,
 ) -> None:
     """Print the table of one number of stores."""
     topic = f"events-{uuid4().hex[:8]}"
     topics.create(bootstrap, topic, PARTITIONS)
-    fill(bootstrap, topic, stores, payloads(count, stores))
+    fill(bootstrap, topic, stores, payloads(count, stores, spread=spread))
     taken: dict[str, list[Result]] = {mode: [] for mode in modes_here(MODES)}
     for _ in range(rounds):
         for mode, runs in taken.items():
             runs.append(_run(mode, bootstrap, topic, count, cpu_clock=cpu_clock))
     clock = ", the clock goes with CPU time" if cpu_clock else ""
-    what = f"{count:,} events, {stores:,} stores, {PARTITIONS} partitions, {rounds} rounds{clock}"
-    print_table(f"Catching up: {what}", RATES, rate_rows(taken, count))
+    what = f"{count:,} events, {stores:,} stores (spread {spread:g}), {PARTITIONS} partitions"
+    print_table(f"Catching up: {what}, {rounds} rounds{clock}", RATES, rate_rows(taken, count))
     _print_beside_quix(taken)
 
 

@@ -44,10 +44,10 @@ class Latency(NamedTuple):
     events: int
 
 
-def live(bootstrap: str, stores: int, rate: int, seconds: float) -> None:
+def live(bootstrap: str, stores: int, rate: int, seconds: float, spread: float = 0.0) -> None:
     """Print the tables of one rate."""
     count = int(rate * (WARM_UP_SECONDS + seconds))
-    events = list(payloads(count, stores))
+    events = list(payloads(count, stores, spread=spread))
     taken: dict[str, list[Result]] = {}
     latencies: dict[str, Latency] = {}
     for mode in modes_here(RATED if rate >= 10_000 else TIMED):
@@ -57,7 +57,7 @@ def live(bootstrap: str, stores: int, rate: int, seconds: float) -> None:
             taken[mode] = [_fed(job, stores, events, rate)]
             if mode in TIMED:
                 latencies[mode] = latency(job)
-    what = f"{rate:,} events/s for {seconds:.0f} s, {stores:,} stores, {PARTITIONS} partitions"
+    what = f"{rate:,} events/s for {seconds:.0f} s, {stores:,} stores (spread {spread:g}), {PARTITIONS} partitions"
     print_table(f"Live: {what}", RATES, rate_rows(taken, count))
     print_table(f"Latency: {what}", HEADER, _rows(latencies))
 
