@@ -57,7 +57,7 @@ def live(bootstrap: str, stores: int, rate: int, seconds: float, spread: float =
             taken[mode] = [_fed(job, stores, events, rate)]
             if mode in TIMED:
                 latencies[mode] = latency(job)
-    what = f"{rate:,} events/s for {seconds:.0f} s, {stores:,} stores (spread {spread:g}), {PARTITIONS} partitions"
+    what = f"{rate:,} events/s for {seconds:.0f} s, {stores:,} stores (spread {spread:g})"
     print_table(f"Live: {what}", RATES, rate_rows(taken, count))
     print_table(f"Latency: {what}", HEADER, _rows(latencies))
 

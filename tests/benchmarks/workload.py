@@ -18,9 +18,9 @@ def payloads(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (store number, payload) of ``count`` events in the order of time.
 
-    ``spread`` is how much stores differ: the sd of their shares of purchases on the logit scale, and
-    of their mean log values. Of stores that do not differ at all nobody can tell how little they
-    do, and the mixtures that say so are the dearest there are.
+    ``spread`` is how much stores differ: the sd of their shares of purchases on the logit scale,
+    and of their mean log values. Of stores that do not differ at all nobody can tell how little
+    they do, and the mixtures that say so are the dearest there are.
     """
     rng = np.random.default_rng(seed)
     popularity = rng.lognormal(0, 0.8, stores)
