@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
-.PHONY: help install run test lint unit bench bench-refit study-coverage study-experiments fuzz test-faults simulate simulate-mutants study-calibration bench-drift lock clean
+.PHONY: help install run test lint unit bench bench-quix bench-refit study-coverage study-experiments fuzz test-faults simulate simulate-mutants study-calibration bench-drift lock clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -34,8 +34,15 @@ lint: install ## ruff, mypy strict, import directions
 unit: install ## all tests, with coverage, on as many cores as there are
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --cov --cov-report=term
 
-bench: install ## speeds as ratios against an anchor in the same run, on a real broker
-	$(BIN)/python -m tests.benchmarks
+bench: install ## speeds as ratios against an anchor in the same run, on a real broker (QUICK=1: minutes)
+	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(BENCH)
+
+bench-quix: .venv-quix/.installed ## the environment of the peer that make bench compares with
+
+.venv-quix/.installed: tests/benchmarks/quix.requirements.txt
+	@$(PYTHON) -m venv .venv-quix
+	@.venv-quix/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
 
 study-coverage: install ## do intervals cover what they say? every family, spread and number of groups
 	$(BIN)/python -m tests.study
@@ -70,4 +77,4 @@ lock: ## renew requirements.lock (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 
 clean: ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-quix .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

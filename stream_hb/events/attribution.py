@@ -121,15 +121,16 @@ class Attribution:
         self, ordered: OrderChange, visited: VisitChange, hours: HourChange
     ) -> "_Standing":
         more = self._in_crossing_hours(visited, hours)
-        others = self.visits.read(more)
-        keys = np.concatenate([visited.keys, self.visits.table.column("key")[more]])
-        before, after = visited.before.concatenate(others), visited.after.concatenate(others)
+        keys, slots, before, after = visited.keys, visited.slots, visited.before, visited.after
+        if len(more):
+            others = self.visits.read(more)
+            keys = np.concatenate([keys, self.visits.table.column("key")[more]])
+            slots = np.concatenate([slots, more])
+            before, after = before.concatenate(others), after.concatenate(others)
         bots_before = before.is_bot | self.hours.too_full(hour_keys(before), None)
         bots_after = after.is_bot | self.hours.too_full(hour_keys(after), hours)
-        slots = np.concatenate([visited.slots, more])
-        return self._with_orders(
-            ordered, _Sides(keys, slots, before, after, bots_before, bots_after)
-        )
+        sides = _Sides(keys, slots, before, after, bots_before, bots_after)
+        return self._with_orders(ordered, sides)
 
     def _in_crossing_hours(self, visited: VisitChange, hours: HourChange) -> Slots:
         """Return the visits that become bots', or are no longer, without being touched."""
@@ -145,14 +146,9 @@ class Attribution:
 
     def _with_orders(self, ordered: OrderChange, visits: "_Sides") -> "_Standing":
         """Add the orders that stand otherwise because their visit does."""
+        standing = _Standing(visits, ordered.slots, ordered.before, ordered.after)
         more = np.setdiff1d(self.orders.of_visits(visits.turned()), ordered.slots)
-        others = self.orders.read(more)
-        return _Standing(
-            visits,
-            np.concatenate([ordered.slots, more]),
-            ordered.before.concatenate(others),
-            ordered.after.concatenate(others),
-        )
+        return standing.with_orders(more, self.orders)
 
     def _units(self, standing: "_Standing", sets: ArmSets, hours: HourChange) -> TableWrite:
         v = standing.visits
@@ -160,14 +156,7 @@ class Attribution:
         seen = Sightings.of(sets, v.keys, v.slots, *sides)
         # Of a visit that changes its units, all orders do.
         slots = self.orders.of_visits(v.keys[seen.moved()])
-        slots = np.setdiff1d(slots, standing.slots)
-        others = self.orders.read(slots)
-        more = _Standing(
-            v,
-            np.concatenate([standing.slots, slots]),
-            standing.before.concatenate(others),
-            standing.after.concatenate(others),
-        )
+        more = standing.with_orders(np.setdiff1d(slots, standing.slots), self.orders)
         untouched = Others(
             self.visits,
             lambda visits: visits.is_bot | self.hours.too_full(hour_keys(visits), hours),
@@ -290,6 +279,18 @@ class _Standing:
     slots: Slots
     before: Orders
     after: Orders
+
+    def with_orders(self, slots: Slots, memory: OrderMemory) -> "_Standing":
+        """Return the same with further orders, which the batch does not touch."""
+        if not len(slots):
+            return self
+        others = memory.read(slots)
+        return _Standing(
+            self.visits,
+            np.concatenate([self.slots, slots]),
+            self.before.concatenate(others),
+            self.after.concatenate(others),
+        )
 
     def _orders_counted(self, *, after: bool) -> Bools:
         orders = self.after if after else self.before

@@ -96,8 +96,7 @@ class Decoder:
         payloads: Sequence[bytes | None],
         events: Sequence[Event | Fault],
     ) -> Decoded:
-        kinds = list(map(type, events))
-        places = {kind: _places(kinds, kind) for kind in _KINDS}
+        places = _places(events)
         # Any: they are of the kind that they were picked by.
         mine: dict[Any, list[Any]] = {kind: _picked(events, p) for kind, p in places.items()}
         at = {kind: start + p for kind, p in places.items()}
@@ -114,14 +113,13 @@ class Decoder:
         )
 
 
-_KINDS = (Visit, Purchase, Refund, Totals, Fault)
+_NUMBERS: dict[type, int] = {Visit: 0, Purchase: 1, Refund: 2, Totals: 3, Fault: 4}
 
 
-def _places(kinds: list[type], kind: type) -> Int64s:
-    number = kinds.count(kind)
-    if number in (0, len(kinds)):
-        return np.arange(number)
-    return np.flatnonzero([each is kind for each in kinds])
+def _places(events: Sequence[Event | Fault]) -> dict[type, Int64s]:
+    """Return where the events of each kind stand."""
+    numbers = np.fromiter(map(_NUMBERS.__getitem__, map(type, events)), np.int8, len(events))
+    return {kind: np.flatnonzero(numbers == number) for kind, number in _NUMBERS.items()}
 
 
 def _picked(events: Sequence[Event | Fault], places: Int64s) -> list[Event | Fault]:

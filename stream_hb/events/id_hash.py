@@ -9,6 +9,7 @@ n²/2⁶⁵: 2.7e-6 for ten million.
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,53 +42,54 @@ class IdHash:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._high = _random_words(key, b"high")
-        self._low = _random_words(key, b"low")
+        self._words = np.array([_random_words(key, half) for half in (b"high", b"low")])
 
     def of(self, texts: Sequence[str | None]) -> Hashes:
         """Return the hash of every text, 0 for None and for nothing else."""
-        # Empty texts are labels that say nothing, but they are texts: they hash to k₀.
-        present = texts if None not in texts else [text or "" for text in texts]
-        characters = _characters(present)
-        hashes = self._half(characters, self._high) & ~_LOW
-        hashes |= self._half(characters, self._low) >> np.uint64(32)
-        hashes[hashes == 0] = 1
-        if present is not texts:
+        missing = texts.count(None)
+        if missing:
+            # Empty texts are labels that say nothing, but they are texts: they hash to k₀.
+            hashes = self._of_texts([text or "" for text in texts])
             hashes[[text is None for text in texts]] = 0
+            return hashes
+        return self._of_texts(cast("Sequence[str]", texts))
+
+    def _of_texts(self, texts: Sequence[str]) -> Hashes:
+        characters = _characters(texts).T.astype(np.uint64)
+        keys = self._words[:, 1 : len(characters) + 1]
+        high, low = keys @ characters + self._words[:, :1]
+        hashes: Hashes = (high & ~_LOW) | (low >> np.uint64(32))
+        hashes[hashes == 0] = 1
         return hashes
 
-    def _half(self, characters: NDArray[np.uint32], key: Hashes) -> Hashes:
-        total = np.full(len(characters), key[0])
-        for place in range(characters.shape[1]):
-            total += characters[:, place] * key[place + 1]
-        return total
 
-
-def _characters(texts: Sequence[str | None]) -> NDArray[np.uint32]:
+def _characters(texts: Sequence[str]) -> NDArray[np.uint32]:
     """Return the texts' bytes as 32-bit characters, padded with zeros, which add nothing."""
-    together = "".join(texts)  # type: ignore[arg-type]  # whoever has None among them, has ""
-    if not together.isascii():
-        return _characters_of([str(text).encode() for text in texts])
-    lengths = set(map(len, texts))  # type: ignore[arg-type]
-    if len(lengths) != 1 or max(lengths) > _BYTES:
-        return _characters_of(texts)
-    # All as long as each other, as ids mostly are: quicker by half.
-    (length,) = lengths
-    characters = np.zeros((len(texts), 4 * -(-max(length, 1) // 4)), np.uint8)
-    characters[:, :length] = np.frombuffer(together.encode(), np.uint8).reshape(len(texts), length)
-    return characters.view(np.uint32)
+    together = "".join(texts)
+    if together.isascii():
+        return _padded(together.encode(), texts)
+    raws = [text.encode() for text in texts]
+    return _padded(b"".join(raws), raws)
 
 
-def _characters_of(texts: Sequence[str | bytes | None]) -> NDArray[np.uint32]:
-    array = np.array(texts, dtype="S")
-    if array.dtype.itemsize > _BYTES:
-        array = np.array([_shortened(text) for text in texts], dtype="S")
-    width = -(-max(array.dtype.itemsize, 1) // 4)
-    return array.astype(f"S{4 * width}").view(np.uint32).reshape(len(texts), width)
+def _padded(together: bytes, texts: Sequence[str | bytes]) -> NDArray[np.uint32]:
+    """Return a row for each text; ``together`` are their bytes, one after the other."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    longest = int(lengths.max(initial=1))
+    if longest > _BYTES:
+        short = [_shortened(text) for text in texts]
+        return _padded(b"".join(short), short)
+    rows = np.zeros((len(texts), 4 * -(-longest // 4)), np.uint8)
+    raw = np.frombuffer(together, np.uint8)
+    if len(raw) == rows.shape[0] * longest:  # all as long as each other, as ids mostly are
+        rows[:, :longest] = raw.reshape(-1, longest)
+    else:
+        rows[np.arange(rows.shape[1]) < lengths[:, None]] = raw
+    return rows.view(np.uint32)
 
 
-def _shortened(text: str | bytes | None) -> bytes:
-    raw = text if isinstance(text, bytes) else str(text).encode()
+def _shortened(text: str | bytes) -> bytes:
+    raw = text if isinstance(text, bytes) else text.encode()
     return raw if len(raw) <= _BYTES else blake2b(raw, digest_size=31).hexdigest().encode()
 
 

@@ -26,6 +26,8 @@ _GONE = np.uint32(0xFFFFFFFE)
 _INITIAL = 1024
 _ROUNDS = 4096
 """Bound of the rounds of a probe; at this load a chain of 64 has a chance below 1e-14."""
+_WINDOW = 16
+"""Most places of a chain that an insertion looks at in one round: a line of the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +118,24 @@ class IdTable:
     def find(self, keys: Hashes) -> Slots:
         """Return the slot of every key, -1 where it is unknown."""
         found = np.full(len(keys), -1, np.int64)
-        asked = np.arange(len(keys))
-        places = self._places(keys)
-        known = self._columns["key"]
-        for _ in range(_ROUNDS):
-            slots = self._index[places]
-            there = slots < _GONE
-            hit = np.zeros(len(slots), np.bool_)
-            hit[there] = known[slots[there]] == keys[asked[there]]
-            found[asked[hit]] = slots[hit]
-            on = (slots != _EMPTY) & ~hit
-            if not on.any():
-                return found
-            asked, places = asked[on], self._next(places[on])
-        raise AssertionError("the index has no empty place")
+        asked, places = np.arange(len(keys)), self._places(keys)
+        known, width = self._columns["key"], 1
+        # Most keys are found, or not, at their first place. The rounds grow, or the longest chain
+        # of a batch would make one for each of its places.
+        while len(asked) and width <= 2 * len(self._index):
+            slots = self._index[self._windows(places, width)]
+            which, there = np.nonzero(slots < _GONE)
+            filled = slots[which, there]
+            hit = known[filled] == keys[asked[which]]
+            found[asked[which[hit]]] = filled[hit]
+            on = (slots != _EMPTY).all(axis=1)
+            on[which[hit]] = False
+            asked, places, width = asked[on], places[on] + width, 2 * width
+        return found
+
+    def _windows(self, places: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+        """Return so many places of the index from each of some places on."""
+        return (places[:, None] + np.arange(width)) & (len(self._index) - 1)
 
     def _places(self, keys: Hashes) -> NDArray[np.int64]:
         return (keys >> np.uint64(64 - (len(self._index).bit_length() - 1))).astype(np.int64)
@@ -204,14 +210,16 @@ class IdTable:
     def _insert(self, keys: Hashes, slots: Slots) -> None:
         """Give every key the first empty place of its chain; of two that want one, one goes on."""
         self._used += len(keys)
-        places, numbers = self._places(keys), slots.astype(np.uint32)
+        places, numbers, width = self._places(keys), slots.astype(np.uint32), 1
         for _ in range(_ROUNDS):
-            empty = self._index[places] == _EMPTY
-            self._index[places[empty]] = numbers[empty]
-            on = self._index[places] != numbers
-            if not on.any():
+            if not len(numbers):
                 return
-            places, numbers = self._next(places[on]), numbers[on]
+            empty = self._index[self._windows(places, width)] == _EMPTY
+            some = empty.any(axis=1)
+            places = (places + np.where(some, empty.argmax(axis=1), width)) & (len(self._index) - 1)
+            self._index[places[some]] = numbers[some]
+            on = self._index[places] != numbers
+            places, numbers, width = places[on], numbers[on], min(2 * width, _WINDOW)
         raise AssertionError("the index has no empty place")
 
     def _unindex(self, slots: Slots) -> None:

@@ -276,21 +276,8 @@ def _defined(before: Orders, keys: Hashes, orders: OrderMentions, sets: ArmSets)
     """Return the orders as the better of what is known and of the batch's events defines them."""
     if not len(orders.key):
         return before
-    order = np.lexsort(
-        (
-            orders.currency,
-            sets.ranks(orders.arm),
-            orders.visitor,
-            orders.is_bot,
-            orders.visit_key,
-            orders.amount_minor,
-            orders.time_ms,
-            -orders.revision,
-            orders.key,
-        )
-    )
-    mine, first = np.unique(orders.key[order], return_index=True)
-    chosen, at = order[first], np.searchsorted(keys, mine)
+    chosen = _best_mentions(orders, sets)
+    at = np.searchsorted(keys, orders.key[chosen])
     known = before.take(at)
     best = replace(
         known,
@@ -307,6 +294,29 @@ def _defined(before: Orders, keys: Hashes, orders: OrderMentions, sets: ArmSets)
     )
     better = best.defined_before(known, sets)
     return _put(before, at[better], best.take(better))
+
+
+def _best_mentions(orders: OrderMentions, sets: ArmSets) -> Slots:
+    """Return which event of the batch defines each of its orders, by the orders' keys."""
+    mine, first = np.unique(orders.key, return_index=True)
+    if len(mine) == len(orders.key):
+        return first
+    order = np.lexsort(
+        (
+            orders.currency,
+            sets.ranks(orders.arm),
+            orders.visitor,
+            orders.is_bot,
+            orders.visit_key,
+            orders.amount_minor,
+            orders.time_ms,
+            -orders.revision,
+            orders.key,
+        )
+    )
+    _, first = np.unique(orders.key[order], return_index=True)
+    best: Slots = order[first]
+    return best
 
 
 def _put(into: Orders, at: NDArray[np.intp], values: Orders) -> Orders:

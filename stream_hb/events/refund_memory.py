@@ -79,9 +79,16 @@ class RefundMemory:
             {"order_key": np.uint64, "amount": np.int64, "cancels": np.uint8, **COLUMNS},
             optional={"currency": np.uint16},
         )
+        slots = np.empty(0, np.int64)
+        nobody = self._read(slots)
+        write = self._write(slots, nobody.order_key, nobody)
+        # Most batches have no refunds, and the small ones of a live worker are many.
+        self._nothing = write, _deltas(slots, nobody, nobody)
 
     def probe(self, refunds: RefundMentions) -> tuple[TableWrite, RefundDeltas]:
         """Return what to write, and what changes of the orders; nothing is changed."""
+        if not len(refunds.key):
+            return self._nothing
         r = refunds
         mine = _Refunds(r.order_key, r.time_ms, r.amount_minor, r.cancels, r.currency)
         order = np.lexsort(

@@ -134,9 +134,14 @@ class TotalsMemory:
             }
         )
         self._periods: dict[int, list[tuple[int, int]]] = {}
+        nobody = TotalsMentions(np.empty(0, np.intp), np.empty(0, np.uint64), [])
+        # Most batches have no totals, and the small ones of a live worker are many.
+        self._nothing = self._change(nobody, {}, {}, [])
 
     def probe(self, mentions: TotalsMentions) -> TotalsChange:
         """Work out what totals change; nothing is changed."""
+        if not mentions.totals:
+            return self._nothing
         periods: dict[int, list[tuple[int, int]]] = {}
         best: dict[int, int] = {}
         refusals = []

@@ -46,11 +46,15 @@ class VisitorHours:
         self.table = IdTable({"number": np.uint32, **COLUMNS})
         self._most = visits_per_hour
         self._fullest = 0
+        nothing, keys = np.empty(0, np.int64), np.empty(0, np.uint64)
+        self._nothing = HourChange(keys, nothing, nothing, TableWrite(nothing, keys, {}))
 
     def probe(self, before: Visits, after: Visits) -> HourChange:
         """Return how the hours change when visits do; nothing is changed."""
         out, into = hour_keys(before), hour_keys(after)
         moved = out != into
+        if not moved.any():
+            return self._nothing
         left, entered = moved & (out != 0), moved & (into != 0)
         both = np.concatenate([out[left], into[entered]])
         keys, place = np.unique(both, return_inverse=True)

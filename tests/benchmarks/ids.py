@@ -60,15 +60,12 @@ def remember(keys: np.ndarray, *, named: bool) -> tuple[Attribution, float, floa
     return shard, new, (time.process_time() - started) / len(known)
 
 
-def main() -> None:
-    """Print a line for each."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.ids")
-    parser.add_argument("--ids", type=int, default=10_000_000)
-    options = parser.parse_args()
-    keys = np.random.default_rng(1).integers(1, 2**64, options.ids, np.uint64)
+def remembered(ids: int) -> None:
+    """Print a line for each kind of visits."""
+    keys = np.random.default_rng(1).integers(1, 2**64, ids, np.uint64)
     started = time.process_time()
     plain: set[int] = set()
-    for start in range(0, min(options.ids, 1_000_000), BATCH):
+    for start in range(0, min(ids, 1_000_000), BATCH):
         plain.update(keys[start : start + BATCH].tolist())
     each = (time.process_time() - started) / len(plain)
     print(f"set of ints: {each * 1e9:.0f} ns an id (no rows, no times; about 74 B an id)")
@@ -80,6 +77,13 @@ def main() -> None:
             f"{len(shard.visits.table):,} visits {what}: {size:.1f} B each, all included; "
             f"new {new * 1e9:.0f} ns, known {known * 1e9:.0f} ns an event"
         )
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.ids")
+    parser.add_argument("--ids", type=int, default=10_000_000)
+    remembered(parser.parse_args().ids)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,11 @@ class RealBroker:
         """The address for clients with a password (SASL_PLAINTEXT, PLAIN)."""
         return f"127.0.0.1:{self._sasl_port}"
 
+    @property
+    def pid(self) -> int | None:
+        """The process of the broker; None while none runs."""
+        return self._process.pid if self._process else None
+
     def start(self) -> None:
         """Start it, or start it again on the same ports and data, and wait until it answers."""
         self._process = self._spawn()
