@@ -47,16 +47,19 @@ def transaction_settings(
 ) -> dict[str, Any]:
     """Return librdkafka's settings for a slot; the user's own come last, but for the slot's id.
 
-    >>> transaction_settings("localhost:9092", "app-0")["transactional.id"]
-    'app-0'
+    >>> settings = transaction_settings("localhost:9092", "app-0", {"transaction.timeout.ms": 6000})
+    >>> settings["transactional.id"], settings["socket.timeout.ms"]
+    ('app-0', 6000)
     """
+    chosen = dict(overrides or {})
+    transaction_ms = chosen.get("transaction.timeout.ms", TRANSACTION_MS)
     return {
         **producer_settings(bootstrap_servers),
-        "transaction.timeout.ms": TRANSACTION_MS,
+        "transaction.timeout.ms": transaction_ms,
         # Records that cannot be written in a transaction's time fail it; it is then done again.
-        "message.timeout.ms": TRANSACTION_MS,
-        "socket.timeout.ms": TRANSACTION_MS,
-        **(overrides or {}),
+        "message.timeout.ms": transaction_ms,
+        "socket.timeout.ms": transaction_ms,  # the client refuses a longer one
+        **chosen,
         "transactional.id": transactional_id,
     }
 
