@@ -1,0 +1,69 @@
+"""Workers are killed, asked to stop and stopped in their tracks; the verifier finds nothing wrong.
+
+``make test-faults`` runs everything at full size, ``make test`` some in a short form.
+"""
+
+import random
+import signal
+import time
+
+import pytest
+
+from tests.faults.fleet import FULL, STOP_SECONDS_MAX, WORKERS, Fleet, settled
+from tests.faults.groups import generation
+
+MOVED, NO = "shard restored", "could not "
+"""A worker's words when it has taken a shard over, and when the broker refuses it something."""
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(1200)]
+
+
+def test_t1_workers_are_killed_again_and_again(fleet: Fleet) -> None:
+    kills, source = 30 if FULL else 4, random.Random(1)
+    if FULL:
+        fleet.rate, fleet.visits_max = 20_000.0, 1_650_000  # 2 M events
+    fleet.begin()
+    for _ in range(kills):
+        time.sleep(source.uniform(0.2, 3 if FULL else 1.5))
+        slot = source.randrange(WORKERS)
+        fleet.workers[slot].kill()
+        fleet.start(slot)
+    settled(fleet, "T1", f"{kills} kills")
+
+
+@pytest.mark.skipif(not FULL, reason="a part of make test-faults")
+def test_t2_a_rolling_restart_moves_nothing_and_repeats_nothing(fleet: Fleet) -> None:
+    rounds = 3
+    fleet.begin()
+    fleet.chain.wait_until_said("shard begins", fleet.chain.partitions)
+    time.sleep(3)
+    before = generation(fleet.chain)
+    slowest = 0.0
+    for _ in range(rounds):
+        for slot in range(WORKERS):
+            slowest = max(slowest, fleet.workers[slot].terminate())
+            fleet.start(slot)
+            time.sleep(2)
+    assert generation(fleet.chain) == before
+    verdict = settled(fleet, "T2", f"{rounds * WORKERS} SIGTERMs, slowest stop {slowest:.1f} s")
+    assert slowest <= STOP_SECONDS_MAX
+    assert fleet.events_worked() == verdict.events, "a batch was worked on twice"
+
+
+def test_t3_a_worker_that_was_paused_comes_back_as_a_zombie(fleet: Fleet) -> None:
+    """It stands still in a transaction, for longer than its session, and then goes on with it."""
+    cycles, source = 10 if FULL else 1, random.Random(3)
+    hook = {"stop_in_transaction": [fleet.chain.state]}
+    fleet.begin(**hook)
+    for _ in range(cycles):
+        slot = source.randrange(WORKERS)
+        restored, refused = (fleet.chain.said().count(words) for words in (MOVED, NO))
+        fleet.workers[slot].send_signal(signal.SIGUSR1)
+        fleet.chain.wait_until_said(MOVED, restored + 1)
+        time.sleep(1)
+        fleet.workers[slot].send_signal(signal.SIGCONT)
+        fleet.chain.wait_until_said(NO, refused + 1)
+        time.sleep(3 if FULL else 1)
+        if fleet.workers[slot].poll() is not None:  # as a supervisor would
+            fleet.start(slot, **hook)
+    settled(fleet, "T3", f"{cycles} pauses in a transaction, {cycles} zombies refused")
