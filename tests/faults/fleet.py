@@ -1,5 +1,6 @@
 """Workers, each with a slot of its own, and a feeder; and how a run of them is judged."""
 
+import math
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ from threading import Event, Thread
 from typing import Any
 
 import yaml
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from tests.faults.nursery import Child, Nursery
 from tests.faults.table import Row, add_row
@@ -26,6 +27,8 @@ RATE = 3_000.0 if FULL else 1_000.0
 TICK_SECONDS = 0.2
 DRAIN_SECONDS_MAX = 180.0
 QUIET_SECONDS = 2.0
+LAG_MAX = 50_000
+LOOK_SECONDS = 1.0
 STOP_SECONDS_MAX = 5.0
 
 
@@ -65,7 +68,7 @@ class Fleet:
     fed
         The number of the next visit.
     rate
-        Visits a second.
+        Visits a second at most; no more are fed while the workers have not kept up.
     visits_max
         The feeder ends itself after so many visits; None: when the fleet drains.
     """
@@ -135,18 +138,25 @@ class Fleet:
         producer.poll(0)
 
     def _feed(self) -> None:
-        producer, began = self._producer(), time.monotonic()
+        producer, looked_at, room = self._producer(), -math.inf, 0
         while not self._stop.wait(TICK_SECONDS):
-            due = (time.monotonic() - began) * self.rate - self.fed
-            due = min(due, self.rate)  # a machine that stood still is not to be flooded
-            if self.visits_max is not None:
-                due = min(due, self.visits_max - self.fed)
-                if self.fed >= self.visits_max:
-                    break
-            visits = max(int(due), 0)
+            if self.fed == self.visits_max:
+                break
+            if (now := time.monotonic()) - looked_at >= LOOK_SECONDS:
+                looked_at, room = now, LAG_MAX - self._lag()
+            left = math.inf if self.visits_max is None else self.visits_max - self.fed
+            visits = int(max(min(self.rate * TICK_SECONDS, room, left), 0))
+            room -= visits
             self._write(producer, self.workload.events(self.fed, visits))
             self.fed += visits
         assert producer.flush(120) == 0
+
+    def _lag(self) -> int:
+        """Return how many events wait; the feeder stops for a slow machine, and for a dead one."""
+        try:
+            return sum(end - offset for offset, end in committed(self.chain).values())
+        except KafkaException:  # the broker is away: what is fed now waits in the producer
+            return 0
 
     def drain(self, seconds_max: float = DRAIN_SECONDS_MAX) -> float:
         """Stop feeding; return how long it takes until everything is committed."""
