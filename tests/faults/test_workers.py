@@ -53,8 +53,7 @@ def test_t2_a_rolling_restart_moves_nothing_and_repeats_nothing(fleet: Fleet) ->
 def test_t3_a_worker_that_was_paused_comes_back_as_a_zombie(fleet: Fleet) -> None:
     """It stands still in a transaction, for longer than its session, and then goes on with it."""
     cycles, source = 10 if FULL else 1, random.Random(3)
-    hook = {"stop_in_transaction": [fleet.chain.state]}
-    fleet.begin(**hook)
+    fleet.begin(stop_in_transaction=[fleet.chain.state])
     for _ in range(cycles):
         slot = source.randrange(WORKERS)
         restored, refused = (fleet.chain.said().count(words) for words in (MOVED, NO))
@@ -65,5 +64,5 @@ def test_t3_a_worker_that_was_paused_comes_back_as_a_zombie(fleet: Fleet) -> Non
         fleet.chain.wait_until_said(NO, refused + 1)
         time.sleep(3 if FULL else 1)
         if fleet.workers[slot].poll() is not None:  # as a supervisor would
-            fleet.start(slot, **hook)
+            fleet.start(slot, stop_in_transaction=[fleet.chain.state])
     settled(fleet, "T3", f"{cycles} pauses in a transaction, {cycles} zombies refused")

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream_hb.runtime import kafka_transactions
 from stream_hb.runtime.client import ClientError, TransactionAbortedError
 from stream_hb.runtime.kafka_transactions import KafkaTransactions
 
@@ -45,8 +44,9 @@ class Client:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     made = Client()
-    monkeypatch.setattr(kafka_transactions.ck, "Producer", made)
-    monkeypatch.setattr(kafka_transactions.time, "monotonic", made.monotonic)
+    module = "stream_hb.runtime.kafka_transactions"
+    monkeypatch.setattr(f"{module}.ck.Producer", made)
+    monkeypatch.setattr(f"{module}.time.monotonic", made.monotonic)
     return made
 
 
