@@ -38,6 +38,6 @@ def fleet(
     """Three workers to be, and the topics that they serve; compaction of the state never rests."""
     chain = made_chain(broker.bootstrap_servers, topics, tmp_path, PARTITIONS, segment_ms="2000")
     point_fits(chain)
-    made = Fleet(chain, nursery, Workload(STORES, PARTITIONS))
+    made = Fleet(chain, nursery, Workload(STORES, PARTITIONS), broker)
     yield made
     made.end()

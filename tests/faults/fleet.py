@@ -17,6 +17,7 @@ from tests.faults.nursery import Child, Nursery
 from tests.faults.table import Row, add_row
 from tests.faults.verify import Verdict, committed, ends, verified
 from tests.faults.workload import Fed, Workload
+from tests.support.broker import NamedBroker, RealBroker
 from tests.support.chain import Chain
 
 FULL = bool(os.environ.get("STREAM_HB_FAULTS_FULL"))
@@ -62,6 +63,8 @@ class Fleet:
         What starts workers.
     workload
         What is fed.
+    broker
+        Where all this is.
 
     Attributes
     ----------
@@ -73,8 +76,15 @@ class Fleet:
         The feeder ends itself after so many visits; None: when the fleet drains.
     """
 
-    def __init__(self, chain: Chain, nursery: Nursery, workload: Workload) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        nursery: Nursery,
+        workload: Workload,
+        broker: RealBroker | NamedBroker,
+    ) -> None:
         self.chain = chain
+        self.broker = broker
         self.workers: dict[int, Child] = {}
         self.fed = 0
         self.rate = RATE
@@ -217,15 +227,15 @@ def settled(
     took = fleet.drain(drain_seconds_max)
     fleet.quiet()
     fleet.leave()
-    return judged(fleet.chain, name, faults, f"{took:.1f}")
+    return judged(fleet, name, faults, f"{took:.1f}")
 
 
-def judged(chain: Chain, name: str, faults: str, recovery: str = "") -> Verdict:
+def judged(fleet: Fleet, name: str, faults: str, recovery: str = "") -> Verdict:
     """Verify what the workers have left behind; add the table's row."""
-    verdict = verified(chain)
+    verdict = verified(fleet.chain, fleet.broker)
     add_row(Row.of(name, faults, verdict, recovery))
     assert not verdict.violations, verdict.violations[:10]
-    said = chain.said()
+    said = fleet.chain.said()
     assert "Traceback" not in said, said[-3000:]
     assert "internal error" not in said, said[-3000:]
     assert verdict.recomputed, "no record was recomputed"

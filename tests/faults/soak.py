@@ -196,7 +196,7 @@ def fleet_of(broker: RealBroker, folder: Path) -> Iterator[Fleet]:
     reconfigured(chain, "time", horizon_seconds=86_400)
     reconfigured(chain, "kafka", bootstrap_servers=f"127.0.0.1:{broker.proxy_port}")
     nursery = Nursery()
-    fleet = Fleet(chain, nursery, Workload(STORES, PARTITIONS))
+    fleet = Fleet(chain, nursery, Workload(STORES, PARTITIONS), broker)
     try:
         yield fleet
     finally:
@@ -219,7 +219,7 @@ def soak(minutes: float, rate: float) -> list[str]:
         took = fleet.drain(600)
         fleet.quiet()
         fleet.leave()
-        verdict = verified(fleet.chain)
+        verdict = verified(fleet.chain, broker)
         calm = [took for at, took in latencies.seen if faults.calm(at, took)]
         injected = ", ".join(f"{n} {kind}" for kind, n in sorted(faults.injected.items()))
         add_row(Row.of("T17", f"{minutes:g} min: {injected}", verdict, f"{took:.1f}"))

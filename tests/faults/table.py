@@ -5,9 +5,19 @@ from typing import Self
 
 from tests.faults.verify import Verdict
 
-HEAD = ("fault", "injected", "transactions", "events", "records", "violations", "recovery, s")
-"""``transactions`` are counted once for each shard that they changed; ``recovery`` is the time from
-the last fault until everything was committed, or what the row says."""
+HEAD = (
+    "fault",
+    "injected",
+    "transactions",
+    "events",
+    "records",
+    "aborted",
+    "violations",
+    "recovery, s",
+)
+"""``transactions`` are counted once for each shard that they changed; ``aborted`` are records that
+the broker hides from readers; ``recovery`` is the time from the last fault until everything was
+committed, or what the row says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,7 @@ class Row:
     transactions: str
     events: str
     records: str
+    aborted: str
     violations: str
     recovery: str
 
@@ -31,6 +42,7 @@ class Row:
             f"{verdict.transactions:,}",
             f"{verdict.events:,}",
             f"{verdict.records:,}",
+            f"{verdict.aborted:,}",
             f"{len(verdict.violations):,}",
             recovery,
         )

@@ -58,7 +58,7 @@ def small(
     point_fits(chain)
     client = {"session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
     reconfigured(chain, "kafka", client={**client, "transaction.timeout.ms": 6000})
-    made = Fleet(chain, nursery, Workload(STORES, PARTITIONS))
+    made = Fleet(chain, nursery, Workload(STORES, PARTITIONS), broker)
     yield made
     made.end()
 
@@ -113,7 +113,7 @@ def test_t8_a_state_that_moves_twice_past_an_orphaned_transaction_is_whole(
             small.leave()
     small.quiet()
     small.leave()
-    judged(small.chain, "T8", f"{repeats} double hand-overs past an orphan")
+    judged(small, "T8", f"{repeats} double hand-overs past an orphan")
 
 
 def test_t8_a_worker_that_restores_only_to_the_stable_end_is_found_out(
@@ -139,4 +139,4 @@ def test_t8_a_worker_that_restores_only_to_the_stable_end_is_found_out(
             break
         small.workers[second].kill()
     assert small.workers[second].poll() == LOST, small.chain.said()[-3000:]
-    add_row(Row("T8", f"mutant, refused at hand-over {number + 1}", "", "", "", "found", ""))
+    add_row(Row("T8", f"mutant, refused at hand-over {number + 1}", "", "", "", "", "found", ""))

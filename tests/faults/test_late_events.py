@@ -66,7 +66,7 @@ def fleet(
     reconfigured(chain, "time", horizon_seconds=3600)
     decayed = {"method": "ml", "half_life_seconds": HALF_LIFE_MS / 1000}
     reconfigured(chain, "metrics", order_rate=decayed)
-    made = Fleet(chain, nursery, Disordered(STORES, PARTITIONS))
+    made = Fleet(chain, nursery, Disordered(STORES, PARTITIONS), broker)
     yield made
     made.end()
 
@@ -85,7 +85,7 @@ def test_t16_a_state_of_late_and_disordered_events_is_that_of_their_set(fleet: F
     fleet.quiet()
     fleet.leave()
     violations, events, late = compared(fleet)
-    verdict = Verdict(violations, events, 0, 0, 0)
+    verdict = Verdict(violations, events, 0, 0, 0, 0)
     add_row(Row.of("T16", f"a fifth in disorder, {late} too late", verdict))
     assert not violations, violations[:5]
     assert late == len(range(first, visits)[::TOO_LATE]) or late > 0

@@ -35,11 +35,11 @@ ROOM = 3.0
 STORES = 40
 
 
-def made_fleet(chain: Chain, nursery: Nursery) -> Fleet:
+def made_fleet(chain: Chain, nursery: Nursery, broker: RealBroker) -> Fleet:
     point_fits(chain)
     client = {"session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
     reconfigured(chain, "kafka", client=client)
-    return Fleet(chain, nursery, Workload(STORES, chain.partitions))
+    return Fleet(chain, nursery, Workload(STORES, chain.partitions), broker)
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def several(
     own_broker: RealBroker, topics: TopicMaker, tmp_path: Path, nursery: Nursery
 ) -> Iterator[Fleet]:
     """Two input topics: assigned by range, and all partitions are revoked at every change."""
-    made = made_fleet(made_chain(own_broker.bootstrap_servers, topics, tmp_path, 12), nursery)
+    made = made_fleet(
+        made_chain(own_broker.bootstrap_servers, topics, tmp_path, 12), nursery, own_broker
+    )
     yield made
     made.end()
 
@@ -58,7 +60,7 @@ def mixed(
 ) -> Iterator[Fleet]:
     """One input topic for all events: assigned cooperatively."""
     chain = made_chain(own_broker.bootstrap_servers, topics, tmp_path, 12, one_input=True)
-    made = made_fleet(chain, nursery)
+    made = made_fleet(chain, nursery, own_broker)
     yield made
     made.end()
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.fleet import FULL, STOP_SECONDS_MAX, WORKERS, Fleet, settled
 from tests.faults.groups import generation
+from tests.support.broker import RealBroker
 
 MOVED, NO = "shard restored", "could not "
 """A worker's words when it has taken a shard over, and when the broker refuses it something."""
@@ -65,4 +66,6 @@ def test_t3_a_worker_that_was_paused_comes_back_as_a_zombie(fleet: Fleet) -> Non
         time.sleep(3 if FULL else 1)
         if fleet.workers[slot].poll() is not None:  # as a supervisor would
             fleet.start(slot, stop_in_transaction=[fleet.chain.state])
-    settled(fleet, "T3", f"{cycles} pauses in a transaction, {cycles} zombies refused")
+    verdict = settled(fleet, "T3", f"{cycles} pauses in a transaction, {cycles} zombies refused")
+    if isinstance(fleet.broker, RealBroker):
+        assert verdict.aborted, "a zombie had written nothing"

@@ -5,7 +5,7 @@ I2  of every key each seq of an epoch once and without a gap, and a record's est
     interval are the posterior of what the input says at its offsets, under its own hyperparameters;
 I3  the log's markers are the group's committed offsets;
 I4  no record of an aborted transaction is visible, and every one of a committed one is
-    (:mod:`tests.faults.dumped`: only where the broker's files are at hand);
+    (:mod:`tests.faults.dumped`; only of a broker whose files are at hand);
 I5  seq grows strictly in the order of the log;
 I6  everything is read, and the stable end of every topic is its end.
 """
@@ -26,10 +26,12 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from stream_hb.config import load_config
 from stream_hb.runtime.assembly import run_settings
 from stream_hb.statelog.restore import Restored, Restoring
+from tests.faults.dumped import hidden
 from tests.faults.posteriors import differs
 from tests.reference import event_rules
 from tests.reference.event_rules import PlainGroup
 from tests.support import topics
+from tests.support.broker import NamedBroker, RealBroker
 from tests.support.chain import Chain
 from tests.support.records import Record, checked_record, checked_reject
 
@@ -55,6 +57,8 @@ class Verdict:
         How many were committed, counted once for each shard that they changed.
     recomputed
         Records whose posterior was recomputed.
+    aborted
+        Estimates of aborted transactions that the broker has and hides.
     """
 
     violations: list[str]
@@ -62,6 +66,7 @@ class Verdict:
     records: int
     transactions: int
     recomputed: int
+    aborted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +104,8 @@ class Inputs:
         return groups.get(("north", store), PlainGroup())
 
 
-def verified(chain: Chain, seed: int = 1, *, rejected: bool = True) -> Verdict:
-    """Compare outputs, state and committed offsets with the input, when the workers have left.
-
-    ``rejected`` is False where the test says itself which events are rejected.
-    """
+def verified(chain: Chain, broker: RealBroker | NamedBroker, seed: int = 1) -> Verdict:
+    """Compare outputs, state and committed offsets with the input, when the workers have left."""
     inputs = read_inputs(chain)
     records = _records(chain)
     restored = restored_shards(chain)
@@ -115,10 +117,14 @@ def verified(chain: Chain, seed: int = 1, *, rejected: bool = True) -> Verdict:
         *_state(restored, inputs),
         *_offsets(chain, restored),
         *_ends(chain),
-        *(_rejects(chain, inputs) if rejected else ()),
+        *_rejects(chain, inputs),
     ]
+    aborted = 0
+    if isinstance(broker, RealBroker):
+        aborted, wrong = hidden(broker, chain.estimates)
+        violations += wrong
     transactions = sum(each.marker["seq"] for each in restored.values() if each)
-    return Verdict(violations, inputs.count, len(records), transactions, len(recomputed))
+    return Verdict(violations, inputs.count, len(records), transactions, len(recomputed), aborted)
 
 
 def committed(chain: Chain) -> dict[tuple[str, int], tuple[int, int]]:
