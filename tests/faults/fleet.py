@@ -112,6 +112,15 @@ class Fleet:
         self.begin_to_feed()
         self.chain.wait_until_said("refit ")
 
+    def steady(self) -> None:
+        """Wait until shards neither come nor go."""
+        known, since = -1, time.monotonic()
+        while time.monotonic() - since < QUIET_SECONDS:
+            found = len(re.findall("shard (?:given up|restored|begins)", self.chain.said()))
+            if found != known:
+                known, since = found, time.monotonic()
+            time.sleep(0.2)
+
     def begin_to_feed(self) -> None:
         """Start the feeder alone."""
         self._feeder.start()

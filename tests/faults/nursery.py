@@ -98,6 +98,12 @@ class Child:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether a signal has stopped it."""
+        state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "T"
+
     def kill(self) -> None:
         """Kill it and wait for its end."""
         self.send_signal(signal.SIGKILL)

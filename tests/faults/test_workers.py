@@ -12,6 +12,7 @@ import pytest
 from tests.faults.fleet import FULL, STOP_SECONDS_MAX, WORKERS, Fleet, settled
 from tests.faults.groups import generation
 from tests.support.broker import RealBroker
+from tests.support.deadline import wait_until
 
 MOVED, NO = "shard restored", "could not "
 """A worker's words when it has taken a shard over, and when the broker refuses it something."""
@@ -56,15 +57,16 @@ def test_t3_a_worker_that_was_paused_comes_back_as_a_zombie(fleet: Fleet) -> Non
     cycles, source = 10 if FULL else 1, random.Random(3)
     fleet.begin(stop_in_transaction=[fleet.chain.state])
     for _ in range(cycles):
+        fleet.steady()
         slot = source.randrange(WORKERS)
-        restored, refused = (fleet.chain.said().count(words) for words in (MOVED, NO))
-        fleet.workers[slot].send_signal(signal.SIGUSR1)
-        fleet.chain.wait_until_said(MOVED, restored + 1)
-        time.sleep(1)
-        fleet.workers[slot].send_signal(signal.SIGCONT)
+        worker = fleet.workers[slot]
+        worker.send_signal(signal.SIGUSR1)
+        wait_until(lambda stopped=worker: stopped.stands_still, 60)  # type: ignore[misc]
+        refused = fleet.chain.said().count(NO)
+        fleet.chain.wait_until_said(MOVED, fleet.chain.said().count(MOVED) + 1)
+        worker.send_signal(signal.SIGCONT)
         fleet.chain.wait_until_said(NO, refused + 1)
-        time.sleep(3 if FULL else 1)
-        if fleet.workers[slot].poll() is not None:  # as a supervisor would
+        if worker.poll() is not None:  # as a supervisor would
             fleet.start(slot, stop_in_transaction=[fleet.chain.state])
     verdict = settled(fleet, "T3", f"{cycles} pauses in a transaction, {cycles} zombies refused")
     if isinstance(fleet.broker, RealBroker):
