@@ -114,8 +114,9 @@ class Fleet:
 
     def steady(self) -> None:
         """Wait until shards neither come nor go."""
-        known, since = -1, time.monotonic()
+        known, since, deadline = -1, time.monotonic(), time.monotonic() + 120
         while time.monotonic() - since < QUIET_SECONDS:
+            assert time.monotonic() < deadline, f"never steady: {self.chain.said()[-3000:]}"
             found = len(re.findall("shard (?:given up|restored|begins)", self.chain.said()))
             if found != known:
                 known, since = found, time.monotonic()
