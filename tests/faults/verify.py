@@ -111,7 +111,7 @@ def verified(chain: Chain, broker: RealBroker | NamedBroker, seed: int = 1) -> V
     restored = restored_shards(chain)
     recomputed = _sample(records, seed)
     violations = [
-        *_sequence(records),
+        *in_sequence(records),
         *_posteriors(recomputed, inputs),
         *_newest(chain, records, inputs),
         *_state(restored, inputs),
@@ -219,7 +219,7 @@ def restored_shards(chain: Chain) -> dict[int, Restored | None]:
     return {number: each.finish() for number, each in restoring.items()}
 
 
-def _sequence(records: list[Record]) -> Iterator[str]:
+def in_sequence(records: list[Record]) -> Iterator[str]:
     """I2, I5: of every key each (epoch, seq) once, in order and without a gap."""
     last: dict[Any, tuple[int, int]] = {}
     for record in records:
