@@ -37,15 +37,15 @@ def test_t1_workers_are_killed_again_and_again(fleet: Fleet) -> None:
 def test_t2_a_rolling_restart_moves_nothing_and_repeats_nothing(fleet: Fleet) -> None:
     rounds = 3
     fleet.begin()
-    fleet.chain.wait_until_said("shard begins", fleet.chain.partitions)
-    time.sleep(3)
+    fleet.steady()
     before = generation(fleet.chain)
     slowest = 0.0
     for _ in range(rounds):
         for slot in range(WORKERS):
             slowest = max(slowest, fleet.workers[slot].terminate())
+            back = fleet.chain.said().count(MOVED) + 1
             fleet.start(slot)
-            time.sleep(2)
+            fleet.chain.wait_until_said(MOVED, back)
     assert generation(fleet.chain) == before
     verdict = settled(fleet, "T2", f"{rounds * WORKERS} SIGTERMs, slowest stop {slowest:.1f} s")
     assert slowest <= STOP_SECONDS_MAX
