@@ -214,7 +214,7 @@ class Fleet:
     def leave(self) -> float:
         """Let all workers leave; return what the slowest took."""
         living = [worker for worker in self.workers.values() if worker.poll() is None]
-        return max((worker.terminate() for worker in living), default=0.0)
+        return max((worker.terminate(starting=True) for worker in living), default=0.0)
 
     def events_worked(self) -> int:
         """Return how many events the workers that left have worked on, repetitions included."""

@@ -151,7 +151,7 @@ class Soak:
                 worker.kill()
                 self._fleet.start(slot)
             case "stop":
-                worker.terminate()
+                worker.terminate(starting=True)
                 self._fleet.start(slot)
             case "pause":
                 worker = self._fleet.workers[self._source.randrange(WORKERS)]

@@ -78,7 +78,7 @@ def churned(fleet: Fleet, times: Path) -> None:
             if slot < size and not runs:
                 fleet.start(slot, timed_revokes=[str(times)])
             elif slot >= size and runs and worker:
-                worker.terminate()
+                worker.terminate(starting=True)
         time.sleep(CHANGE_SECONDS)
 
 
