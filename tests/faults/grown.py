@@ -72,8 +72,9 @@ def _log(
             batch(bought, chain.purchases, number, purchases),
         ]
         visits, purchases = visits + len(seen), purchases + len(bought)
-        candidate = engine.ingest({number: batches})
+        candidate = engine.ingest({number: batches}, START_MS)
         plan = log.plan(candidate.shards[number], [], header)
         engine.apply(candidate)
         log.settle(plan)
         yield from ((record.key, record.value) for record in plan.records)
+    assert len(engine.shards[number].table) == groups

@@ -65,6 +65,8 @@ def test_t12_a_million_stores_are_restored_from_the_log(fleet: Fleet) -> None:
     wait_until(lambda: restored(fleet) >= PARTITIONS, 300, pause_seconds=0.1)
     took, worked = time.monotonic() - began, cpu_seconds(worker.pid)
     peak = resident_bytes(worker.pid, "VmHWM")
+    known = GROUPS // PARTITIONS * PARTITIONS
+    fleet.chain.wait_until_said(f"groups={known} ")
     told = (
         f"restore of {GROUPS:,} stores, {size / 2**20:.0f} MiB: {worked:.1f} s of CPU, "
         f"RSS {peak / 2**20:.0f} MiB at most"
