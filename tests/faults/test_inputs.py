@@ -79,9 +79,11 @@ class Follower:
 def test_t6_a_third_of_the_transactions_is_aborted(own_broker: RealBroker, small: Fleet) -> None:
     chain = small.chain
     reconfigured(chain, "emission", everything_touched=True)  # so that every abort hides some
-    small.feed(round(EVENTS / 1.13))
     follower = Follower(chain)
+    small.feed(100)
     small.start(0, aborts=[6])
+    chain.wait_until_said("refit ")  # nothing is emitted before a worker has caught up
+    small.feed(round(EVENTS / 1.13))
     small.drain_fed()
     small.quiet()
     followed = follower.end()
