@@ -32,7 +32,7 @@ REVOKE_SECONDS_MAX = 0.05
 PAUSE_SECONDS_MAX = 1.0
 ROOM = 3.0
 """What a pause may take on a machine that others use, as a multiple of what it may take."""
-STORES = 40
+STORES = 400
 
 
 def made_fleet(chain: Chain, nursery: Nursery, broker: RealBroker) -> Fleet:

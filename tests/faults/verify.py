@@ -35,8 +35,10 @@ from tests.support.broker import NamedBroker, RealBroker
 from tests.support.chain import Chain
 from tests.support.records import Record, checked_record, checked_reject
 
-SAMPLE = 3_000
-"""Moments of a store whose records are recomputed; version and order are checked of all."""
+SAMPLE_MAX = 3_000
+RECOUNTED_MAX = 3_000_000
+"""Records of so many moments of a store are recomputed, fewer where stores have many events, each
+of which is counted anew for every moment; versions and order are checked of all records."""
 SCHEMA_SAMPLE = 500
 READ_SECONDS_MAX = 300.0
 
@@ -109,7 +111,8 @@ def verified(chain: Chain, broker: RealBroker | NamedBroker, seed: int = 1) -> V
     inputs = read_inputs(chain)
     records = _records(chain)
     restored = restored_shards(chain)
-    recomputed = _sample(records, seed)
+    moments = RECOUNTED_MAX * len(inputs.by_store) // max(inputs.count, 1)
+    recomputed = _sample(records, min(moments, SAMPLE_MAX), seed)
     violations = [
         *in_sequence(records),
         *_posteriors(recomputed, inputs),
@@ -232,12 +235,12 @@ def in_sequence(records: list[Record]) -> Iterator[str]:
         last[key] = version
 
 
-def _sample(records: list[Record], seed: int) -> list[Record]:
-    """Return the records of some moments of some stores, all three metrics of each."""
+def _sample(records: list[Record], size: int, seed: int) -> list[Record]:
+    """Return the records of so many moments of some stores, all three metrics of each."""
     moments: dict[Any, list[Record]] = defaultdict(list)
     for record in records:
         moments[record["key"]["store_id"], *sorted(record["offsets"].items())].append(record)
-    chosen = random.Random(seed).sample(list(moments), min(SAMPLE, len(moments)))
+    chosen = random.Random(seed).sample(list(moments), min(size, len(moments)))
     return [record for moment in chosen for record in moments[moment]]
 
 
