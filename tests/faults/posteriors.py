@@ -1,4 +1,8 @@
-"""The posteriors of point fits, straight from the conjugate formulas, and records against them."""
+"""The posteriors of point fits, straight from the conjugate formulas, and records against them.
+
+A record names its hyperparameters only where they are a point (flag ``plug_in``). Of one whose
+hyperparameters were integrated the size and the raw estimate are compared.
+"""
 
 import math
 from typing import Any
@@ -18,29 +22,51 @@ Numbers = tuple[float, float, float, float]
 
 def differs(record: dict[str, Any], group: PlainGroup) -> str | None:
     """Say how a record differs from what it should be given what counts; None if it does not."""
-    size, expected = _expected(record, group)
-    ends = record["interval"]
-    found = record["estimate"], record["sd"], ends["lo"], ends["hi"]
+    size, raw = _data(record["metric"], group)
     if record["n_eff"] != size:
         return f"n_eff {record['n_eff']}, not {size}"
+    if not np.isclose(_number(record["raw"]), _number(raw), rtol=CLOSE, equal_nan=True):
+        return f"raw {record['raw']}, not {raw}"
+    expected = _expected(record, group) if "plug_in" in record["flags"] else None
     if expected is None:
         return None
+    ends = record["interval"]
+    found = record["estimate"], record["sd"], ends["lo"], ends["hi"]
     close = [CLOSE, CLOSE, CLOSE_ENDS, CLOSE_ENDS]
     same = np.isclose(found, expected, rtol=close, atol=1e-12)
     return None if same.all() else f"{found}, not {expected}"
 
 
-def _expected(record: dict[str, Any], group: PlainGroup) -> tuple[int, Numbers | None]:
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _values(group: PlainGroup) -> list[int]:
+    return [value for _, value in group.orders if value > 0]
+
+
+def _data(metric: str, group: PlainGroup) -> tuple[int, float | None]:
+    """Return how much a group has of a metric, and what that says without a pool."""
+    values, visits = _values(group), len(group.visits)
+    match metric:
+        case "conversion":
+            return visits, len(group.conversions) / visits if visits else None
+        case "order_rate":
+            return visits, len(group.orders) / visits if visits else None
+        case _:
+            return len(values), float(np.log(values).mean()) if values else None
+
+
+def _expected(record: dict[str, Any], group: PlainGroup) -> Numbers | None:
     hyper = {name: float(value) for name, value in record["hyper"]["params"].items()}
     level = record["interval"]["level"]
     match record["metric"]:
         case "conversion":
-            return len(group.visits), _rate(hyper, group, level)
+            return _rate(hyper, group, level)
         case "order_rate":
-            return len(group.visits), _orders(hyper, group, level)
+            return _orders(hyper, group, level)
         case _:
-            values = [value for _, value in group.orders if value > 0]
-            return len(values), _value(hyper, values, level)
+            return _value(hyper, _values(group), level)
 
 
 def _rate(hyper: dict[str, float], group: PlainGroup, level: float) -> Numbers | None:

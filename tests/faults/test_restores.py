@@ -28,6 +28,7 @@ GROUPS = 1_000_000
 GROUPS_OF_REBALANCES = 200_000
 REBALANCES = 10
 RESTORE_SECONDS_MAX = 10.0
+CORES = 2
 ROOM = 3.0
 """What may be taken on a machine that others use, as a multiple of what it may take."""
 SESSION_SECONDS = 3.0
@@ -72,7 +73,7 @@ def test_t12_a_million_stores_are_restored_from_the_log(fleet: Fleet) -> None:
         f"RSS {peak / 2**20:.0f} MiB at most"
     )
     add_row(Row("T12", told, "", "", "", "", "", f"{took:.1f}"))
-    assert took <= ROOM * RESTORE_SECONDS_MAX
+    assert worked <= CORES * RESTORE_SECONDS_MAX, "of CPU: other programs take none of that"
 
 
 def test_t11_a_rebalance_during_a_restore_leaves_no_partition_behind(fleet: Fleet) -> None:

@@ -16,6 +16,7 @@ GROUP = PlainGroup(visits=[1] * 20, conversions=[1] * 2, orders=[(1, 10), (1, 20
 RECORDS: dict[str, dict[str, Any]] = {
     "conversion": {
         "n_eff": 20,
+        "raw": 2 / 20,
         "estimate": 7 / 120,
         "sd": (7 * 113 / 120**2 / 121) ** 0.5,
         "interval": {"lo": 0.0239745597309762, "hi": 0.106515014712024, "level": 0.95},
@@ -23,6 +24,7 @@ RECORDS: dict[str, dict[str, Any]] = {
     },
     "order_rate": {
         "n_eff": 20,
+        "raw": 3 / 20,
         "estimate": 6 / 80,
         "sd": 6**0.5 / 80,
         "interval": {"lo": 0.0275236781686356, "hi": 0.145854150991533, "level": 0.95},
@@ -30,6 +32,7 @@ RECORDS: dict[str, dict[str, Any]] = {
     },
     "log_order_value": {
         "n_eff": 2,
+        "raw": 2.649158683274018,  # ln(200) / 2
         "estimate": 2.432772455516012,
         "sd": 3**-0.5,
         "interval": {"lo": 1.30118672143984, "hi": 3.56435818959218, "level": 0.95},
@@ -39,13 +42,13 @@ RECORDS: dict[str, dict[str, Any]] = {
 
 
 def record(metric: str) -> dict[str, Any]:
-    return {"metric": metric, **deepcopy(RECORDS[metric])}
+    return {"metric": metric, "flags": ["plug_in"], **deepcopy(RECORDS[metric])}
 
 
 @pytest.mark.parametrize("metric", RECORDS)
 def test_a_record_is_compared_with_its_posterior_and_size(metric: str) -> None:
     assert differs(record(metric), GROUP) is None
-    for change in ("n_eff", "estimate", "sd"):
+    for change in ("n_eff", "raw", "estimate", "sd"):
         wrong = record(metric)
         wrong[change] *= 1 + 1e-6
         assert differs(wrong, GROUP)
@@ -53,6 +56,12 @@ def test_a_record_is_compared_with_its_posterior_and_size(metric: str) -> None:
         wrong = record(metric)
         wrong["interval"][end] *= 1 + 1e-6
         assert differs(wrong, GROUP)
+
+
+def test_of_a_record_with_integrated_hyperparameters_the_data_are_compared() -> None:
+    integrated = {**record("conversion"), "flags": [], "hyper": {"params": {"mean": 0.1}}}
+    assert differs(integrated, GROUP) is None
+    assert differs({**integrated, "raw": 0.11}, GROUP)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,8 +106,17 @@ class Inputs:
         return groups.get(("north", store), PlainGroup())
 
 
-def verified(chain: Chain, broker: RealBroker | NamedBroker, seed: int = 1) -> Verdict:
-    """Compare outputs, state and committed offsets with the input, when the workers have left."""
+def verified(
+    chain: Chain,
+    broker: RealBroker | NamedBroker | None = None,
+    seed: int = 1,
+    moved_at: Mapping[tuple[str, int], int] | None = None,
+) -> Verdict:
+    """Compare outputs, state and committed offsets with the input, when the workers have left.
+
+    ``moved_at`` says what the state was made of when it was migrated: records of later epochs have
+    that, and what their own offsets say.
+    """
     inputs = read_inputs(chain)
     records = _records(chain)
     restored = restored_shards(chain)
@@ -115,7 +124,7 @@ def verified(chain: Chain, broker: RealBroker | NamedBroker, seed: int = 1) -> V
     recomputed = _sample(records, min(moments, SAMPLE_MAX), seed)
     violations = [
         *in_sequence(records),
-        *_posteriors(recomputed, inputs),
+        *_posteriors(recomputed, inputs, moved_at or {}),
         *_newest(chain, records, inputs),
         *_state(restored, inputs),
         *_offsets(chain, restored),
@@ -244,11 +253,17 @@ def _sample(records: list[Record], size: int, seed: int) -> list[Record]:
     return [record for moment in chosen for record in moments[moment]]
 
 
-def _posteriors(records: Iterable[Record], inputs: Inputs) -> Iterator[str]:
+def _posteriors(
+    records: Iterable[Record], inputs: Inputs, moved_at: Mapping[tuple[str, int], int]
+) -> Iterator[str]:
     """I2: a record is the posterior of what the input up to its own offsets says."""
+    moved = {f"{topic}-{number}": offset for (topic, number), offset in moved_at.items()}
     last: tuple[Any, PlainGroup] = (None, PlainGroup())
     for record in records:
         store, offsets = record["key"]["store_id"], record["offsets"]
+        if record["version"]["epoch"] > 1:
+            places = offsets.keys() | moved.keys()
+            offsets = {at: max(offsets.get(at, 0), moved.get(at, 0)) for at in places}
         if last[0] != (store, offsets):
             last = (store, offsets), inputs.group(store, offsets)
         wrong = differs(record, last[1])

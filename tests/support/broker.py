@@ -33,8 +33,8 @@ SASL_USER = "operator"
 SASL_PASSWORD = "hunter2-of-the-broker"
 
 # A second door, for who says who he is; a third, whose address is a proxy's that stands before it
-# (nothing listens there but in the tests that put one there). All else goes through the first. And a cleaner
-# that looks for something to compact at once, not every 15 s.
+# (nothing listens there but in the tests that put one there). All else goes through the first.
+# And a cleaner that looks for something to compact at once, not every 15 s.
 _MORE = f"""
 listeners=PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://127.0.0.1:{{sasl_port}},\\
   PROXIED://127.0.0.1:{{behind_proxy_port}},CONTROLLER://127.0.0.1:{{controller_port}}
