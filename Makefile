@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
-.PHONY: help install run test lint unit bench bench-quix bench-refit study-coverage study-experiments fuzz test-faults simulate simulate-mutants study-calibration bench-drift lock clean
+.PHONY: help install run test lint unit bench bench-quix bench-refit study-coverage study-experiments fuzz test-faults simulate simulate-mutants study-calibration bench-drift soak lock clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -61,6 +61,11 @@ bench-drift: install ## drifts found, missed and false, beside other detectors (
 
 test-faults: install ## kills, pauses and broker crashes at full size, on a real broker
 	STREAM_HB_FAULTS_FULL=1 $(BIN)/pytest -s tests/faults
+
+MINUTES ?= 30
+
+soak: install ## mixed faults for MINUTES: memory's slope, descriptors, latency outside of faults
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
 
 SEEDS ?= 0-4999
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any
 
@@ -28,6 +28,10 @@ TRANSACTION_MS = 10_000
 ANSWER_SECONDS = 3.0
 QUEUE_SECONDS_MAX = 5.0
 
+REPEATED_AFTER = 0.75
+"""The client repeats a request that got no answer, without a word, but not before it has waited
+``retry.backoff.ms``, give or take a fifth (librdkafka: RD_KAFKA_RETRY_JITTER_PERCENT)."""
+
 _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 
 _FORGOTTEN = {KafkaError.INVALID_PRODUCER_ID_MAPPING, KafkaError.UNKNOWN_PRODUCER_ID}
@@ -47,16 +51,19 @@ def transaction_settings(
 ) -> dict[str, Any]:
     """Return librdkafka's settings for a slot; the user's own come last, but for the slot's id.
 
-    >>> transaction_settings("localhost:9092", "app-0")["transactional.id"]
-    'app-0'
+    >>> settings = transaction_settings("localhost:9092", "app-0", {"transaction.timeout.ms": 6000})
+    >>> settings["transactional.id"], settings["socket.timeout.ms"]
+    ('app-0', 6000)
     """
+    chosen = dict(overrides or {})
+    transaction_ms = chosen.get("transaction.timeout.ms", TRANSACTION_MS)
     return {
         **producer_settings(bootstrap_servers),
-        "transaction.timeout.ms": TRANSACTION_MS,
+        "transaction.timeout.ms": transaction_ms,
         # Records that cannot be written in a transaction's time fail it; it is then done again.
-        "message.timeout.ms": TRANSACTION_MS,
-        "socket.timeout.ms": TRANSACTION_MS,
-        **(overrides or {}),
+        "message.timeout.ms": transaction_ms,
+        "socket.timeout.ms": transaction_ms,  # the client refuses a longer one
+        **chosen,
         "transactional.id": transactional_id,
     }
 
@@ -74,6 +81,9 @@ class KafkaTransactions:
         self._settings = dict(settings)
         self._producer: ck.Producer | None = None
         self._newcomer: ck.Producer | None = None
+        backoff_ms = float(self._settings.get("retry.backoff.ms", 100))
+        self._prompt_seconds = REPEATED_AFTER * backoff_ms / 1000
+        self._is_doubtful = False
 
     @property
     def _mine(self) -> ck.Producer:
@@ -84,6 +94,7 @@ class KafkaTransactions:
     def renew(self) -> None:
         """Begin anew as the same slot; what was left open is aborted before this returns."""
         self.close()
+        self._is_doubtful = False
         if self._newcomer is None:
             with accepted_settings():
                 settings = {**self._settings, "on_delivery": _ignored}
@@ -99,7 +110,17 @@ class KafkaTransactions:
         self._producer, self._newcomer = self._newcomer, None
 
     def begin(self) -> None:
-        """Begin a transaction."""
+        """Begin a transaction.
+
+        Where a request of the last one may have been repeated, begin anew first: the first copy may
+        still be under way, and a late EndTxn would end this transaction in its middle, half of it
+        committed (KIP-890). To a new epoch it means nothing.
+        """
+        if self._is_doubtful:
+            try:
+                self.renew()
+            except TransientError as error:
+                raise TransactionAbortedError(str(error)) from error
         with _translated("begin a transaction"):
             self._mine.begin_transaction()
 
@@ -115,9 +136,10 @@ class KafkaTransactions:
             except BufferError:
                 if time.monotonic() > deadline:
                     raise TransactionAbortedError("the broker does not take the records") from None
-                self._mine.poll(0.05)
             except KafkaException as exception:
                 raise _translation(exception, f"write to topic {topic}") from exception
+            with _translated(f"write to topic {topic}"):
+                self._mine.poll(0.05)
 
     def send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
         """Add offsets that the group commits with the transaction."""
@@ -128,7 +150,7 @@ class KafkaTransactions:
         producer = self._mine
         # In a thread of its own: without the group's coordinator the call ignores its timeout
         # (confluentinc/librdkafka#5456). It is left behind with its producer, which is stale then.
-        with _translated("add offsets to the transaction"):
+        with self._timed(), _translated("add offsets to the transaction"):
             _within(
                 ANSWER_SECONDS + 1,
                 lambda: producer.send_offsets_to_transaction(wanted, membership, ANSWER_SECONDS),
@@ -136,20 +158,32 @@ class KafkaTransactions:
 
     def commit(self) -> None:
         """Commit: every record is written, and the broker has everything."""
-        with _translated("commit the transaction"):
+        with _translated("write the transaction's records"):
+            self._mine.flush(ANSWER_SECONDS)  # apart: how long it takes says nothing of the commit
+        with self._timed(), _translated("commit the transaction"):
             self._mine.commit_transaction(ANSWER_SECONDS)
 
     def abort(self) -> None:
         """Make the transaction's records and offsets nothing."""
-        with _translated("abort the transaction"):
+        with self._timed(), _translated("abort the transaction"):
             self._mine.abort_transaction(ANSWER_SECONDS)
 
     def close(self) -> None:
         """Leave; what is open is aborted by the next owner of the slot, or by its timeout."""
-        if self._producer is not None:
-            self._producer.purge()
-            self._producer.flush(0)
-            self._producer = None
+        gone, self._producer = self._producer, None
+        if gone is not None:
+            with suppress(KafkaException):  # a producer that is done for says so here once more
+                gone.purge()
+                gone.flush(0)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Take note when a call takes so long that its request may have been repeated."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._is_doubtful |= time.monotonic() - began >= self._prompt_seconds
 
 
 def _within(seconds: float, call: Callable[[], None]) -> None:

@@ -1,156 +1,150 @@
 """Aborts, poison, lost events and wrong topics on a real broker."""
 
-import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
-import yaml
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stream_hb.config import load_config
-from stream_hb.engine import Engine
-from stream_hb.runtime.assembly import checked_partitions, run_settings, worker
-from stream_hb.runtime.client import TransactionAbortedError
-from tests.faults.table import add_row
-from tests.faults.verify import committed, verified
-from tests.runtime.test_run import shop
+from tests.faults.fleet import FULL, Fleet, judged, point_fits, reconfigured
+from tests.faults.nursery import Nursery
+from tests.faults.table import Row, add_row
+from tests.faults.verify import committed, rejects
+from tests.faults.workload import Workload
 from tests.support import topics as kafka
 from tests.support.broker import NamedBroker, RealBroker
-from tests.support.chain import PARTITIONS, Chain, made_chain, run, terminate
-from tests.support.deadline import wait_until
+from tests.support.chain import PARTITIONS, Chain, made_chain
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
-FULL = bool(os.environ.get("STREAM_HB_FAULTS_FULL"))
-DRAIN_SECONDS_MAX = 180.0
+STORES = 40
+EVENTS = 100_000 if FULL else 15_000
+BATCH_EVENTS = 750
 TopicMaker = Callable[..., str]
 
 
 @pytest.fixture
-def chain(broker: RealBroker | NamedBroker, topics: TopicMaker, tmp_path: Path) -> Chain:
-    return made_chain(broker.bootstrap_servers, topics, tmp_path)
+def small(
+    broker: RealBroker | NamedBroker, topics: TopicMaker, tmp_path: Path, nursery: Nursery
+) -> Iterator[Fleet]:
+    """A fleet of few stores and small batches."""
+    chain = made_chain(broker.bootstrap_servers, topics, tmp_path)
+    point_fits(chain)
+    reconfigured(chain, "limits", batch_events=BATCH_EVENTS)
+    made = Fleet(chain, nursery, Workload(STORES, PARTITIONS), broker)
+    yield made
+    made.end()
 
 
-def reconfigured(chain: Chain, section: str, **values: Any) -> None:
-    content = yaml.safe_load(chain.config.read_text())
-    content.setdefault(section, {}).update(values)
-    chain.config.write_text(yaml.safe_dump(content))
+class Follower:
+    """Reads the committed estimates while they are written, as a pricing feed would."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.seen: list[tuple[int, int, bytes | None]] = []
+        self._chain = chain
+        self._stop = Event()
+        self._thread = Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._chain.bootstrap_servers,
+                "group.id": "follower",
+                "enable.auto.commit": False,
+                "fetch.queue.backoff.ms": 10,
+                "log_level": 0,
+            }
+        )
+        topic = self._chain.estimates
+        consumer.assign([TopicPartition(topic, n, 0) for n in range(self._chain.partitions)])
+        idle = 0
+        while idle < 20:
+            messages = consumer.consume(10_000, 0.1)
+            idle = idle + 1 if self._stop.is_set() and not messages else 0
+            self.seen += [(m.partition() or 0, m.offset() or 0, m.value()) for m in messages]
+        consumer.close()
+
+    def end(self) -> list[tuple[int, int, bytes | None]]:
+        """Return what it read, in each partition in the order in which it came."""
+        self._stop.set()
+        self._thread.join()
+        return sorted(self.seen, key=lambda seen: seen[0])
 
 
-def drained(chain: Chain) -> None:
-    def done() -> bool:
-        return all(offset == end for offset, end in committed(chain).values())
-
-    wait_until(done, DRAIN_SECONDS_MAX)
-
-
-class Aborting:
-    """One commit of every three and some records fail; the broker sees real aborts.
-
-    Which of the three is drawn, not whether: with every commit drawn apart, a short run had five
-    aborts in thirty once in twenty-five runs.
-    """
-
-    def __init__(self, transactions: Any, source: random.Random) -> None:
-        self._transactions = transactions
-        self._source = source
-        self._fates: list[bool] = []
-        self.commits = self.aborts = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transactions, name)
-
-    def _fail(self) -> None:
-        self.aborts += 1
-        raise TransactionAbortedError("so it is wanted")
-
-    def produce(self, *record: Any) -> None:
-        if self._source.random() < 0.0002:
-            self._fail()
-        self._transactions.produce(*record)
-
-    def commit(self) -> None:
-        if not self._fates:
-            self._fates = self._source.sample([True, False, False], 3)
-        if self._fates.pop():
-            self._fail()
-        self._transactions.commit()
-        self.commits += 1
+def test_t6_a_third_of_the_transactions_is_aborted(own_broker: RealBroker, small: Fleet) -> None:
+    chain = small.chain
+    reconfigured(chain, "emission", everything_touched=True)  # so that every abort hides some
+    follower = Follower(chain)
+    small.feed(100)
+    small.start(0, aborts=[6])
+    chain.wait_until_said("refit ")  # nothing is emitted before a worker has caught up
+    small.feed(round(EVENTS / 1.13))
+    small.drain_fed()
+    small.quiet()
+    followed = follower.end()
+    small.leave()
+    aborts = chain.said().count("abort wanted")
+    verdict = judged(small, "T6", f"{aborts} aborts")
+    assert verdict.aborted > 0
+    read = kafka.read_all(chain.bootstrap_servers, chain.estimates)
+    assert followed == sorted(((r.partition, r.offset, r.value) for r in read), key=lambda r: r[0])
+    assert aborts >= EVENTS / BATCH_EVENTS / 4, "too few were aborted"
 
 
-def test_t6_a_third_of_the_transactions_is_aborted(chain: Chain) -> None:
-    events = 100_000 if FULL else 15_000
-    reconfigured(chain, "limits", batch_events=750)
-    chain.feed(shop(0, events))
-    config = load_config(chain.config, {})
-    partitions = checked_partitions(config)
-    working = worker(config, Engine(run_settings(config, partitions)), 0, partitions)
-    delivery: Any = working._delivery
-    aborting = Aborting(delivery._transactions, random.Random(6))
-    delivery._transactions = aborting
-    stop = Event()
-    thread = Thread(target=working.run, args=(stop,))
-    thread.start()
-    try:
-        drained(chain)
-        wait_until(lambda: not verified(chain).violations, 30)
-    finally:
-        stop.set()
-        thread.join()
-    verdict = verified(chain)
-    add_row(f"T6 {aborting.aborts} aborts, {aborting.commits} commits", verdict)
-    assert not verdict.violations, verdict.violations[:5]
-    assert aborting.aborts >= (aborting.aborts + aborting.commits) // 3 > 3
-
-
-def test_t13_poison_is_rejected_once_each_with_its_place(chain: Chain) -> None:
-    events, source = 100_000 if FULL else 15_000, random.Random(13)
-    log = shop(0, events)
-    poison: dict[bytes, str] = {}
-    for number in range(len(log) // 100):
-        poison[b"poison %d" % number] = "not_json"
-    for number in range(len(log) // 1000):
-        poison[
-            b'{"schema_version": 1, "event_type": "visit", "event_id": "event-%04d"}' % number
-        ] = "missing_field"
-    poison[b"x" * 900_000] = "not_json"  # near to what the broker takes at most
+def test_t13_poison_is_rejected_once_each_with_its_place(small: Fleet) -> None:
+    """A third of the transactions is aborted besides: what they reject must not be seen."""
+    chain, source = small.chain, random.Random(13)
+    workload = Workload(STORES, PARTITIONS)
+    names = chain.visits, chain.purchases
+    log = [
+        (names[0 if fed.is_visit else 1], fed.partition, fed.payload)
+        for fed in workload.events(0, round(EVENTS / 1.13))
+    ]
+    poison = _poison(len(log))
     for payload in poison:
-        log.insert(source.randrange(len(log)), payload)
+        place = names[0], source.randrange(PARTITIONS), payload
+        log.insert(source.randrange(len(log)), place)
     by_place: dict[tuple[str, int], list[bytes | None]] = {}
     expected = set()
-    for payload in log:
-        anywhere = (chain.visits, source.randrange(PARTITIONS))
-        place = anywhere if payload in poison else chain.place(payload)
-        some = by_place.setdefault(place, [])
+    for topic, partition, payload in log:
+        some = by_place.setdefault((topic, partition), [])
         if payload in poison:
-            expected.add((*place, len(some), poison[payload]))
+            expected.add((topic, partition, len(some), poison[payload]))
         some.append(payload)
     for (topic, partition), payloads in by_place.items():
         kafka.produce(chain.bootstrap_servers, topic, payloads, partition)
-    working = chain.start()
-    try:
-        drained(chain)
-        wait_until(lambda: len(chain.rejected()) >= len(expected), 30)
-    finally:
-        terminate(working)
-    rejected = chain.rejected()
-    found = [(r["topic"], r["partition"], r["offset"], r["reason"]) for r in rejected]
+    small.start(0, aborts=[13])
+    small.drain_fed()
+    small.quiet()
+    small.leave()
+    found = [(r["topic"], r["partition"], r["offset"], r["reason"]) for r in rejects(chain)]
+    verdict = judged(small, "T13", f"{len(expected)} poisonous events")
     assert len(found) == len(set(found))
     assert set(found) == expected
+    assert verdict.events == len(log)
+
+
+def _poison(events: int) -> dict[bytes, str]:
+    """Return 1 % that is no JSON, .1 % that is no event, and one as large as the broker takes."""
+    found = {b"poison %d" % number: "not_json" for number in range(events // 100)}
+    invalid = b'{"schema_version": 1, "event_type": "visit", "event_id": "event-%04d"}'
+    found |= {invalid % number: "missing_field" for number in range(events // 1000)}
+    return {**found, b"x" * 900_000: "not_json"}
 
 
 @pytest.mark.skipif(not FULL, reason="a part of make test-faults")
-def test_t14_events_that_are_gone_are_named_and_refused(chain: Chain) -> None:
-    chain.feed(shop(0, 1_000))
-    working = chain.start()
-    drained(chain)
-    terminate(working)
-    chain.feed(shop(1_000, 1_000))
+def test_t14_events_that_are_gone_are_named_and_refused(small: Fleet) -> None:
+    chain = small.chain
+    small.feed(1_000)
+    small.start(0)
+    small.drain_fed()
+    small.leave()
+    small.feed(1_000)
     place, (offset, end) = next(
         (place, ends) for place, ends in committed(chain).items() if ends[1] > ends[0] + 10
     )
@@ -158,14 +152,15 @@ def test_t14_events_that_are_gone_are_named_and_refused(chain: Chain) -> None:
     gone = TopicPartition(*place, offset + 5)
     for answer in admin.delete_records([gone]).values():
         answer.result(20)
-    refused = run("run", str(chain.config))
-    assert refused.returncode == 5
+    assert small.start(0).wait(60) == 5
     said = f"{place[0]}-{place[1]}: events {offset}..{offset + 4} are gone before they were read"
-    assert said in refused.stderr
+    assert said in chain.said()
     assert committed(chain)[place] == (offset, end)
-    accepting = chain.start(0, "--accept-loss")
-    drained(chain)
-    terminate(accepting)
+    small.start(0, {}, "--accept-loss")
+    small.drain_fed()
+    small.leave()
+    told = "5 events deleted before they were read: named and refused, exit code 5"
+    add_row(Row("T14", told, "", "2,000", "", "", "0", ""))
 
 
 WRONG_TOPICS = [
@@ -182,14 +177,15 @@ WRONG_TOPICS = [
     ("topic", "partitions", "policy", "said"), WRONG_TOPICS if FULL else WRONG_TOPICS[:2]
 )
 def test_t15_wrong_topics_are_refused_before_anything_is_written(
-    topic: str, partitions: int, policy: str, said: str, chain: Chain, topics: TopicMaker
+    topic: str, partitions: int, policy: str, said: str, small: Fleet, topics: TopicMaker
 ) -> None:
-    chain.feed(shop(0, 100))
+    chain = small.chain
+    small.feed(100)
     wrong: Any = topics(partitions=partitions, cleanup_policy=policy)
     reconfigured(chain, "topics", **{topic: [chain.visits, wrong] if topic == "inputs" else wrong})
-    refused = run("run", str(chain.config))
-    assert refused.returncode == 4
-    assert said in refused.stderr
+    assert small.start(0).wait(60) == 4
+    assert said in chain.said()
     written = (chain.estimates, chain.state, chain.summaries, chain.hyper, chain.rejects)
     assert not any(kafka.read_all(chain.bootstrap_servers, name) for name in written)
     assert {offset for offset, _ in committed(chain).values()} == {0}
+    add_row(Row("T15", f"{topic}: {said}", "0", "100", "0", "0", "0", ""))

@@ -61,8 +61,11 @@ def count(
 
 
 def _of(events: list[Event], kind: str, key: str) -> dict[str, list[Event]]:
-    mine = [event for event in events if event["event_type"] == kind]
-    return {told: [e for e in mine if e[key] == told] for told in {e[key] for e in mine}}
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        if event["event_type"] == kind:
+            found.setdefault(event[key], []).append(event)
+    return found
 
 
 def _group(events: list[Event], visits_per_hour: int, rank: Rank, worth: Worth) -> PlainGroup:
@@ -127,11 +130,13 @@ def _left(order: Event, refunds: list[Event]) -> int:
 
 def _visits(events: list[Event], orders: list[PlainOrder], rank: Rank) -> dict[str, PlainVisit]:
     seen = _of(events, "visit", "visit_id")
-    named = {order.event["visit_id"] for order in orders if order.event.get("visit_id")}
+    named: dict[str, list[PlainOrder]] = {}
+    for order in orders:
+        if order.event.get("visit_id"):
+            named.setdefault(order.event["visit_id"], []).append(order)
     visits = {}
-    for visit_id in sorted(seen.keys() | named):
-        own = seen.get(visit_id, [])
-        mine = [order for order in orders if order.event.get("visit_id") == visit_id]
+    for visit_id in sorted(seen.keys() | named.keys()):
+        own, mine = seen.get(visit_id, []), named.get(visit_id, [])
         told = own + [order.event for order in mine]
         visitors = [[e["visitor_id"] for e in es if e.get("visitor_id")] for es in (own, told)]
         visits[visit_id] = PlainVisit(

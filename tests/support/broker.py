@@ -32,14 +32,18 @@ os.execv(sys.argv[1], sys.argv[1:])
 SASL_USER = "operator"
 SASL_PASSWORD = "hunter2-of-the-broker"
 
-# A second door, for who says who he is; everything else of the broker goes through the first. And a
-# cleaner that looks for something to compact at once, not every 15 s.
+# A second door, for who says who he is; a third, whose address is a proxy's that stands before it
+# (nothing listens there but in the tests that put one there). All else goes through the first.
+# And a cleaner that looks for something to compact at once, not every 15 s.
 _MORE = f"""
 listeners=PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://127.0.0.1:{{sasl_port}},\\
-  CONTROLLER://127.0.0.1:{{controller_port}}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,\\
+  PROXIED://127.0.0.1:{{behind_proxy_port}},CONTROLLER://127.0.0.1:{{controller_port}}
+advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://127.0.0.1:{{sasl_port}},\\
+  PROXIED://127.0.0.1:{{proxy_port}}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,\\
   SASL_PLAINTEXT:SASL_PLAINTEXT
 log.cleaner.backoff.ms=500
+group.min.session.timeout.ms=1000
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=\\
   org.apache.kafka.common.security.plain.PlainLoginModule required \\
@@ -52,7 +56,9 @@ class RealBroker:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="stream_hb_kafka_"))
-        self.port, self._controller_port, self._sasl_port = free_ports(3)
+        ports = free_ports(5)
+        self.port, self._controller_port, self._sasl_port, *proxied = ports
+        self.proxy_port, self.behind_proxy_port = proxied
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.discard)
 
@@ -101,7 +107,11 @@ class RealBroker:
         properties = self.directory / "more.properties"
         properties.write_text(
             _MORE.format(
-                port=self.port, sasl_port=self._sasl_port, controller_port=self._controller_port
+                port=self.port,
+                sasl_port=self._sasl_port,
+                controller_port=self._controller_port,
+                proxy_port=self.proxy_port,
+                behind_proxy_port=self.behind_proxy_port,
             )
         )
         settings = {

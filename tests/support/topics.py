@@ -57,7 +57,9 @@ def produce(
     assert left == 0, f"{left} messages to {topic} were not taken within {ANSWER_SECONDS_MAX} s"
 
 
-def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
+def read_all(
+    bootstrap_servers: str, topic: str, seconds_max: float = ANSWER_SECONDS_MAX
+) -> list[Record]:
     """Read a topic's committed messages to its present end, in order within each partition."""
     consumer = Consumer(
         {
@@ -73,9 +75,9 @@ def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
     consumer.assign([TopicPartition(topic, partition, 0) for partition in metadata.partitions])
     records: list[Record] = []
     open_partitions = set(metadata.partitions)
-    deadline = time.monotonic() + ANSWER_SECONDS_MAX
+    deadline = time.monotonic() + seconds_max
     while open_partitions:
-        assert time.monotonic() < deadline, f"{topic}: no end within {ANSWER_SECONDS_MAX} s"
+        assert time.monotonic() < deadline, f"{topic}: no end within {seconds_max} s"
         for message in consumer.consume(10_000, 0.05):
             error = message.error()
             if error is None:
