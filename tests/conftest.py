@@ -3,11 +3,14 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import astuple
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.faults import table
 from tests.support import topics as support
 from tests.support.broker import NamedBroker, NoBrokerError, RealBroker, find_broker
 
@@ -27,6 +30,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         needs_broker = item.get_closest_marker("broker") is not None
         item.add_marker(pytest.mark.xdist_group("broker" if needs_broker else str(item.path)))
     items.sort(key=lambda item: item.get_closest_marker("broker") is None)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Give the rows of the faults' table to the process that prints it."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["faults"] = [list(astuple(row)) for row in table.rows]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the rows of a process that is through."""
+    told = getattr(node, "workeroutput", {}).get("faults", [])
+    table.rows.extend(table.Row(*row) for row in told)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of faults."""
+    if table.rows:
+        terminalreporter.section("faults")
+        for line in table.table():
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

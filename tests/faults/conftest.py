@@ -1,4 +1,4 @@
-"""What tests of faults share, and the table when all are through."""
+"""What tests of faults share."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,20 +7,11 @@ import pytest
 
 from tests.faults.fleet import PARTITIONS, STORES, Fleet, point_fits
 from tests.faults.nursery import Nursery
-from tests.faults.table import rows, table
 from tests.faults.workload import Workload
 from tests.support.broker import NamedBroker, RealBroker
 from tests.support.chain import made_chain
 
 TopicMaker = Callable[..., str]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table."""
-    if rows:
-        terminalreporter.section("faults")
-        for line in table():
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

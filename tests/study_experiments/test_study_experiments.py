@@ -35,7 +35,7 @@ def test_looked_at_a_hundred_times_the_feed_keeps_its_promise_and_z_does_not(met
 
 
 def test_arms_of_uneven_size_keep_the_promise() -> None:
-    """Eight orders a look in arm b: stopped by revenue per visit in 10 % before outcomes counted."""
+    """Eight orders a look in arm b: revenue stopped 10 % before units' outcomes were counted."""
     traffic = Traffic.of(EXPERIMENTS, 800.0, share=0.1)
     ever = watch_stores(declared(0.1), traffic, 30, np.random.default_rng(3))
     for metric in METRICS:
