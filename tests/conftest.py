@@ -21,6 +21,7 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)  # the groups are read by another of these hooks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a file's tests run in one process, and all that need the broker in one and first.
 
