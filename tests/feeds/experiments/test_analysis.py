@@ -10,7 +10,14 @@ import pytest
 from stream_hb.errors import FitError, SnapshotError
 from stream_hb.feeds.experiments.belief import arm_beliefs, lift_belief
 from stream_hb.feeds.experiments.declaration import DeclaredArm, Experiment, Guardrail
-from stream_hb.feeds.experiments.evalues import Tuning, log_e_value, rho2
+from stream_hb.feeds.experiments.evalues import (
+    Tuning,
+    half_width_one_sided,
+    log_e_value,
+    rho2,
+)
+from stream_hb.feeds.experiments.fieller import fieller_ends
+from stream_hb.feeds.experiments.lift import ArmMean
 from stream_hb.feeds.experiments.outcomes import METRICS
 from stream_hb.feeds.experiments.state import State
 from tests.feeds.experiments.looked import (
@@ -293,6 +300,19 @@ def test_a_guardrail_that_is_not_shown_to_hold_keeps_an_arm_from_shipping() -> N
     _, found = looked(RAILED, seen(_railed(1300, 1300)))
     assert found.decision.action == "ship"
     assert found.decision.reasons[1].startswith("guardrail order_rate: shown to fall by less")
+
+
+def test_a_guardrails_bounds_are_one_sided_and_tuned_for_it() -> None:
+    evidence = looked(RAILED, seen(BETTER))[1].metrics["order_rate"].evidence
+    width = half_width_one_sided(np.ones((1, 1)), np.full((1, 1), 10_000 * rho2(5_000, 0.1)), 0.05)
+    control, arm = (
+        ArmMean(one.mean[:1], one.variance[:1], one.units[:1])
+        for one in (evidence.control, evidence.arm)
+    )
+    lo, hi = fieller_ends(control, arm, width)
+    assert evidence.bounds.lo[0, 0] == pytest.approx(lo[0, 0], rel=1e-12)
+    assert evidence.bounds.hi[0, 0] == pytest.approx(hi[0, 0], rel=1e-12)
+    assert lo[0, 0] > evidence.relative_sequence.lo[0, 0]
 
 
 def test_of_two_arms_that_are_better_the_best_is_shipped() -> None:
