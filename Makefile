@@ -32,7 +32,7 @@ lint: install ## ruff, mypy strict, import directions
 	$(BIN)/lint-imports
 
 unit: install ## all tests, with coverage, on as many cores as there are
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --cov --cov-report=term
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder --cov --cov-report=term
 
 bench: install ## speeds as ratios against an anchor in the same run, on a real broker (QUICK=1: minutes)
 	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(BENCH)
