@@ -192,6 +192,7 @@ def _consumer(chain: Chain, isolation: str, group: str) -> Consumer:
             "group.id": group,
             "enable.auto.commit": False,
             "isolation.level": isolation,
+            "reconnect.backoff.max.ms": 500,  # 10 s by default, which a test would wait for
             "log_level": 0,
         }
     )
