@@ -144,6 +144,7 @@ class Fleet:
                 "enable.idempotence": True,
                 "linger.ms": 5,
                 "compression.type": "lz4",
+                "reconnect.backoff.max.ms": 500,
                 "message.timeout.ms": 0,  # a broker may be away for long
                 "queue.buffering.max.messages": 2_000_000,
                 "queue.buffering.max.kbytes": 1_000_000,

@@ -22,7 +22,7 @@ from tests.support.chain import PARTITIONS, Chain, made_chain
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
 STORES = 40
-EVENTS = 100_000 if FULL else 15_000
+EVENTS = 100_000 if FULL else 8_000
 BATCH_EVENTS = 750
 TopicMaker = Callable[..., str]
 

@@ -115,7 +115,7 @@ def verified(
     """Compare outputs, state and committed offsets with the input, when the workers have left.
 
     ``moved_at`` says what the state was made of when it was migrated: records of later epochs have
-    that, and what their own offsets say.
+    that, and what their own offsets say; and events may be rejected for being where they were.
     """
     inputs = read_inputs(chain)
     records = _records(chain)
@@ -129,7 +129,7 @@ def verified(
         *_state(restored, inputs),
         *_offsets(chain, restored),
         *_ends(chain),
-        *_rejects(chain, inputs),
+        *(_rejects(chain, inputs) if moved_at is None else ()),
     ]
     aborted = 0
     if isinstance(broker, RealBroker):
@@ -192,6 +192,7 @@ def _consumer(chain: Chain, isolation: str, group: str) -> Consumer:
             "group.id": group,
             "enable.auto.commit": False,
             "isolation.level": isolation,
+            "reconnect.backoff.max.ms": 500,  # 10 s by default, which a test would wait for
             "log_level": 0,
         }
     )
