@@ -121,9 +121,11 @@ class Attribution:
         self, ordered: OrderChange, visited: VisitChange, hours: HourChange
     ) -> "_Standing":
         more = self._in_crossing_hours(visited, hours)
-        others = self.visits.read(more)
-        keys = np.concatenate([visited.keys, self.visits.table.column("key")[more]])
-        before, after = visited.before.concatenate(others), visited.after.concatenate(others)
+        keys, before, after = visited.keys, visited.before, visited.after
+        if len(more):
+            others = self.visits.read(more)
+            keys = np.concatenate([keys, self.visits.table.column("key")[more]])
+            before, after = before.concatenate(others), after.concatenate(others)
         bots_before = before.is_bot | self.hours.too_full(hour_keys(before), None)
         bots_after = after.is_bot | self.hours.too_full(hour_keys(after), hours)
         slots = np.concatenate([visited.slots, more])
@@ -145,7 +147,10 @@ class Attribution:
 
     def _with_orders(self, ordered: OrderChange, visits: "_Sides") -> "_Standing":
         """Add the orders that stand otherwise because their visit does."""
-        more = np.setdiff1d(self.orders.of_visits(visits.turned()), ordered.slots)
+        turned = visits.turned()
+        if not len(turned):
+            return _Standing(visits, ordered.slots, ordered.before, ordered.after)
+        more = np.setdiff1d(self.orders.of_visits(turned), ordered.slots)
         others = self.orders.read(more)
         return _Standing(
             visits,

@@ -1,6 +1,7 @@
 """Refunds: distinct ids add up, of contradictory repetitions the earliest counts."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -82,7 +83,11 @@ class RefundMemory:
 
     def probe(self, refunds: RefundMentions) -> tuple[TableWrite, RefundDeltas]:
         """Return what to write, and what changes of the orders; nothing is changed."""
-        r = refunds
+        if not len(refunds.key):
+            return _nothing()
+        return self._change(refunds)
+
+    def _change(self, r: RefundMentions) -> tuple[TableWrite, RefundDeltas]:
         mine = _Refunds(r.order_key, r.time_ms, r.amount_minor, r.cancels, r.currency)
         order = np.lexsort(
             (mine.currency, mine.order_key, mine.cancels, mine.amount_minor, mine.time_ms, r.key)
@@ -125,6 +130,21 @@ class RefundMemory:
             **packed(refunds.time_ms),
         }
         return TableWrite(slots, keys, values)
+
+
+@cache
+def _nothing() -> tuple[TableWrite, RefundDeltas]:
+    hashes, numbers = np.empty(0, np.uint64), np.empty(0, np.int64)
+    none = RefundMentions(
+        key=hashes,
+        row=np.empty(0, np.intp),
+        order_key=hashes,
+        time_ms=numbers,
+        amount_minor=numbers,
+        cancels=np.empty(0, np.bool_),
+        currency=numbers,
+    )
+    return RefundMemory()._change(none)
 
 
 def _deltas(rows: Rows, known: _Refunds, best: _Refunds) -> RefundDeltas:

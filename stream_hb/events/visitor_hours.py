@@ -1,6 +1,7 @@
 """Visits of a visitor in a store within an hour: too many are a bot's."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -51,6 +52,8 @@ class VisitorHours:
         """Return how the hours change when visits do; nothing is changed."""
         out, into = hour_keys(before), hour_keys(after)
         moved = out != into
+        if not moved.any():
+            return _nothing()
         left, entered = moved & (out != 0), moved & (into != 0)
         both = np.concatenate([out[left], into[entered]])
         keys, place = np.unique(both, return_inverse=True)
@@ -91,6 +94,13 @@ class VisitorHours:
             number = np.where(change.keys[at] == hours, change.after[at], number)
         full: Bools = (number > self._most) & (hours != 0)
         return full
+
+
+@cache
+def _nothing() -> HourChange:
+    keys, numbers = np.empty(0, np.uint64), np.empty(0, np.int64)
+    values = {"number": numbers, **packed(numbers)}
+    return HourChange(keys, numbers, numbers, TableWrite(numbers, keys, values))
 
 
 def hour_keys(visits: Visits) -> Hashes:
