@@ -84,6 +84,8 @@ class Admission:
         """Return the row of every event, ``REFUSED`` for those that are rejected, and these."""
         rows = self._rows.of(events.store_codes, events.known_stores)
         missing = np.flatnonzero(rows < 0)
+        if not len(missing):
+            return rows, []
         codes, first, which = np.unique(
             events.store_codes[missing], return_index=True, return_inverse=True
         )

@@ -5,7 +5,8 @@ their order's time says; so what is put in can be taken out again to the bit.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from stream_hb.events.batch import Bools
 from stream_hb.events.moves import Moves, Signed
 from stream_hb.events.totals import Summed, TotalsChange
+from stream_hb.field_names import field_names
 from stream_hb.statistics.columns import Floats, Rows, Statistic, sum_by_row
 from stream_hb.statistics.decayed_moments import DecayedMoments
 from stream_hb.statistics.forgetting import Forgetting, Int64s
@@ -275,6 +277,17 @@ def _happened(moves: Moves, place: Rows, sign: int, cap_minor: int | None) -> Ha
 
 
 def _of_totals(summed: Summed, place: Rows) -> Happened:
+    return _of_some_totals(summed, place) if len(summed.row) else _nothing()
+
+
+@cache
+def _nothing() -> Happened:
+    nowhere = Share(np.empty(0, np.intp), np.empty(0, np.int64))
+    told = Share(nowhere.rows, nowhere.times_ms, np.empty(0))
+    return Happened(told, told, told, told, nowhere, np.empty(0))
+
+
+def _of_some_totals(summed: Summed, place: Rows) -> Happened:
     rows, times = place[summed.row], summed.middle_ms
     told = [
         Share(rows[known], times[known], numbers[known].astype(np.float64))
@@ -331,7 +344,7 @@ def contribution(
     """Return the statistic of what happened in ``size`` groups as the metric's rule keeps it."""
     cells = size * rule.cells_per_group()
     columns = CONTRIBUTIONS[metric](happened, rule, mark, cells)
-    made = kind(*columns[: len(fields(kind))])  # type: ignore[arg-type]
+    made = kind(*columns[: len(field_names(kind))])
     if happened.sums is not None and metric == "log_order_value":
         made = happened.sums.merged(rule, mark, cells, made)
     return rule.folded(made)

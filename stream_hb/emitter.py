@@ -1,7 +1,7 @@
 """One pass of emission over a shard: who may have changed, who is worth a record, the records."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from stream_hb.feeds.estimates import (
     encode_raw,
     estimate_records,
 )
+from stream_hb.field_names import field_names
 from stream_hb.group_flags import group_flags
 from stream_hb.metrics import OF_MONEY
 from stream_hb.models.family import Posterior
@@ -59,6 +60,8 @@ def emit_shard(
     shard: Shard, candidate: ShardCandidate | None, moment: Moment, settings: EngineSettings
 ) -> Iterator[tuple[list[OutRecord], MemoryUpdate]]:
     """Yield, per pool of the shard, the records and what to remember of them."""
+    if candidate is None and _is_quiet(shard, moment, settings):
+        return
     view = View(shard, candidate, settings, moment.watermark_ms)
     retired = view.retired(moment.now_ms)
     for metric in settings.emitted_metrics:
@@ -70,6 +73,12 @@ def emit_shard(
                 yield _emit_pool(view, rows, beating, estimator, moment, settings)
         if len(retired):
             yield _bury(view, retired, metric, moment)
+
+
+def _is_quiet(shard: Shard, moment: Moment, settings: EngineSettings) -> bool:
+    """Tell whether nothing can be due, so that nobody has to look: so it is while nothing comes."""
+    beats = settings.emission.heartbeat_ms is not None or settings.stores is not None
+    return not (beats or moment.everything or shard.unscreened)
 
 
 def _considered(view: View, beating: Rows, moment: Moment) -> Rows:
@@ -130,7 +139,7 @@ def _currencies(view: View, metric: str, rows: Rows) -> list[str | None] | None:
 
 
 def _taken(posterior: Posterior, chosen: NDArray[np.bool_]) -> Posterior:
-    return Posterior(*(getattr(posterior, field.name)[chosen] for field in fields(posterior)))
+    return Posterior(*(getattr(posterior, name)[chosen] for name in field_names(Posterior)))
 
 
 def _bury(

@@ -1,12 +1,13 @@
 """When something of a group last could not be counted, and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from stream_hb.events.batch import Int64s
+from stream_hb.field_names import field_names
 from stream_hb.statistics.columns import Rows
 
 Marked = Mapping[str, Mapping[int, int]]
@@ -37,7 +38,7 @@ class Incidents:
     @classmethod
     def zeros(cls, size: int) -> Self:
         """Return those of so many groups to which nothing happened."""
-        return cls(*(np.zeros(size, np.int64) for _ in fields(cls)))
+        return cls(*(np.zeros(size, np.int64) for _ in field_names(cls)))
 
     def take(self, rows: Rows) -> Self:
         """Return copies of the given rows; to rows beyond these nothing has happened."""
@@ -56,4 +57,4 @@ class Incidents:
 
     def columns(self) -> dict[str, Int64s]:
         """Return the columns by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in field_names(type(self))}

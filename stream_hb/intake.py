@@ -134,6 +134,8 @@ class Intake:
         self, raw: RawBatch, events: E, kind: frozenset[str], refused: list[Reject]
     ) -> tuple[Rows, E]:
         """Leave out what no metric reads, and what gets no row."""
+        if not len(events):
+            return np.empty(0, np.intp), events
         unread = self._readers.unread(events.store_codes, events.known_stores, kind)
         if unread.any():
             refused += _rejects(raw, events.take(unread), "unexpected_input", UNREAD)
@@ -151,6 +153,8 @@ class Intake:
 
         What the rules alone refuse is refused first: it must not make a group.
         """
+        if not len(events):
+            return np.empty(0, np.intp), events, np.empty(0, np.int64)
         taken = self.purse.rules.take(events.currencies, events.event_time_ms)
         events = self._kept(raw, events, taken, refused, clock_ms)
         rows, events = self._read(raw, events, ORDERS, refused)

@@ -206,8 +206,9 @@ class OrderTallies:
 
     def take(self, rows: Rows) -> "OrderTallies":
         """Return copies of the given rows; rows beyond these are of groups without orders."""
-        grown = self.grown(max(len(self.orders), int(rows.max(initial=-1)) + 1))
-        return OrderTallies(grown.orders[rows], grown.zero_valued[rows], grown.capped[rows])
+        size = int(rows.max(initial=-1)) + 1
+        known = self if size <= len(self.orders) else self.grown(size)
+        return OrderTallies(known.orders[rows], known.zero_valued[rows], known.capped[rows])
 
     def columns(self) -> dict[str, NDArray[np.int64]]:
         """Return the columns by name."""

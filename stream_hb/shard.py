@@ -3,7 +3,7 @@
 A batch makes a :class:`ShardCandidate`; nothing of the shard changes before :meth:`Shard.apply`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from functools import reduce
 from typing import Any
@@ -286,8 +286,10 @@ class Shard:
             kept = kept.remove(contribution(metric, kind, exchange.taken, rule, mark, size))
         return kept.merge(contribution(metric, kind, exchange.put, rule, mark, size))
 
-    def _groups_with(self, new: Iterable[GroupKey]) -> Hashes:
+    def _groups_with(self, new: Collection[GroupKey]) -> Hashes:
         """Return every row's hash, those of the new groups too."""
+        if not new:
+            return self._group_hashes
         more = [group_hash(chain, store, self.hash_key) for chain, store in new]
         return np.concatenate([self._group_hashes, np.array(more, np.uint64)])
 
@@ -343,7 +345,8 @@ class Shard:
         self.cleared = {**gone, "totals": self.totals.forget(before_ms)}
 
     def _count_orders(self, orders: Signed) -> None:
-        self.orders = self.orders.grown(len(self.table))
+        if len(self.table) > len(self.orders.orders):
+            self.orders = self.orders.grown(len(self.table))
         cap_minor = self._settings.money.cap_minor
         self.orders.count(orders.rows, orders.signs.astype(np.int64), orders.values, cap_minor)
 
@@ -437,7 +440,7 @@ class Shard:
 def plain_positions(positions: Mapping[Source, Position]) -> list[list[Any]]:
     """Return positions as plain values."""
     return [
-        [*source, position.next_offset, *astuple(position.clock)]
+        [*source, position.next_offset, *position.clock.plain]
         for source, position in positions.items()
     ]
 

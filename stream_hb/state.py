@@ -1,6 +1,7 @@
 """Snapshots as bytes: msgpack, arrays as their dtype and raw bytes."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 import numpy as np
 
 from stream_hb.errors import SnapshotError
+from stream_hb.field_names import field_names
 
 VERSION = 8
 
@@ -45,7 +47,7 @@ def unpack(raw: bytes | memoryview) -> Any:
 
 def plain(value: Any) -> Any:
     """Return a fit or a summary as plain values, each of our classes under its name."""
-    names = _names(value)
+    names = _names(type(value))
     if names:
         named = {name: plain(getattr(value, name)) for name in names}
         return {CLASS: f"{type(value).__module__}.{type(value).__name__}", **named}
@@ -54,11 +56,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _names(value: Any) -> list[str]:
+def _names(kind: type[Any]) -> tuple[str, ...]:
     """Return the fields of a dataclass or a named tuple."""
-    if is_dataclass(value):
-        return [field.name for field in fields(value)]
-    return list(getattr(value, "_fields", ()))
+    if is_dataclass(kind):
+        return field_names(kind)
+    return tuple(getattr(kind, "_fields", ()))
 
 
 def rebuilt(value: Any) -> Any:
@@ -71,6 +73,7 @@ def rebuilt(value: Any) -> Any:
     return kind(**{name: rebuilt(item) for name, item in value.items() if name != CLASS})
 
 
+@cache
 def _class(path: str) -> Any:
     """Return one of the classes that a fit is made of; nothing else can be named."""
     module, _, name = path.rpartition(".")
@@ -97,7 +100,7 @@ def _from_array(value: Any) -> Any:
 def _to_array(code: int, raw: memoryview) -> Any:
     if code != ARRAY:
         raise SnapshotError(f"unknown extension {code} in a snapshot")
-    dtype, shape, data = msgspec.msgpack.decode(raw)
+    dtype, shape, data = _array_decoder.decode(raw)
     return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
 
 
@@ -111,4 +114,5 @@ OURS = (
 ARRAY = 1
 CLASS = "class"
 _encoder = msgspec.msgpack.Encoder(enc_hook=_from_array)
+_array_decoder = msgspec.msgpack.Decoder()
 _decoder = msgspec.msgpack.Decoder(ext_hook=_to_array)

@@ -5,7 +5,7 @@ that is written twice does no harm.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from stream_hb import state
@@ -156,7 +156,7 @@ def clocks_row(clocks: Clocks) -> bytes:
     >>> read_clocks(clocks_row(told)) == told
     True
     """
-    shards = {number: [astuple(one) for one in some] for number, some in clocks.shards.items()}
+    shards = {n: [one.plain for one in some] for n, some in clocks.shards.items()}
     return _written([clocks.group, clocks.version, clocks.at_ms, shards])
 
 

@@ -147,6 +147,8 @@ class View:
 
     def by_chain(self, rows: Rows) -> Iterator[tuple[str, Rows]]:
         """Yield each chain with its share of the rows; sorted once, as there may be many chains."""
+        if not len(rows):
+            return
         codes = self._chain_codes[rows]
         order = np.argsort(codes, kind="stable")
         distinct, starts = np.unique(codes[order], return_index=True)

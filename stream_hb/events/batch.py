@@ -1,12 +1,14 @@
 """Raw messages of one source, and what decoding makes of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_hb.field_names import field_names
 
 Int64s = NDArray[np.int64]
 StoreKey = tuple[str | None, str]
@@ -62,7 +64,7 @@ class EventColumns:
 
     def take(self, chosen: Any) -> Self:
         """Return some of the events (an index array or a mask)."""
-        columns = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        columns = (getattr(self, name) for name in field_names(type(self)))
         return type(self)(*(c[chosen] if isinstance(c, np.ndarray) else c for c in columns))
 
     @property
@@ -75,9 +77,7 @@ class EventColumns:
         """Put the columns of consecutive parts, at least one, one after the other."""
         if len(parts) == 1:
             return parts[0]
-        return cls(
-            *(_joined([getattr(part, field.name) for part in parts]) for field in fields(cls))  # type: ignore[arg-type]
-        )
+        return cls(*(_joined([getattr(part, name) for part in parts]) for name in field_names(cls)))
 
 
 def _joined(columns: Sequence[Any]) -> Any:

@@ -95,6 +95,11 @@ class SourceClock:
         """The clock; 0 before the first event."""
         return self.newest_ms or self.ahead_ms
 
+    @property
+    def plain(self) -> tuple[int, int, int]:
+        """Its fields in their order."""
+        return self.newest_ms, self.ahead_ms, self.seen_at_ms
+
     def observed(self, times_ms: Int64s, horizon_ms: int, now_ms: int) -> tuple[Self, Int64s]:
         """Take times in the order of arrival (0: none there); return the clock after each, too."""
         newest = int(times_ms.max(initial=0))

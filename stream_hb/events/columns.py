@@ -50,15 +50,22 @@ class Columns:
 
     def __init__(self, key: bytes) -> None:
         self._hash = IdHash(key)
+        self._currencies: set[str] = set()  # at most 26³
+        self._begin()
+
+    def _begin(self) -> None:
         self._stores = StoreCodes()
         self._arms: dict[Arm, int] = {}
         self._known_arms: list[Arm] = []
-        self._currencies: set[str] = set()  # at most 26³
+        # Most batches of a live feed have none of one kind or the other: made once.
+        self._no_purchases: Purchases | None = None
+        self._no_refunds: Refunds | None = None
+        self._no_totals: TotalsRows | None = None
 
     def renewed(self) -> None:
         """Forget names if there are too many; codes of earlier batches keep their meaning."""
         if len(self._stores) + len(self._arms) >= KNOWN_NAMES:
-            self._stores, self._arms, self._known_arms = StoreCodes(), {}, []
+            self._begin()
 
     def visits(self, events: Sequence[Visit], indexes: Int64s) -> Visits:
         """Return visits as columns; a MalformedError where an id is malformed."""
@@ -68,6 +75,13 @@ class Columns:
 
     def purchases(self, events: Sequence[Purchase], indexes: Int64s) -> Purchases:
         """Return purchases as columns; a MalformedError where an id is malformed."""
+        if events:
+            return self._purchases(events, indexes)
+        if self._no_purchases is None:
+            self._no_purchases = self._purchases(events, indexes)
+        return self._no_purchases
+
+    def _purchases(self, events: Sequence[Purchase], indexes: Int64s) -> Purchases:
         f = _fields(Purchase, events)
         _check(f["order_id"])
         _check(filter(None, f["visit_id"]))
@@ -82,6 +96,13 @@ class Columns:
 
     def refunds(self, events: Sequence[Refund], indexes: Int64s) -> Refunds:
         """Return refunds as columns; a MalformedError where an id is malformed."""
+        if events:
+            return self._refunds(events, indexes)
+        if self._no_refunds is None:
+            self._no_refunds = self._refunds(events, indexes)
+        return self._no_refunds
+
+    def _refunds(self, events: Sequence[Refund], indexes: Int64s) -> Refunds:
         f = _fields(Refund, events)
         _check([*f["order_id"], *f["refund_id"], *filter(None, f["visit_id"])])
         return Refunds(
@@ -95,6 +116,13 @@ class Columns:
 
     def totals(self, events: Sequence[Totals], indexes: Int64s) -> TotalsRows:
         """Return totals as columns; a MalformedError where an id is malformed."""
+        if events:
+            return self._totals(events, indexes)
+        if self._no_totals is None:
+            self._no_totals = self._totals(events, indexes)
+        return self._no_totals
+
+    def _totals(self, events: Sequence[Totals], indexes: Int64s) -> TotalsRows:
         f = _fields(Totals, events)
         self._checked_currencies([c for c in f["currency"] if c is not None])
         rows = np.empty(len(events), np.object_)

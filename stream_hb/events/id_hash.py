@@ -8,6 +8,7 @@ n²/2⁶⁵: 2.7e-6 for ten million.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import cast
 
@@ -93,6 +94,7 @@ def _shortened(text: str | bytes) -> bytes:
     return raw if len(raw) <= _BYTES else blake2b(raw, digest_size=31).hexdigest().encode()
 
 
+@lru_cache(maxsize=16)
 def _random_words(key: bytes, person: bytes) -> Hashes:
     """Return k₀…k_16 as the key's digests."""
     words = [

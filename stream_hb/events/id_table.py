@@ -24,6 +24,8 @@ _LOAD = 0.6
 _EMPTY = np.uint32(0xFFFFFFFF)
 _GONE = np.uint32(0xFFFFFFFE)
 _INITIAL = 1024
+_FIRST = 256
+"""Slots that there is room for at first; it doubles up to a page."""
 _ROUNDS = 4096
 """Bound of the rounds of a probe; at this load a chain of 64 has a chance below 1e-14."""
 _WINDOW = 16
@@ -185,7 +187,7 @@ class IdTable:
     def _grow(self, end: int) -> None:
         room = len(self._columns["key"])
         if end > room:
-            more = max(end - room, room // 16, PAGE_SLOTS)
+            more = max(end - room, room // 16, min(max(room, _FIRST), PAGE_SLOTS))
             for name, column in self._columns.items():
                 self._columns[name] = np.concatenate([column, np.zeros(more, column.dtype)])
         self._end = max(self._end, end)

@@ -1,7 +1,8 @@
 """Orders: which event defines each, and what its refunds leave of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import OrderMentions
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
 from stream_hb.events.refund_memory import RefundDeltas, RefundMemory
+from stream_hb.field_names import field_names
 from stream_hb.statistics.columns import Floats, Rows
 
 Factors = Callable[[Int64s, Int64s], Floats]
@@ -76,11 +78,11 @@ class Orders:
 
     def take(self, chosen: Any) -> Self:
         """Return some of the orders."""
-        return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return type(self)(*(getattr(self, name)[chosen] for name in field_names(type(self))))
 
     def concatenate(self, other: Self) -> Self:
         """Return the orders of both."""
-        names = [field.name for field in fields(self)]
+        names = field_names(type(self))
         return type(self)(
             *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
         )
@@ -179,6 +181,8 @@ class OrderMemory:
 
         ``deltas`` is what the batch changes of ``known_refunds``.
         """
+        if not len(orders.key) and not len(deltas.order_key):
+            return _nothing()
         keys = np.unique(np.concatenate([orders.key, deltas.order_key]))
         slots = self.table.find(keys)
         before = self.read(slots)
@@ -272,6 +276,13 @@ class OrderMemory:
         return np.flatnonzero(mine & (self.table.column("key") != 0))
 
 
+@cache
+def _nothing() -> OrderChange:
+    keys, slots = np.empty(0, np.uint64), np.empty(0, np.int64)
+    none = OrderMemory().read(slots)
+    return OrderChange(keys, slots, none, none)
+
+
 def _defined(before: Orders, keys: Hashes, orders: OrderMentions, sets: ArmSets) -> Orders:
     """Return the orders as the better of what is known and of the batch's events defines them."""
     if not len(orders.key):
@@ -320,7 +331,7 @@ def _best_mentions(orders: OrderMentions, sets: ArmSets) -> Slots:
 
 
 def _put(into: Orders, at: NDArray[np.intp], values: Orders) -> Orders:
-    columns = {field.name: getattr(into, field.name).copy() for field in fields(into)}
+    columns = {name: getattr(into, name).copy() for name in field_names(Orders)}
     for name, column in columns.items():
         column[at] = getattr(values, name)
     return Orders(**columns)
@@ -328,6 +339,6 @@ def _put(into: Orders, at: NDArray[np.intp], values: Orders) -> Orders:
 
 def _differ(before: Orders, after: Orders) -> Bools:
     differ = np.zeros(len(before.row), np.bool_)
-    for field in fields(before):
-        differ |= getattr(before, field.name) != getattr(after, field.name)
+    for name in field_names(Orders):
+        differ |= getattr(before, name) != getattr(after, name)
     return differ

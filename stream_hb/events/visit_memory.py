@@ -1,6 +1,6 @@
 """Visits: seen or implied, when, with how many orders, whose."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import VisitMentions
 from stream_hb.events.order_memory import OrderChange, OrderMemory, Orders
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
+from stream_hb.field_names import field_names
 from stream_hb.statistics.columns import Rows
 
 NEVER_MS = np.iinfo(np.int64).max
@@ -66,11 +67,11 @@ class Visits:
 
     def take(self, chosen: Any) -> Self:
         """Return some of the visits."""
-        return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return type(self)(*(getattr(self, name)[chosen] for name in field_names(type(self))))
 
     def concatenate(self, other: Self) -> Self:
         """Return the visits of both."""
-        names = [field.name for field in fields(self)]
+        names = field_names(type(self))
         return type(self)(
             *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
         )
@@ -96,8 +97,8 @@ class VisitChange:
     def write(self) -> TableWrite:
         """Return what to write of those that change."""
         differ = self.slots < 0
-        for field in fields(self.before):
-            differ = differ | (getattr(self.before, field.name) != getattr(self.after, field.name))
+        for name in field_names(Visits):
+            differ = differ | (getattr(self.before, name) != getattr(self.after, name))
         a = self.after.take(differ)
         delay = a.own_ms - a.time_ms  # a horizon is shorter than the 49 days that it can hold
         values = {

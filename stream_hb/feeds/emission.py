@@ -4,12 +4,13 @@ The screen compares the plug-in mean and sd now with those at the key's last rec
 pass it get their full posterior computed and a record written.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_hb.field_names import field_names
 from stream_hb.settings import EmissionRule
 from stream_hb.statistics.columns import Floats, Rows
 
@@ -66,8 +67,8 @@ class Emitted:
         """
         size = int(rows.max(initial=-1)) + 1
         grown = self if size <= len(self.seq) else self._grown(max(size, 2 * len(self.seq)))
-        for field in fields(self):
-            getattr(grown, field.name)[rows] = getattr(new, field.name)
+        for name in field_names(type(self)):
+            getattr(grown, name)[rows] = getattr(new, name)
         return grown
 
     def bury(self, at_ms: int) -> Self:
@@ -77,7 +78,7 @@ class Emitted:
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """Return copies of the columns by name."""
-        return {field.name: getattr(self, field.name).copy() for field in fields(self)}
+        return {name: getattr(self, name).copy() for name in field_names(type(self))}
 
     def _grown(self, size: int) -> Self:
         more = self.zeros(size - len(self.seq))

@@ -255,9 +255,16 @@ class Restores:
                 raise BrokerError(
                     f"the state of shard {number} cannot be read: it stands at {restore.position} "
                     f"of {restore.end} for {PROGRESS_SECONDS_MAX:g} s; its end is now "
-                    f"{self._state.end(number)} (an earlier end: the log was truncated; the same: "
+                    f"{self._end_now(number)} (an earlier end: the log was truncated; the same: "
                     "a transaction hangs)"
                 )
+
+    def _end_now(self, number: int) -> str:
+        """Return a log's end for a message that must come whether the broker answers or not."""
+        try:
+            return str(self._state.end(number))
+        except TransientError:
+            return "unknown, the broker does not answer"
 
     def _whole(self, number: int, restore: _Restore) -> Opened:
         restored = restore.restoring.finish()

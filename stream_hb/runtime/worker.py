@@ -148,13 +148,21 @@ class Worker:
                 while not stop.is_set():
                     if not self.step(stop):
                         collect()
-                self.status.stopping = True
-                self._delivery.finish()
+                self.finish()
             finally:
-                self.status.stopping = True
-                self._delivery.close()
-                self._pooling.close()
-                log.info("left", events=self.status.events, records=self.status.records)
+                self.leave()
+
+    def finish(self) -> None:
+        """Do what a clean end leaves to the next start."""
+        self.status.stopping = True
+        self._delivery.finish()
+
+    def leave(self) -> None:
+        """Close everything: nothing is undelivered between two steps."""
+        self.status.stopping = True
+        self._delivery.close()
+        self._pooling.close()
+        log.info("left", events=self.status.events, records=self.status.records)
 
     def step(self, stop: Event) -> bool:
         """Poll once and deliver what follows; False when nothing came."""

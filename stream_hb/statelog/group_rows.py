@@ -1,13 +1,13 @@
 """What a shard keeps of its groups, as columns by row: read for the log, collected from it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_hb.feeds.emission import Emitted
+from stream_hb.field_names import field_names
 from stream_hb.incidents import Incidents
 from stream_hb.money import OrderTallies
 from stream_hb.shard import Shard, ShardCandidate
@@ -15,8 +15,8 @@ from stream_hb.statistics.columns import Rows
 from stream_hb.statistics.table import GroupKey, GroupTable
 
 PAGE_BYTES = 200_000
-TALLIES = tuple(field.name for field in fields(OrderTallies))
-INCIDENTS = tuple(field.name for field in fields(Incidents))
+TALLIES = field_names(OrderTallies)
+INCIDENTS = field_names(Incidents)
 
 
 def page_rows(shard: Shard) -> int:
@@ -89,9 +89,9 @@ class GroupRows:
 
     def put(self, rows: Rows, columns: Mapping[str, Any]) -> None:
         """Take what a page or a delta writes."""
+        size = int(rows.max(initial=-1)) + 1
         for path, values in _flat(columns):
-            column = self._grown(path, values, int(rows.max(initial=-1)) + 1)
-            column[rows] = values
+            self._grown(path, values, size)[rows] = values
 
     def _grown(self, path: tuple[str, ...], like: NDArray[Any], size: int) -> NDArray[Any]:
         column = self._columns.get(path)
@@ -143,7 +143,7 @@ class GroupRows:
 
 def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], NDArray[Any]]]:
     for name, column in columns.items():
-        if isinstance(column, Mapping):
-            yield from (((name, *path), values) for path, values in _flat(column))
-        else:
+        if isinstance(column, np.ndarray):
             yield (name,), column
+        else:
+            yield from (((name, *path), values) for path, values in _flat(column))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Raw
 
 from stream_hb import state
 from stream_hb.errors import SnapshotError
@@ -151,15 +152,15 @@ def row_ops(
 
 def packed_ops(ops: Iterable[Op]) -> Iterator[bytes]:
     """Yield the values of as few records as hold the changes."""
-    waiting: list[Op] = []
+    waiting: list[Raw] = []
     size = 0
     for op in ops:
-        op_bytes = len(state.pack(op))
-        if waiting and size + op_bytes > RECORD_BYTES:
+        packed = state.pack(op)
+        if waiting and size + len(packed) > RECORD_BYTES:
             yield encoded(waiting)
             waiting, size = [], 0
-        waiting.append(op)
-        size += op_bytes
+        waiting.append(Raw(packed))
+        size += len(packed)
     if waiting:
         yield encoded(waiting)
 
@@ -176,7 +177,9 @@ def _parts(size: int, row_bytes: int) -> Iterator[slice]:
 
 def _row_bytes(columns: Mapping[str, Any]) -> int:
     sizes = (
-        _row_bytes(column) if isinstance(column, Mapping) else column.nbytes // max(len(column), 1)
+        column.nbytes // max(len(column), 1)
+        if isinstance(column, np.ndarray)
+        else _row_bytes(column)
         for column in columns.values()
     )
     return sum(sizes)
@@ -184,9 +187,19 @@ def _row_bytes(columns: Mapping[str, Any]) -> int:
 
 def _taken(columns: Mapping[str, Any], part: slice) -> dict[str, Any]:
     return {
-        name: _taken(column, part) if isinstance(column, Mapping) else column[part]
+        name: column[part] if isinstance(column, np.ndarray) else _taken(column, part)
         for name, column in columns.items()
     }
+
+
+def numbers_of_pages(places: Any, size: int) -> list[int]:
+    """Return the pages of so many places that some places stand on.
+
+    >>> numbers_of_pages(np.array([0, 9000, 4095]), 4096)
+    [0, 2]
+    """
+    numbers: list[int] = np.flatnonzero(np.bincount(places // size)).tolist()
+    return numbers
 
 
 def _short(numbers: Slots) -> Any:

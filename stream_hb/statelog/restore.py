@@ -20,6 +20,7 @@ from stream_hb.statelog.records import (
     PageId,
     PaperId,
     decoded,
+    numbers_of_pages,
     paper_records,
     parsed_key,
 )
@@ -183,7 +184,7 @@ class Restoring:
         return self._tables[name]
 
     def _touch(self, seq: int, table: str, places: Any, size: int) -> None:
-        for number in np.unique(places // size).tolist():
+        for number in numbers_of_pages(places, size):
             self._dirty.setdefault(PageId(table, number), seq)
 
     def _check_metrics(self, marker: Mapping[str, Any]) -> None:
@@ -234,7 +235,9 @@ class Restoring:
             open_,
             marker.get("papers", {}),
         )
-        return Restored(shard, ShardLog(shard, state), marker, self._told(state.papers))
+        return Restored(
+            shard, ShardLog(shard, state, self._page_rows), marker, self._told(state.papers)
+        )
 
     def _told(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
         """Return what each feed remembered, of the records that the marker speaks of."""

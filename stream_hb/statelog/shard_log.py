@@ -24,6 +24,7 @@ from stream_hb.statelog.records import (
     clear_ops,
     delta_key,
     encoded,
+    numbers_of_pages,
     packed_ops,
     page_key,
     paper_records,
@@ -94,12 +95,16 @@ class ShardLog:
         The shard.
     state
         How far its log has got.
+    page_rows
+        How many groups a page has, where that is known.
     """
 
-    def __init__(self, shard: Shard, state: LogState | None = None) -> None:
+    def __init__(
+        self, shard: Shard, state: LogState | None = None, page_rows: int | None = None
+    ) -> None:
         self.state = state or LogState()
         self._shard = shard
-        self._page_rows = group_rows.page_rows(shard)
+        self._page_rows = page_rows or group_rows.page_rows(shard)
 
     def plan(
         self,
@@ -306,4 +311,4 @@ def _records_of(told: bytes) -> int:
 
 
 def _page_ids(table: str, places: Any, size: int) -> list[PageId]:
-    return [PageId(table, number) for number in np.unique(places // size).tolist()]
+    return [PageId(table, number) for number in numbers_of_pages(places, size)]

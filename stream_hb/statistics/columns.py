@@ -1,10 +1,11 @@
 """A statistic: one NumPy array per number that is kept, one row per group."""
 
-from dataclasses import fields
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_hb.field_names import field_names
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -23,11 +24,11 @@ class Statistic:
     @classmethod
     def zeros(cls, size: int) -> Self:
         """Return the identity for ``size`` groups."""
-        return cls(*(np.zeros(size) for _ in fields(cls)))  # type: ignore[arg-type]
+        return cls(*(np.zeros(size) for _ in field_names(cls)))
 
     def columns(self) -> dict[str, Floats]:
         """Return the arrays by name, without copying them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in field_names(type(self))}
 
     def take(self, rows: Any) -> Self:
         """Return the given rows (an index array, a mask or a slice), copied if NumPy copies."""

@@ -300,6 +300,19 @@ def test_a_log_that_does_not_come_to_its_end_ends_the_worker_with_what_is_known(
         stuck.step()
 
 
+def test_it_ends_so_too_where_the_broker_does_not_even_tell_where_the_log_ends() -> None:
+    """Found by the simulator: the question for the message ended the worker in its place."""
+    once = Once(broker_with(*shop_log()))
+    once.to_end()
+    stuck = once.again()
+    stuck.state.faults["poll"].extend([LATE] * 9)
+    stuck.step(2)
+    stuck.seconds += PROGRESS_SECONDS_MAX
+    stuck.state.faults["end"].append(LATE)
+    with pytest.raises(BrokerError, match="its end is now unknown"):
+        stuck.step()
+
+
 def test_a_broker_that_does_not_answer_is_asked_again() -> None:
     broker = broker_with(*shop_log(), BAD)
     once = Once(broker)

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 
 from tests.simulator.mutants import MUTANTS
-from tests.simulator.runs import first_kill, outcome_of, quiet
+from tests.simulator.runs import first_kill, outcome_of, prepare
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
 def _killed(seeds: range) -> int:
     """Print the first seed that finds each mutant."""
     missed = 0
-    with ProcessPoolExecutor(initializer=quiet) as pool:
+    with ProcessPoolExecutor(initializer=prepare) as pool:
         for mutant, seed in zip(MUTANTS, pool.map(first_kill, MUTANTS, repeat(seeds)), strict=True):
             missed += seed is None
             print(f"{mutant.name:40} {'NOT FOUND' if seed is None else f'seed {seed}'}")
@@ -33,7 +33,7 @@ def _killed(seeds: range) -> int:
 def _simulated(seeds: range) -> int:
     counts: Counter[str] = Counter()
     wrong = 0
-    with ProcessPoolExecutor(initializer=quiet) as pool:
+    with ProcessPoolExecutor(initializer=prepare) as pool:
         for outcome in pool.map(outcome_of, seeds, chunksize=20):
             counts += outcome.counts
             if outcome.violations:

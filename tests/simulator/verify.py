@@ -10,31 +10,55 @@ from stream_hb.statelog.restore import Restoring
 from tests.reference import event_rules
 from tests.simulator.clients import INPUT
 from tests.simulator.kafka import Cluster
-from tests.simulator.world import PARTITIONS, SETTINGS
+from tests.simulator.world import NO_EVENT, PARTITIONS, SETTINGS
 
 Record = dict[str, Any]
 
 
 def violations(cluster: Cluster) -> Iterator[str]:
     """Yield what is wrong, a line each."""
-    inputs = {n: _events(cluster, n) for n in range(PARTITIONS)}
+    inputs = Inputs(cluster)
     records = _read(cluster, "estimates")
     yield from _sequence(records)
     for record in records:
         yield from _counts(record, inputs)
     yield from _last(records, inputs)
-    yield from _rejects(cluster)
+    yield from _rejects(cluster, inputs)
     yield from _state(cluster, inputs)
 
 
-def _events(cluster: Cluster, number: int) -> list[tuple[int, Record]]:
-    found = []
-    for offset, entry in enumerate(cluster.log(TopicPartition(INPUT, number))):
-        try:
-            found.append((offset, json.loads(entry.value or b"")))
-        except ValueError:
-            continue
-    return found
+class Inputs:
+    """What was sent, by store, and what the rules make of any beginning of it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.stores: dict[str, list[tuple[int, Record]]] = defaultdict(list)
+        self.rejects: list[tuple[int, int]] = []
+        self._groups: dict[tuple[str, int], event_rules.PlainGroup] = {}
+        for number in range(PARTITIONS):
+            for offset, entry in enumerate(cluster.log(TopicPartition(INPUT, number))):
+                if entry.value == NO_EVENT:
+                    self.rejects.append((number, offset))
+                else:
+                    event = json.loads(entry.value or b"")
+                    self.stores[event["store_id"]].append((offset, event))
+
+    def group(self, store: str, upto: int | None = None) -> event_rules.PlainGroup:
+        """Return what counts of a store, up to an offset of its partition."""
+        mine = [e for offset, e in self.stores[store] if upto is None or offset < upto]
+        key = (store, len(mine))
+        if key not in self._groups:
+            counted = event_rules.count(mine)
+            self._groups[key] = counted.get(("c", store), event_rules.PlainGroup())
+        return self._groups[key]
+
+    def of(self, number: int) -> list[str]:
+        """Return the stores of a partition."""
+        return sorted(store for store in self.stores if partition_of(store) == number)
+
+
+def partition_of(store: str) -> int:
+    """Return where a store's events go."""
+    return int(store[1:]) % PARTITIONS
 
 
 def _read(cluster: Cluster, topic: str) -> list[Record]:
@@ -54,12 +78,10 @@ def _sequence(records: list[Record]) -> Iterator[str]:
         last[store] = version["seq"]
 
 
-def _counts(record: Record, inputs: dict[int, list[tuple[int, Record]]]) -> Iterator[str]:
+def _counts(record: Record, inputs: Inputs) -> Iterator[str]:
     """A record is what the input up to its offsets says, under its own hyperparameters."""
     store = record["key"]["store_id"]
-    number = int(store[1:]) % PARTITIONS
-    upto = record["offsets"][f"{INPUT}-{number}"]
-    group = _group([event for offset, event in inputs[number] if offset < upto], store)
+    group = inputs.group(store, record["offsets"][f"{INPUT}-{partition_of(store)}"])
     visits, conversions = len(group.visits), len(group.conversions)
     alpha, beta, mean = (record["hyper"]["params"][name] for name in ("alpha", "beta", "mean"))
     if "inf" not in (alpha, beta):
@@ -71,47 +93,35 @@ def _counts(record: Record, inputs: dict[int, list[tuple[int, Record]]]) -> Iter
         yield f"{store} seq {record['version']['seq']}: {said}, not {(visits, mean)}"
 
 
-def _group(events: list[Record], store: str) -> event_rules.PlainGroup:
-    mine = [event for event in events if event["store_id"] == store]
-    return event_rules.count(mine).get(("c", store), event_rules.PlainGroup())
-
-
-def _last(records: list[Record], inputs: dict[int, list[tuple[int, Record]]]) -> Iterator[str]:
+def _last(records: list[Record], inputs: Inputs) -> Iterator[str]:
     """The newest record of every store has everything, and all name one refit."""
     newest = {record["key"]["store_id"]: record for record in records}
-    for number, events in inputs.items():
-        for store in sorted({event["store_id"] for _, event in events}):
-            visits = len(_group([event for _, event in events], store).visits)
-            if visits and (store not in newest or newest[store]["n_eff"] != visits):
-                yield f"{store} of {number}: the newest record has not all of {visits} visits"
+    for store in sorted(inputs.stores):
+        visits = len(inputs.group(store).visits)
+        if visits and (store not in newest or newest[store]["n_eff"] != visits):
+            yield f"{store}: the newest record has not all of {visits} visits"
     # Not of one refit: a later one that changes no estimate of a store is not worth a record.
     means = {record["hyper"]["params"]["mean"] for record in newest.values()}
     if means and max(means) - min(means) > 1e-9:
         yield f"the newest records are of different hyperparameters: {sorted(means)}"
 
 
-def _rejects(cluster: Cluster) -> Iterator[str]:
+def _rejects(cluster: Cluster, inputs: Inputs) -> Iterator[str]:
     found = sorted((r["partition"], r["offset"]) for r in _read(cluster, "rejects"))
-    wanted = sorted(
-        (number, offset)
-        for number in range(PARTITIONS)
-        for offset, entry in enumerate(cluster.log(TopicPartition(INPUT, number)))
-        if entry.value == b"no event"
-    )
-    if found != wanted:
-        yield f"rejects {found}, not {wanted}"
+    if found != inputs.rejects:
+        yield f"rejects {found}, not {inputs.rejects}"
 
 
-def _state(cluster: Cluster, inputs: dict[int, list[tuple[int, Record]]]) -> Iterator[str]:
+def _state(cluster: Cluster, inputs: Inputs) -> Iterator[str]:
     """The log alone gives what the input says; its marker is what the group has committed."""
-    for number, events in inputs.items():
+    for number in range(PARTITIONS):
         where = TopicPartition("state", number)
         restoring = Restoring(number, SETTINGS)
         for entry in cluster.visible(where, 0, len(cluster.log(where))):
             restoring.take(entry.key or b"", entry.value)
         restored = restoring.finish()
         if restored is None:
-            if events:
+            if inputs.of(number):
                 yield f"shard {number} has no state"
             continue
         committed = cluster.committed[TopicPartition(INPUT, number)].offset
@@ -119,7 +129,7 @@ def _state(cluster: Cluster, inputs: dict[int, list[tuple[int, Record]]]) -> Ite
             yield f"shard {number}: marker {restored.offsets}, committed {committed}"
         columns = restored.shard.table.statistic("conversion").columns()
         for row, (_, store) in enumerate(restored.shard.table.keys):
-            group = _group([event for _, event in events], store)
+            group = inputs.group(store)
             found = (columns["successes"][row], columns["trials"][row])
             if found != (len(group.conversions), len(group.visits)):
                 yield f"{store}: the state has {found}"

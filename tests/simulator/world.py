@@ -18,19 +18,47 @@ from tests.simulator.clients import INPUT, SimInput, SimLog, SimTransactions
 from tests.simulator.fate import Fate, KilledError
 from tests.simulator.kafka import Cluster
 from tests.simulator.mutants import NOTHING, Mutant
+from tests.simulator.snapshots import Disk, SimCheckpoints
 from tests.support.logs import START_MS, purchase, visit
 
 PARTITIONS = 3
 STORES = 6
-EVENTS = 120
+EVENTS = 54
 WORKERS = 3
-TICKS_MAX = 4_000
-PAUSE_TICKS = 25
+NO_EVENT = b"no event"
+PLACES = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
 GROUP = "g"
+
+TROUBLE_TICKS = (36, 72)
+TICK_MS = (100, 3_000)
+DRAIN_TICKS_MAX = 400
+DRAIN_TICK_MS = (2_000, 3_000)
+"""Longer for three workers than it is to the next refit: each turn of each is one to tell in."""
+
+QUIET_TICKS = 3 * WORKERS
+"""When all is read: a turn of everybody's to tell of it, one to refit, one to hear."""
+
+FEED, FEED_MOST = 0.2, 12
+"""How often events come in a tick, and the most at once."""
+
+SET_BACK = 0.1
+"""In how many runs an operator sets the group back at the end."""
+
+SNAPSHOTS = 0.5
+"""How many of the runs have a disk for them."""
+
+STOP = 0.01
+"""How often a worker is told to stop in a step."""
+
+BACK_MS, BACK_LATE, BACK_LATE_MS = (100, 8_000), 0.12, (16_000, 30_000)
+"""When a supervisor starts a process again; now and then only after its session."""
+
+AWAY, AWAY_MS = 0.005, (3_000, 30_000)
+"""How often in a tick, and for how long, no broker answers."""
 
 SETTINGS = EngineSettings(
     {"conversion": "moments"},
-    refit_every_ms=2_000,
+    refit_every_ms=6_000,
     refit_min_change=0.0,
     emission=EmissionRule(changed_sd=0.0, changed_width=0.0, heartbeat_ms=None),
 )
@@ -72,31 +100,55 @@ class Process:
         self.starts_at_ms = 0
         self.worker: Worker | None = None
         self.transactions: SimTransactions | None = None
+        self.inputs: SimInput | None = None
         self._world = world
-        self.fate = Fate(world.random, world.outcome.counts, self._is_open, self._pause)
+        self.random = world.random
+        self.counts = world.outcome.counts
+        self.is_kind = False
+        self.fate = Fate(self)
 
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
+        """Tell whether it has a transaction open."""
         return self.transactions is not None and self.transactions.is_open
 
-    def _pause(self) -> None:
-        self.is_frozen = True
-        self._world.go_on(PAUSE_TICKS)
-        self.is_frozen = False
+    def is_down(self) -> bool:
+        """Tell whether no broker answers it."""
+        return self._world.cluster.is_down
+
+    def beat(self) -> None:
+        """Tell the group that it lives, if it does."""
+        if self.inputs is not None and not self.is_frozen:
+            self.inputs.beat()
+
+    def pause(self, ticks: int) -> bool:
+        """Stand still in a call while everything else goes on."""
+        was, self.is_frozen = self.is_frozen, True
+        went_on = self._world.go_on(ticks)
+        self.is_frozen = was
+        return went_on
 
     def start(self) -> None:
         """Make the worker as the command does."""
         cluster, fate, writer = self._world.cluster, self.fate, f"{GROUP}-{self.slot}"
         engine = Engine(SETTINGS)
-        inputs = SimInput(cluster, fate, writer)
+        self.inputs = inputs = SimInput(cluster, fate, writer)
         self.transactions = SimTransactions(cluster, fate, writer)
         state, summaries, hyper = (
-            SimLog(cluster, fate, t) for t in ("state", "summaries", "hyper")
+            SimLog(cluster, fate, t, writer) for t in ("state", "summaries", "hyper")
         )
-        restores = Restores(inputs, state, SETTINGS, GROUP, self._world.seconds)
+        seconds, disk = self._world.seconds, self._world.disk
+        restores = Restores(inputs, state, SETTINGS, GROUP, seconds, files=disk)
         route = Route("estimates", "rejects", 30, state="state")
         header = {"group": GROUP, "writer": writer}
         delivery = ExactlyOnce(
-            engine, inputs, self.transactions, restores, route, header, self._world.seconds
+            engine,
+            inputs,
+            self.transactions,
+            restores,
+            route,
+            header,
+            seconds,
+            checkpoints=SimCheckpoints(disk, seconds) if disk is not None else None,
         )
         board = Board("summaries", "hyper", PARTITIONS, GROUP, writer)
         pooling = SharedPooling(engine, summaries, hyper, board)
@@ -105,17 +157,21 @@ class Process:
 
     def step(self, stop: Event) -> None:
         """Let it poll once; its end, however it comes, is followed by a start."""
-        counts = self._world.outcome.counts
         try:
             if self.worker is None:
                 self.start()
             assert self.worker is not None
-            self.worker.step(stop)
+            if self.fate.happens("stopped", STOP):
+                self.worker.finish()
+                self.worker.leave()
+                self._end()
+            else:
+                self.worker.step(stop)
         except KilledError:
             self._end()
         except StreamHBError as error:
             kind = type(error).__name__
-            counts[f"ended by {kind}"] += 1
+            self.counts[f"ended by {kind}"] += 1
             if kind in ("LostError", "SnapshotError"):
                 self._world.outcome.violations.append(f"{kind}: {error}")
             self._end()
@@ -124,8 +180,9 @@ class Process:
             self._end()
 
     def _end(self) -> None:
-        self.worker = self.transactions = None
-        self.starts_at_ms = self._world.cluster.now_ms + self._world.random.randint(100, 8_000)
+        self.worker = self.transactions = self.inputs = None
+        back_ms = BACK_LATE_MS if self.fate.happens("late start", BACK_LATE) else BACK_MS
+        self.starts_at_ms = self._world.cluster.now_ms + self.random.randint(*back_ms)
 
 
 class World:
@@ -143,14 +200,15 @@ class World:
         self.random = Random(seed)
         self.outcome = Outcome(seed)
         self.mutant = mutant
-        self.cluster = Cluster(self.random, PARTITIONS, eager=self.random.random() < 0.5)
-        self._eager = "eager runs" if self.cluster.eager else "cooperative runs"
-        self.outcome.counts[self._eager] += 1
+        counts, eager = self.outcome.counts, self.random.random() < 0.5
+        self.cluster = Cluster(self.random, counts, PARTITIONS, eager=eager)
+        counts["eager runs" if eager else "cooperative runs"] += 1
+        self.disk = Disk(counts) if self.random.random() < SNAPSHOTS else None
+        counts["runs with snapshots"] += self.disk is not None
         self._stop = Event()
         self._depth = 0
         self._made = 0
         self._violations_max = 5
-        self._refits: set[int] = set()
         self.processes = [Process(self, slot) for slot in range(WORKERS)]
         for process in self.processes:
             process.starts_at_ms = self.random.choice([0, 0, 5_000, 20_000])
@@ -163,30 +221,35 @@ class World:
 
     def run(self) -> Outcome:
         """Work through the trouble, and then until nothing is left to be done."""
-        counts = self.outcome.counts
-        self.go_on(self.random.randint(150, 300))
+        self.go_on(self.random.randint(*TROUBLE_TICKS))
         for process in self.processes:
-            process.fate.is_kind = True
+            process.is_kind = True
+            process.starts_at_ms = min(process.starts_at_ms, self.cluster.now_ms)
+        self.cluster.back_at_ms = 0
         while self._made < EVENTS:
             self._feed()
-        for tick in range(TICKS_MAX):
-            self._tick()
-            if tick % 20 == 19 and self._is_drained():
-                break
-            if len(self.outcome.violations) > self._violations_max:
-                break
-        else:
-            self.outcome.violations.append("the input was not read to its end")
-        if self.random.random() < 0.1 and not self.outcome.violations:
-            self._set_back()
-        counts["transactions"] = self.cluster.transactions
-        counts["events"] = self._made
-        counts["generations"] = self.cluster.generation
+        self._drain()
+        self.outcome.counts["events"] = self._made
         return self.outcome
 
-    def _set_back(self) -> None:
-        """Let an operator set the group back: whoever opens the shard then must refuse."""
-        where = TopicPartition(INPUT, self.random.randrange(PARTITIONS))
+    def _drain(self) -> None:
+        quiet = 0
+        for tick in range(DRAIN_TICKS_MAX):
+            self._pass_time(DRAIN_TICK_MS)
+            self._step(self.processes[tick % WORKERS])
+            self.cluster.mark_all()
+            quiet = quiet + 1 if self._is_read() else 0
+            if quiet > QUIET_TICKS and self._is_told():
+                return
+            if len(self.outcome.violations) > self._violations_max:
+                return
+        self.outcome.violations.append("the input was not read to its end")
+
+    def set_back(self) -> None:
+        """Let an operator set the group back, in some runs: who opens the shard must refuse."""
+        if self.random.random() > SET_BACK:
+            return
+        where = self.random.choice(PLACES)
         known = self.cluster.committed.get(where)
         if known is None or known.offset < 2:
             return
@@ -205,67 +268,71 @@ class World:
         self.outcome.violations = was
         self.cluster.committed[where] = known
 
-    def go_on(self, ticks: int) -> None:
-        """Let some time pass; a worker that is frozen in a call takes no part."""
+    def go_on(self, ticks: int) -> bool:
+        """Let some time pass; a worker that is frozen in a call takes no part.
+
+        False: not within a call of another worker within such a call.
+        """
         if self._depth > 1:
-            return
+            return False
         self._depth += 1
         for _ in range(ticks):
             self._tick()
         self._depth -= 1
+        return True
 
     def _tick(self) -> None:
-        self.cluster.pass_time(self.random.randint(50, 1_500))
-        if self._made < EVENTS and self.random.random() < 0.3:
+        self._pass_time()
+        if self._made < EVENTS and self.random.random() < FEED:
             self._feed()
-        ready = [
-            process
-            for process in self.processes
-            if not process.is_frozen and process.starts_at_ms <= self.cluster.now_ms
-        ]
-        if ready:
-            self.random.choice(ready).step(self._stop)
+        if self.random.random() < AWAY and not self.processes[0].is_kind:
+            self.cluster.go_down(self.random.randint(*AWAY_MS))
+        self._step(self.random.choice(self.processes))
+
+    def _pass_time(self, ms: tuple[int, int] = TICK_MS) -> None:
+        self.cluster.pass_time(self.random.randint(*ms))
+        for process in self.processes:
+            process.beat()
+
+    def _step(self, process: Process) -> None:
+        if not process.is_frozen and process.starts_at_ms <= self.cluster.now_ms:
+            process.step(self._stop)
 
     def _feed(self) -> None:
         """Append some events: visits, orders of known and unknown visits, repetitions, nonsense."""
-        for _ in range(self.random.randint(1, 6)):
+        for _ in range(self.random.randint(1, FEED_MOST)):
             number = self._made
             self._made += 1
             store = self.random.randrange(STORES)
-            where = TopicPartition(INPUT, store % PARTITIONS)
-            self.cluster.append_input(where, self._event(store, number))
+            self.cluster.append_input(PLACES[store % PARTITIONS], self._event(store, number))
 
     def _event(self, store: int, number: int) -> bytes:
         at_ms = START_MS + number * 1_000
         draw = self.random.random()
         known = f"v{store}-{self.random.randrange(number + 1)}"
         if draw < 0.03:
-            return b"no event"
+            return NO_EVENT
         if draw < 0.3:
             return purchase(f"s{store}", f"o{number}", at_ms, visit_id=known)
         name = known if draw < 0.4 else f"v{store}-{number}"
         return visit(f"s{store}", name, at_ms)
 
-    def _is_drained(self) -> bool:
-        """Tell whether everything is read and committed, and no marker is missing."""
+    def _is_read(self) -> bool:
+        """Tell whether everything is read and committed."""
         cluster = self.cluster
-        if cluster.ended or any(p.ongoing for p in cluster.producers.values()):
+        if any(p.ongoing for p in cluster.producers.values()):
             return False
-        places = [TopicPartition(INPUT, n) for n in range(PARTITIONS)]
-        ends = {where: len(cluster.log(where)) for where in places}
-        done = all(
+        ends = {where: len(cluster.log(where)) for where in PLACES}
+        return all(
             end == 0 or (where in cluster.committed and cluster.committed[where].offset == end)
             for where, end in ends.items()
         )
-        return done and self._is_told()
 
     def _is_told(self) -> bool:
-        """Tell whether the last refit saw everything, and everyone."""
+        """Tell whether every shard works, and all under one refit."""
         workers = [p.worker for p in self.processes]
         engines = [worker.engine for worker in workers if worker is not None]
         owned = sorted(number for engine in engines for number in engine.shards)
         refits = {engine.refits for engine in engines}
         unscreened = any(s.unscreened for engine in engines for s in engine.shards.values())
-        settled = owned == list(range(PARTITIONS)) and len(refits) == 1 and not unscreened
-        previous, self._refits = self._refits, refits
-        return settled and previous == refits
+        return owned == list(range(PARTITIONS)) and len(refits) == 1 and not unscreened
