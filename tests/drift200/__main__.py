@@ -154,16 +154,17 @@ def null_table(pool: Any, seeds: range) -> None:
     """Average run lengths where nothing drifts, against what is promised."""
     few = seeds[: max(len(seeds) // 2, 1)]
     print(f"\nNothing drifts, seeds {few[0]}-{few[-1]}, 200 stores, 358 days after the warm-up\n")
-    print("| dead band | visits a day | promised A | store-days an alert | alerts |")
-    print("|---|---|---|---|---|")
+    print("| dead band | peers | visits a day | promised A | store-days an alert | alerts |")
+    print("|---|---|---|---|---|---|")
     small = replace(NULL, visits_median=20.0, visits_sd=0.3)
-    for dead_band, share in ((0.0, 0.0), (0.05, 1.0)):
+    for dead_band, share, peers in ((0.05, 1.0, 10), (0.0, 0.0, 1)):
         for plan in (NULL, small):
-            for ticks in (365, 2_000, 10_000, 18_262):
+            for ticks in (365, 2_000, 18_262):
                 settings = DriftSettings(
                     false_alerts_per_store_year=365.25 / ticks,
                     dead_band=dead_band,
                     baseline_share=share,
+                    peers_max=peers,
                 )
                 measure(pool, plan, settings, ticks, few)
 
@@ -174,7 +175,8 @@ def measure(pool: Any, plan: Plan, settings: DriftSettings, ticks: int, seeds: r
     days = len(seeds) * plan.stores * (plan.days - 42)
     length = f"{days / alerts:,.0f}" if alerts else f"> {days:,}"
     print(
-        f"| {settings.dead_band} | {plan.visits_median:.0f} | {ticks:,} | {length} | {alerts} |",
+        f"| {settings.dead_band} | {settings.peers_max} | {plan.visits_median:.0f} | {ticks:,} "
+        f"| {length} | {alerts} |",
         flush=True,
     )
 

@@ -83,7 +83,10 @@ def drifting(state: DriftState, seen: Expectation, settings: DriftSettings) -> D
     """Judge every store's evidence."""
     upward, downward = log_statistics(state.evidence)
     statistic = np.logaddexp(upward, downward) - log(2)
-    fires, threshold = firing(statistic, settings.log_threshold, settings.peers_max)
+    up, down = _leans(upward, downward, settings), _leans(downward, upward, settings)
+    # S also counts ticks that say nothing: after five years of them every store would fire at once.
+    shown = np.where(up | down, statistic, -np.inf)
+    fires, threshold = firing(shown, settings.log_threshold, settings.peers_max)
     low = settings.log_threshold + log(settings.clear_ratio / settings.peers_max)
     information = np.maximum(state.known.information, 1e-300)
     offset = state.known.score / information
@@ -95,8 +98,8 @@ def drifting(state: DriftState, seen: Expectation, settings: DriftSettings) -> D
         fires,
         (statistic < low) & within,
         upward >= downward,
-        _leans(upward, downward, settings),
-        _leans(downward, upward, settings),
+        up,
+        down,
         change(state.evidence, seen.relation_variance),
     )
 

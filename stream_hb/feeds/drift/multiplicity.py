@@ -11,9 +11,9 @@ def firing(log_statistic: Floats, log_threshold: float, peers_max: int) -> tuple
 
     The k largest fire, k the largest number with :math:`k S_{(k)} \ge A` (e-BH,
     doi:10.1111/rssb.12489, on e-detectors, doi:10.48550/arXiv.2501.04130). The share of false ones
-    among those that fire is then no more than J t/A on average after t ticks; where no store has
-    drifted, no store fires more often than once in A ticks. k counts for no more than
-    ``peers_max``, so that many true drifts do not open the door to false ones.
+    among those that fire is then no more than J t/A on average after t ticks. A store that fires
+    alone does so no more than once in A ticks, one of k no more than once in A/k; k counts for no
+    more than ``peers_max``, so that many true drifts do not open the door to false ones.
 
     >>> firing(np.log([100.0, 30.0, 60.0, 1.0]), np.log(100.0), peers_max=10)[0]
     array([ True, False,  True, False])

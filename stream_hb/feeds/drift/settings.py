@@ -22,8 +22,8 @@ class DriftSettings:
         A = ticks a year / λ keeps the promise; :attr:`log_threshold` is ln A.
     peers_max
         With k stores over the threshold A/k all k fire (e-detectors under Benjamini-Hochberg), k no
-        more than this: however many other stores have drifted, a store's false alerts stay below
-        ``peers_max`` times λ.
+        more than this: λ holds for a chain in which stores fire one at a time, and however many
+        others have drifted, a store's false alerts stay below ``peers_max`` times λ.
     ticks_a_day
         1 where a tick is a local day, 24 where it is a local hour.
     half_life_days, lag_days

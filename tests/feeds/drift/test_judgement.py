@@ -14,10 +14,10 @@ from tests.feeds.drift.chains import HYPER, SETTINGS, STORES, steady, tick
 
 
 def judged(log_s: float, offset: float = 0.0) -> Drifting:
-    """Judge stores of which the first has this evidence and this current offset."""
+    """Judge stores of which the first has this evidence (upward) and this current offset."""
     state = DriftState.of_new(SETTINGS, STORES)
     evidence = replace(state.evidence, log_s=np.full((8, STORES), -1.0))
-    evidence.log_s[:, 0] = log_s
+    evidence.log_s[:4, 0] = log_s + np.log(2)
     known = replace(
         state.known, score=np.full(STORES, offset * 1e4), information=np.full(STORES, 1e4)
     )
@@ -52,3 +52,15 @@ def test_an_alert_begins_at_the_threshold_and_ends_far_below_it(
 def test_an_alert_does_not_end_while_the_current_offset_is_beyond_the_dead_band() -> None:
     assert judged(A - 9.0, offset=0.06).clear[0]  # within its own uncertainty of the band
     assert not judged(A - 9.0, offset=0.2).clear[0]
+
+
+def test_ticks_that_say_nothing_are_no_evidence_however_many_there_are() -> None:
+    """S of a store with an order a day counts its ticks: in both directions, and in all stores."""
+    state = DriftState.of_new(SETTINGS, STORES)
+    evidence = replace(state.evidence, log_s=np.full((8, STORES), A + 1.0))
+    state = replace(state, evidence=evidence)
+    given = tick(0, np.full(STORES, 1_000.0), 1_000 * steady(0))
+    clean = cleaned(given, Kind.COUNTS, STORES)
+    family = FAMILIES[Kind.COUNTS]
+    seen = expectation(state, family, clean, given.index, SETTINGS, HYPER)
+    assert not drifting(state, seen, SETTINGS).fires.any()
