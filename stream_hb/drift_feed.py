@@ -73,13 +73,22 @@ class DriftFeed:
         self, pool: Pool, tick: ChainTick, moment: TickMoment
     ) -> tuple[_Watched, list[OutRecord]]:
         chain, metric = pool
-        known = self.pools.get(pool, _Watched((), DriftState.of_new(self.settings)))
+        settings = self.settings_of(metric)
+        known = self.pools.get(pool, _Watched((), DriftState.of_new(settings)))
         stores = known.stores + tuple(sorted(set(tick.stores) - set(known.stores)))
         stream = Stream(chain, metric, KINDS[metric], stores, moment.epoch)
         hyper = hyper_of(moment.pools.get(pool))
         shown = self._shown(tick, metric, stores, moment)
-        state, records, _ = feed.step(known.state, shown, stream, self.settings, hyper)
+        state, records, _ = feed.step(known.state, shown, stream, settings, hyper)
         return _Watched(stores, state), [out_record(record) for record in records]
+
+    def settings_of(self, metric: str) -> DriftSettings:
+        """Return what holds for a metric: log values move less than log-odds and log rates do."""
+        if KINDS[metric] is not Kind.VALUES:
+            return self.settings
+        values = DriftSettings.for_values()
+        dead_band = min(self.settings.dead_band, values.dead_band)
+        return replace(self.settings, dead_band=dead_band, shifts=values.shifts)
 
     def _shown(
         self, tick: ChainTick, metric: str, stores: Sequence[str], moment: TickMoment

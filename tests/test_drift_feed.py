@@ -148,6 +148,14 @@ def test_a_retired_store_is_not_silent() -> None:
         assert {alert["labels"]["store_id"] for alert in silences} == told
 
 
+def test_log_values_are_looked_at_for_smaller_shifts() -> None:
+    feed = DriftFeed(replace(SETTINGS, false_alerts_per_store_year=0.5), METRICS)
+    values, counts = feed.settings_of("log_order_value"), feed.settings_of("conversion")
+    assert max(values.shifts) < max(counts.shifts)
+    assert values.dead_band < counts.dead_band
+    assert values.false_alerts_per_store_year == counts.false_alerts_per_store_year == 0.5
+
+
 def fitted(model: str, groups: Any, method: str) -> PoolFit:
     return PoolFit(4, 0, model, FAMILIES[model].fit(groups, method), 1.0)
 
