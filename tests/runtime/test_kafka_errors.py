@@ -38,6 +38,9 @@ class Failing:
     def poll(self, _seconds: float) -> None:
         self.polls += 1
 
+    def flush(self, _seconds: float) -> int:
+        return 0
+
 
 def transactions(error: Exception) -> tuple[KafkaTransactions, Failing]:
     made = KafkaTransactions(transaction_settings("localhost:1", "slot"))
