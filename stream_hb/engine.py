@@ -14,7 +14,7 @@ from typing import Any
 
 from stream_hb import state
 from stream_hb.chain_ticks import ChainTick, chain_ticks, open_ticks
-from stream_hb.emitter import Emission, emit_shard
+from stream_hb.emitter import Emission, emit
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.events.clock import EARLIEST_MS, SourceClock, watermark_ms
@@ -294,11 +294,8 @@ class Engine:
         flags = self._flags(now_ms, mark_ms)
         moment = Moment(now_ms, mark_ms, self.pools, everything, flags, frozenset(srm))
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
-        parts = [
-            part
-            for shard in chosen.values()
-            for part in emit_shard(shard, candidates.get(shard.number), moment, self.settings)
-        ]
+        pairs = [(shard, candidates.get(number)) for number, shard in chosen.items()]
+        parts = list(emit(pairs, moment, self.settings))
         records = list(flatten.from_iterable(records for records, _ in parts))
         updates = [update for _, update in parts]
         # A pool is done with when its groups in all shards have been looked at.

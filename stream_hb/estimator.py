@@ -1,7 +1,8 @@
 """How the records of one chain and metric are made: from one pool, or from several."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,10 @@ class Estimator(Protocol):
 
     def read(self, view: View, rows: Rows) -> Any:
         """Return the groups' data."""
+        ...
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return the groups of all parts, in their order; there is at least one."""
         ...
 
     def take(self, groups: Any, chosen: Any) -> Any:
@@ -110,6 +115,10 @@ class PoolEstimator:
         """Return the groups as the model takes them."""
         return view.seen(self.metric, self.chain, rows)
 
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return the groups of all parts, in their order."""
+        return reduce(lambda some, more: some.concatenate(more), parts)
+
     def take(self, groups: Any, chosen: Any) -> Any:
         """Return some of the groups."""
         return groups.take(chosen)
@@ -174,6 +183,12 @@ class RevenueEstimator:
     def read(self, view: View, rows: Rows) -> Any:
         """Return the groups' data for both factors."""
         return self.conversion.read(view, rows), self.value.read(view, rows)
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return the groups of all parts, in their order."""
+        return self.conversion.joined([own for own, _ in parts]), self.value.joined(
+            [own for _, own in parts]
+        )
 
     def take(self, groups: Any, chosen: Any) -> Any:
         """Return some of the groups."""
