@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_hb.estimator import Estimator, estimator_of
+from stream_hb.estimator import Estimator, estimator_of, parts_of
 from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
 from stream_hb.feeds.estimate_record import record_key
 from stream_hb.feeds.estimates import (
@@ -104,7 +104,7 @@ def emit(
 def _is_quiet(shard: Shard, moment: Moment, settings: EngineSettings) -> bool:
     """Tell whether nothing can be due, so that nobody has to look: so it is while nothing comes."""
     beats = settings.emission.heartbeat_ms is not None or settings.stores is not None
-    return not (beats or moment.everything or shard.unscreened)
+    return not (beats or moment.everything or shard.unscreened or shard.refitted)
 
 
 def _looks(
@@ -115,6 +115,8 @@ def _looks(
     due[heartbeat_rows(settings.emission, view.shard.emitted[metric], moment.now_ms)] = True
     considered = due.copy()
     considered[slice(None) if view.shard.unscreened else view.touched] = True
+    parts = parts_of(metric, settings)
+    considered |= view.of_chains({chain for chain, name in view.shard.refitted if name in parts})
     considered[retired] = False
     if settings.emission.everything_touched:
         due[view.touched] = True

@@ -78,11 +78,16 @@ def estimator_of(
     chain: str, metric: str, pools: Mapping[Pool, PoolFit], settings: EngineSettings
 ) -> Estimator | None:
     """Return what makes the records of a chain and metric; None before its pools are fitted."""
-    parts = (metric,) if metric in settings.methods else PARTS[metric]
+    parts = parts_of(metric, settings)
     if not all((chain, part) in pools for part in parts):
         return None
     first, *others = (PoolEstimator(chain, part, pools[chain, part]) for part in parts)
     return RevenueEstimator(first, others[0]) if others else first
+
+
+def parts_of(metric: str, settings: EngineSettings) -> tuple[str, ...]:
+    """Return the metrics whose pools a metric's records are made from."""
+    return (metric,) if metric in settings.methods else PARTS[metric]
 
 
 @dataclass(frozen=True, slots=True)
