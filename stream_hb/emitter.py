@@ -1,12 +1,13 @@
 """One pass of emission over a shard: who may have changed, who is worth a record, the records."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_hb.estimator import Estimator, estimator_of
+from stream_hb.estimator import Estimator, estimator_of, parts_of
 from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
 from stream_hb.feeds.estimate_record import record_key
 from stream_hb.feeds.estimates import (
@@ -16,10 +17,8 @@ from stream_hb.feeds.estimates import (
     encode_raw,
     estimate_records,
 )
-from stream_hb.field_names import field_names
 from stream_hb.group_flags import group_flags
 from stream_hb.metrics import OF_MONEY
-from stream_hb.models.family import Posterior
 from stream_hb.moment import Moment
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
@@ -56,58 +55,87 @@ class Emission:
     shards: frozenset[int]
 
 
-def emit_shard(
-    shard: Shard, candidate: ShardCandidate | None, moment: Moment, settings: EngineSettings
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Rows of one shard and chain that may be worth a record.
+
+    Attributes
+    ----------
+    view
+        The shard.
+    rows
+        The rows, ascending.
+    due
+        Those that get a record whether they have changed or not.
+    """
+
+    view: View
+    rows: Rows
+    due: NDArray[np.bool_]
+
+
+def emit(
+    shards: Iterable[tuple[Shard, ShardCandidate | None]], moment: Moment, settings: EngineSettings
 ) -> Iterator[tuple[list[OutRecord], MemoryUpdate]]:
-    """Yield, per pool of the shard, the records and what to remember of them."""
-    if candidate is None and _is_quiet(shard, moment, settings):
-        return
-    view = View(shard, candidate, settings, moment.watermark_ms)
-    retired = view.retired(moment.now_ms)
+    """Yield, per pool and shard, the records and what to remember of them.
+
+    The groups of a pool are worked out together, whichever shards they are in: a call for every
+    shard costs more than its few groups do.
+    """
+    views = [
+        View(shard, candidate, settings, moment.watermark_ms)
+        for shard, candidate in shards
+        if candidate is not None or not _is_quiet(shard, moment, settings)
+    ]
+    retired = [view.retired(moment.now_ms) for view in views]
     for metric in settings.emitted_metrics:
-        beating = heartbeat_rows(settings.emission, shard.emitted[metric], moment.now_ms)
-        considered = np.setdiff1d(_considered(view, beating, moment), retired, assume_unique=True)
-        for chain, rows in view.by_chain(considered):
+        looks: dict[str, list[_Look]] = defaultdict(list)
+        for view, gone in zip(views, retired, strict=True):
+            for chain, look in _looks(view, gone, metric, moment, settings):
+                looks[chain].append(look)
+            if len(gone):
+                yield _bury(view, gone, metric, moment)
+        for chain, some in looks.items():
             estimator = estimator_of(chain, metric, moment.pools, settings)
             if estimator is not None:
-                yield _emit_pool(view, rows, beating, estimator, moment, settings)
-        if len(retired):
-            yield _bury(view, retired, metric, moment)
+                yield from _emit_pool(some, estimator, moment, settings)
 
 
 def _is_quiet(shard: Shard, moment: Moment, settings: EngineSettings) -> bool:
     """Tell whether nothing can be due, so that nobody has to look: so it is while nothing comes."""
     beats = settings.emission.heartbeat_ms is not None or settings.stores is not None
-    return not (beats or moment.everything or shard.unscreened)
+    return not (beats or moment.everything or shard.unscreened or shard.refitted)
 
 
-def _considered(view: View, beating: Rows, moment: Moment) -> Rows:
-    """Return the rows that may be worth a record."""
-    if moment.everything or view.shard.unscreened:
-        return np.arange(len(view))
-    considered = np.zeros(len(view), dtype=bool)
-    considered[view.touched] = True
-    considered[beating] = True
-    return np.flatnonzero(considered)
+def _looks(
+    view: View, retired: Rows, metric: str, moment: Moment, settings: EngineSettings
+) -> Iterator[tuple[str, _Look]]:
+    """Yield by chain what may be worth a record."""
+    due = np.full(len(view), moment.everything)
+    due[heartbeat_rows(settings.emission, view.shard.emitted[metric], moment.now_ms)] = True
+    considered = due.copy()
+    considered[slice(None) if view.shard.unscreened else view.touched] = True
+    parts = parts_of(metric, settings)
+    considered |= view.of_chains({chain for chain, name in view.shard.refitted if name in parts})
+    considered[retired] = False
+    if settings.emission.everything_touched:
+        due[view.touched] = True
+    for chain, rows in view.by_chain(np.flatnonzero(considered)):
+        yield chain, _Look(view, rows, due[rows])
 
 
 def _emit_pool(
-    view: View,
-    rows: Rows,
-    beating: Rows,
-    estimator: Estimator,
-    moment: Moment,
-    settings: EngineSettings,
-) -> tuple[list[OutRecord], MemoryUpdate]:
-    groups = estimator.read(view, rows)
+    looks: list[_Look], estimator: Estimator, moment: Moment, settings: EngineSettings
+) -> Iterator[tuple[list[OutRecord], MemoryUpdate]]:
+    groups = estimator.joined([estimator.read(look.view, look.rows) for look in looks])
     mean, sd = estimator.screen(groups)
-    last = view.shard.emitted[estimator.metric].take(rows)
-    chosen = worth_a_record(settings.emission, last, mean, sd) | np.isin(rows, beating)
-    if settings.emission.everything_touched:
-        chosen |= np.isin(rows, view.touched)
-    chosen |= moment.everything
+    last = Emitted.joined(
+        [look.view.shard.emitted[estimator.metric].take(look.rows) for look in looks]
+    )
+    chosen = worth_a_record(settings.emission, last, mean, sd)
+    chosen |= np.concatenate([look.due for look in looks])
     if not chosen.any():
-        return [], MemoryUpdate(view.shard.number, estimator.metric, rows[:0], last.take(rows[:0]))
+        return
     posterior = estimator.posterior(estimator.take(groups, chosen), settings.level)
     known = estimator.is_known(posterior)
     chosen[chosen] = known
@@ -115,31 +143,37 @@ def _emit_pool(
     alive = np.zeros(size, dtype=bool)
     at_ms = np.full(size, moment.now_ms)
     emitted = Emitted(last.seq[chosen] + 1, mean[chosen], sd[chosen], at_ms, alive)
-    records = estimate_records(
-        _provenance(view, estimator, moment, settings),
-        [view.key(row) for row in rows[chosen].tolist()],
-        emitted.seq.tolist(),
-        _taken(posterior, known),
-        Sizes(
-            estimator.sizes(estimator.take(groups, chosen)),
-            view.mass(estimator.base_metric, rows[chosen]),
-            view.kish(estimator.base_metric, rows[chosen]),
-        ),
-        _currencies(view, estimator.metric, rows[chosen]),
-        group_flags(view, estimator.metric, rows[chosen], moment, settings),
-    )
-    update = MemoryUpdate(view.shard.number, estimator.metric, rows[chosen], emitted)
-    return list(records), update
+    posterior = posterior.take(known)
+    sizes = estimator.sizes(estimator.take(groups, chosen))
+    ends = np.cumsum([len(look.rows) for look in looks])
+    done = 0
+    for look, mine in zip(looks, np.split(chosen, ends[:-1]), strict=True):
+        some = slice(done, done + int(mine.sum()))
+        done = some.stop
+        if some.start == some.stop:
+            continue
+        rows = look.rows[mine]
+        written = emitted.take(np.arange(some.start, some.stop))
+        records = estimate_records(
+            _provenance(look.view, estimator, moment, settings),
+            [look.view.key(row) for row in rows.tolist()],
+            written.seq.tolist(),
+            posterior.take(some),
+            Sizes(
+                sizes[some],
+                look.view.mass(estimator.base_metric, rows),
+                look.view.kish(estimator.base_metric, rows),
+            ),
+            _currencies(look.view, estimator.metric, rows),
+            group_flags(look.view, estimator.metric, rows, moment, settings),
+        )
+        yield list(records), MemoryUpdate(look.view.shard.number, estimator.metric, rows, written)
 
 
 def _currencies(view: View, metric: str, rows: Rows) -> list[str | None] | None:
     if metric not in OF_MONEY:
         return None
     return [view.purse.currency(row) for row in rows.tolist()]
-
-
-def _taken(posterior: Posterior, chosen: NDArray[np.bool_]) -> Posterior:
-    return Posterior(*(getattr(posterior, name)[chosen] for name in field_names(Posterior)))
 
 
 def _bury(

@@ -6,7 +6,7 @@ engine (Kafka, files, a simulator) can drop what it could not deliver, and nothi
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain as flatten
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from typing import Any
 
 from stream_hb import state
 from stream_hb.chain_ticks import ChainTick, chain_ticks, open_ticks
-from stream_hb.emitter import Emission, emit_shard
+from stream_hb.emitter import Emission, emit
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.events.clock import EARLIEST_MS, SourceClock, watermark_ms
@@ -223,8 +223,12 @@ class Engine:
         force: bool = False,
         every_pool: bool = False,
         elsewhere: Iterable[PoolParts] = (),
+        enough: Callable[[], bool] = lambda: False,
     ) -> Refit | None:
         """Refit the pools whose data changed enough; None before it is due, or without groups.
+
+        A pass over many pools may be made in several calls, with ``enough``: what comes between
+        them need not wait for all.
 
         Parameters
         ----------
@@ -236,6 +240,8 @@ class Engine:
             Whether its data changed enough or not.
         elsewhere
             The parts in shards of other workers.
+        enough
+            Asked after every fit: whether the rest is left to the next call.
         """
         due_ms = (self.refitted_at_ms or 0) + self.settings.refit_every_ms
         if now_ms < due_ms and not force:
@@ -245,7 +251,8 @@ class Engine:
         if not all_chains(parts):
             return None
         known = {} if every_pool else self.pools
-        return refit(parts, known, self.settings, self.refits + 1, now_ms)
+        begun_ms = None if force else due_ms
+        return refit(parts, known, self.settings, self.refits + 1, now_ms, begun_ms, enough)
 
     def adopt_pools(self, pools: Mapping[Pool, PoolFit], version: int, at_ms: int | None) -> None:
         """Take the hyperparameters that hold, and forget all others.
@@ -294,11 +301,8 @@ class Engine:
         flags = self._flags(now_ms, mark_ms)
         moment = Moment(now_ms, mark_ms, self.pools, everything, flags, frozenset(srm))
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
-        parts = [
-            part
-            for shard in chosen.values()
-            for part in emit_shard(shard, candidates.get(shard.number), moment, self.settings)
-        ]
+        pairs = [(shard, candidates.get(number)) for number, shard in chosen.items()]
+        parts = list(emit(pairs, moment, self.settings))
         records = list(flatten.from_iterable(records for records, _ in parts))
         updates = [update for _, update in parts]
         # A pool is done with when its groups in all shards have been looked at.
@@ -342,11 +346,14 @@ class Engine:
             self.shards[number].apply(shard)
 
     def _apply_refit(self, change: Refit) -> None:
-        self.refitted_at_ms = change.at_ms
+        if change.whole:
+            self.refitted_at_ms = change.at_ms
         if change.pools:
             self.refits = change.version
             self.pools = {**self.pools, **change.pools}
-        if change.pools or self.settings.forgetting:  # what is silent fades
+            for shard in self.shards.values():
+                shard.refitted |= change.pools.keys()
+        if change.whole and self.settings.forgetting:  # what is silent fades
             self._rescreen()
 
     def _rescreen(self) -> None:
@@ -359,6 +366,7 @@ class Engine:
             emitted[update.metric] = emitted[update.metric].put(update.rows, update.emitted)
         for number in emission.shards:
             self.shards[number].unscreened = False
+            self.shards[number].refitted.clear()
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes."""

@@ -1,7 +1,8 @@
 """How the records of one chain and metric are made: from one pool, or from several."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +41,10 @@ class Estimator(Protocol):
         """Return the groups' data."""
         ...
 
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return the groups of all parts, in their order; there is at least one."""
+        ...
+
     def take(self, groups: Any, chosen: Any) -> Any:
         """Return some of the groups."""
         ...
@@ -73,11 +78,16 @@ def estimator_of(
     chain: str, metric: str, pools: Mapping[Pool, PoolFit], settings: EngineSettings
 ) -> Estimator | None:
     """Return what makes the records of a chain and metric; None before its pools are fitted."""
-    parts = (metric,) if metric in settings.methods else PARTS[metric]
+    parts = parts_of(metric, settings)
     if not all((chain, part) in pools for part in parts):
         return None
     first, *others = (PoolEstimator(chain, part, pools[chain, part]) for part in parts)
     return RevenueEstimator(first, others[0]) if others else first
+
+
+def parts_of(metric: str, settings: EngineSettings) -> tuple[str, ...]:
+    """Return the metrics whose pools a metric's records are made from."""
+    return (metric,) if metric in settings.methods else PARTS[metric]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,10 @@ class PoolEstimator:
     def read(self, view: View, rows: Rows) -> Any:
         """Return the groups as the model takes them."""
         return view.seen(self.metric, self.chain, rows)
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return the groups of all parts, in their order."""
+        return reduce(lambda some, more: some.concatenate(more), parts)
 
     def take(self, groups: Any, chosen: Any) -> Any:
         """Return some of the groups."""
@@ -174,6 +188,12 @@ class RevenueEstimator:
     def read(self, view: View, rows: Rows) -> Any:
         """Return the groups' data for both factors."""
         return self.conversion.read(view, rows), self.value.read(view, rows)
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return the groups of all parts, in their order."""
+        return self.conversion.joined([own for own, _ in parts]), self.value.joined(
+            [own for _, own in parts]
+        )
 
     def take(self, groups: Any, chosen: Any) -> Any:
         """Return some of the groups."""

@@ -3,7 +3,7 @@
 A refit is a function of the summary: warm starts change its time, never its answer.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -36,11 +36,14 @@ class Refit:
         Clock reading.
     pools
         The pools whose data had changed enough, with their new hyperparameters.
+    whole
+        Whether all pools were looked at; if not, the pass goes on with the next call.
     """
 
     version: int
     at_ms: int
     pools: dict[Pool, PoolFit]
+    whole: bool = True
 
     def records(self, level: float) -> Iterator[OutRecord]:
         """Yield a record per pool; ``level`` is that of the hyperparameters' intervals."""
@@ -55,19 +58,42 @@ def refit(
     settings: EngineSettings,
     version: int,
     now_ms: int,
+    begun_ms: int | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Refit:
-    """Refit every pool whose data have changed enough since its last fit."""
+    """Refit every pool whose data have changed enough since its last fit.
+
+    Parameters
+    ----------
+    parts
+        What the shards know.
+    current
+        The hyperparameters so far.
+    settings
+        The engine's.
+    version, now_ms
+        Of this refit.
+    begun_ms
+        Pools that were fitted since then are done with; None: none is.
+    enough
+        Asked after every fit: whether the rest is left to the next call.
+    """
     parts = list(parts)
     chains = all_chains(parts)
-    pools = {}
+    pools: dict[Pool, PoolFit] = {}
     for pool in [(chain, metric) for metric in settings.methods for chain in chains]:
+        last = current.get(pool)
+        if last and begun_ms is not None and last.fitted_at_ms >= begun_ms:
+            continue
+        if pools and enough():
+            return Refit(version, now_ms, pools, whole=False)
         data = pool_data(parts, *pool, now_ms)
-        if _is_due(data.data_count, current.get(pool), settings):
+        if _is_due(data.data_count, last, settings):
             fit = _fit(data.summary, pool[1], settings)
             if fit is not None:
                 name = METRICS[pool[1]].model_name(settings.model(pool[1]))
                 made = PoolFit(version, now_ms, name, fit, data.data_count)
-                pools[pool] = _examined(made, current.get(pool), parts, pool, settings)
+                pools[pool] = _examined(made, last, parts, pool, settings)
     return Refit(version, now_ms, pools)
 
 

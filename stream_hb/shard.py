@@ -100,7 +100,9 @@ class Shard:
     Attributes
     ----------
     unscreened
-        A batch or a refit was applied that no emission has looked at yet.
+        A batch was applied that no emission has looked at yet.
+    refitted
+        The pools (chain, metric) that were refitted and that no emission has looked at yet.
     attribution, totals
         What is remembered of events.
     orders
@@ -143,6 +145,7 @@ class Shard:
         self.positions: dict[Source, Position] = {}
         self.emitted = {name: Emitted.zeros(0) for name in settings.emitted_metrics}
         self.unscreened = False
+        self.refitted: set[tuple[str, str]] = set()
         self.membership = Membership(settings.stores)
         self.summaries = PoolSummaries(self.table, self.membership)
         self.ledger = TickLedger(kinds, settings.ticks) if settings.ticks else None
@@ -386,7 +389,7 @@ class Shard:
             "number": self.number,
             "epoch": self.epoch,
             "hash_key": self.hash_key,
-            "unscreened": self.unscreened,
+            "unscreened": self.unscreened or bool(self.refitted),
             "table": self.table.snapshot(),
             "awaited": {name: e.snapshot() for name, e in self._awaited.items()},
             "attribution": self.attribution.snapshot(),

@@ -2,16 +2,18 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from stream_hb import state
 from stream_hb.metrics import METRICS
 from stream_hb.models.beta_binomial import BetaHyper
 from stream_hb.models.family import Fit
 from stream_hb.pool_fit import PoolFit
 from stream_hb.refit import pool_data, refit
-from stream_hb.settings import EngineSettings
+from stream_hb.settings import EmissionRule, EngineSettings
 from tests.support import logs
 from tests.support.logs import START_MS, feed, open_engine, shop_log, visit
 from tests.support.records import emit
@@ -26,6 +28,10 @@ FIT = Fit(
     iterations=3,
     groups_count=8,
 )
+
+
+def plain(fit: Fit[Any]) -> bytes:
+    return state.encode(state.plain(fit))
 
 
 def pool_fit(**changes: object) -> PoolFit:
@@ -98,3 +104,41 @@ def test_orders_all_of_one_amount_are_no_trouble() -> None:
     assert len(values) == 4
     for record in values:
         np.testing.assert_allclose(record["estimate"], math.log(499), rtol=1e-12)
+
+
+def test_a_refit_in_several_calls_finds_what_one_does() -> None:
+    whole, parted = open_engine(EngineSettings()), open_engine(EngineSettings())
+    for engine in (whole, parted):
+        feed(engine, shop_log())
+    at_once = whole.refit(START_MS)
+    assert at_once is not None
+    assert at_once.whole
+    found: dict[Any, Any] = {}
+    for step in range(3):
+        assert parted.refitted_at_ms is None
+        part = parted.refit(START_MS + step, enough=lambda: True)
+        assert part is not None
+        assert len(part.pools) == 1
+        found |= part.pools
+        parted.apply(part)
+    assert parted.refitted_at_ms == START_MS + 2
+    assert {pool: plain(fit.fit) for pool, fit in found.items()} == {
+        pool: plain(fit.fit) for pool, fit in at_once.pools.items()
+    }
+
+
+def test_an_emission_looks_at_the_groups_of_the_pools_that_were_refitted() -> None:
+    engine = open_engine(EngineSettings(emission=EmissionRule(heartbeat_ms=None)))
+    feed(engine, shop_log())
+    engine.apply(engine.emit(START_MS))
+    written = []
+    for step in range(3):
+        part = engine.refit(START_MS + step, enough=lambda: True)
+        assert part is not None
+        engine.apply(part)
+        emission = engine.emit(START_MS + step)
+        written.append({(chain, metric) for chain, metric in part.pools})
+        names = {tuple(record.key.decode().split("|")) for record in emission.records}
+        assert {(name[0], name[-1]) for name in names} == written[-1]
+        engine.apply(emission)
+    assert len(set.union(*written)) == 3

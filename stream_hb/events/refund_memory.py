@@ -1,6 +1,7 @@
 """Refunds: distinct ids add up, of contradictory repetitions the earliest counts."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -79,16 +80,11 @@ class RefundMemory:
             {"order_key": np.uint64, "amount": np.int64, "cancels": np.uint8, **COLUMNS},
             optional={"currency": np.uint16},
         )
-        slots = np.empty(0, np.int64)
-        nobody = self._read(slots)
-        write = self._write(slots, nobody.order_key, nobody)
-        # Most batches have no refunds, and the small ones of a live worker are many.
-        self._nothing = write, _deltas(slots, nobody, nobody)
 
     def probe(self, refunds: RefundMentions) -> tuple[TableWrite, RefundDeltas]:
         """Return what to write, and what changes of the orders; nothing is changed."""
         if not len(refunds.key):
-            return self._nothing
+            return _nothing()
         r = refunds
         mine = _Refunds(r.order_key, r.time_ms, r.amount_minor, r.cancels, r.currency)
         order = np.lexsort(
@@ -132,6 +128,14 @@ class RefundMemory:
             **packed(refunds.time_ms),
         }
         return TableWrite(slots, keys, values)
+
+
+@cache
+def _nothing() -> tuple[TableWrite, RefundDeltas]:
+    """Return what no refunds change: most batches have none, and there are many."""
+    slots, memory = np.empty(0, np.int64), RefundMemory()
+    nobody = memory._read(slots)
+    return memory._write(slots, nobody.order_key, nobody), _deltas(slots, nobody, nobody)
 
 
 def _deltas(rows: Rows, known: _Refunds, best: _Refunds) -> RefundDeltas:

@@ -6,7 +6,8 @@ order of arrival matters where two contradict each other, and nowhere else.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from stream_hb.events.id_hash import scoped
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
 from stream_hb.events.schema import Totals
+from stream_hb.field_names import field_names
 from stream_hb.statistics.columns import Floats, Rows
 
 ABSENT = -1
@@ -79,7 +81,7 @@ class Summed:
 
     def take(self, chosen: Any) -> Self:
         """Return some of them."""
-        return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return type(self)(*(getattr(self, name)[chosen] for name in field_names(type(self))))
 
 
 class Refusal(NamedTuple):
@@ -134,14 +136,11 @@ class TotalsMemory:
             }
         )
         self._periods: dict[int, list[tuple[int, int]]] = {}
-        nobody = TotalsMentions(np.empty(0, np.intp), np.empty(0, np.uint64), [])
-        # Most batches have no totals, and the small ones of a live worker are many.
-        self._nothing = self._change(nobody, {}, {}, [])
 
     def probe(self, mentions: TotalsMentions) -> TotalsChange:
         """Work out what totals change; nothing is changed."""
         if not mentions.totals:
-            return self._nothing
+            return _nothing()
         periods: dict[int, list[tuple[int, int]]] = {}
         best: dict[int, int] = {}
         refusals = []
@@ -179,9 +178,9 @@ class TotalsMemory:
     def _read(self, slots: Slots) -> Summed:
         read = self.table.read
         columns = {
-            field.name: read(slots, field.name)
-            for field in fields(Summed)
-            if field.name not in ("row", "taken_ms", "revision")
+            name: read(slots, name)
+            for name in field_names(Summed)
+            if name not in ("row", "taken_ms", "revision")
         }
         return Summed(
             row=read(slots, "row").astype(np.intp),
@@ -214,6 +213,13 @@ class TotalsMemory:
             self._periods.setdefault(series, []).append((start, end))
         for periods in self._periods.values():
             periods.sort()
+
+
+@cache
+def _nothing() -> TotalsChange:
+    """Return the change that no totals make: most batches have none, and there are many."""
+    nobody = TotalsMentions(np.empty(0, np.intp), np.empty(0, np.uint64), [])
+    return TotalsMemory()._change(nobody, {}, {}, [])
 
 
 def series_keys(sources: Hashes, arms: Hashes, groups: Hashes) -> Hashes:
@@ -270,6 +276,6 @@ def _known(count: int | None) -> int:
 
 
 def _write(slots: Slots, keys: Hashes, series: Hashes, put: Summed) -> TableWrite:
-    values = {field.name: getattr(put, field.name) for field in fields(put)}
+    values = {name: getattr(put, name) for name in field_names(Summed)}
     values |= {"series": series, **packed(values.pop("taken_ms"))}
     return TableWrite(slots, keys, values)

@@ -4,6 +4,7 @@ The screen compares the plug-in mean and sd now with those at the key's last rec
 pass it get their full posterior computed and a record written.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -45,6 +46,13 @@ class Emitted:
         whole = np.zeros(size, dtype=np.int64)
         return cls(whole, np.zeros(size), np.zeros(size), whole.copy(), np.zeros(size, dtype=bool))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the keys of all parts, in their order."""
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in field_names(cls))
+        )
+
     def take(self, rows: Rows) -> Self:
         """Return copies of the given rows; rows beyond the memory are new keys."""
         known = rows < len(self.seq)
@@ -81,14 +89,7 @@ class Emitted:
         return {name: getattr(self, name).copy() for name in field_names(type(self))}
 
     def _grown(self, size: int) -> Self:
-        more = self.zeros(size - len(self.seq))
-        return type(self)(
-            np.concatenate([self.seq, more.seq]),
-            np.concatenate([self.mean, more.mean]),
-            np.concatenate([self.sd, more.sd]),
-            np.concatenate([self.at_ms, more.at_ms]),
-            np.concatenate([self.buried, more.buried]),
-        )
+        return self.joined([self, self.zeros(size - len(self.seq))])
 
 
 def worth_a_record(

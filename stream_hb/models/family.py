@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from stream_hb.field_names import field_names
 from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.statistics.columns import Floats, Statistic
@@ -82,6 +83,10 @@ class Posterior:
     sd: Floats
     lo: Floats
     hi: Floats
+
+    def take(self, chosen: Any) -> "Posterior":
+        """Return some of the groups (an index array, a mask or a slice)."""
+        return Posterior(*(getattr(self, name)[chosen] for name in field_names(Posterior)))
 
 
 class Family(Protocol[S_contra, Hyper]):

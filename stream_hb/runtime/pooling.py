@@ -1,6 +1,6 @@
 """Where a worker's hyperparameters come from: its own shards alone, or those of all workers."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Protocol
 
 from stream_hb.chain_ticks import ChainTick
@@ -34,8 +34,11 @@ class Pooling(Protocol):
         """Take what other workers say."""
         ...
 
-    def refit(self, now_ms: int) -> Refit | None:
-        """Return what this worker refitted, to be applied; None: nothing."""
+    def refit(self, now_ms: int, enough: Callable[[], bool], /) -> Refit | None:
+        """Return what this worker refitted, to be applied; None: nothing.
+
+        ``enough`` says after every fit whether the rest is left to the next call.
+        """
         ...
 
     def knows_all_clocks(self) -> bool:
@@ -74,9 +77,9 @@ class OwnPooling:
     def listen(self, now_ms: int) -> None:
         """Nobody speaks."""
 
-    def refit(self, now_ms: int) -> Refit | None:
+    def refit(self, now_ms: int, enough: Callable[[], bool]) -> Refit | None:
         """Refit when it is due."""
-        return self._engine.refit(now_ms)
+        return self._engine.refit(now_ms, enough=enough)
 
     def knows_all_clocks(self) -> bool:
         """Return True: of others nothing is known."""

@@ -24,7 +24,10 @@ PROGRESS_SECONDS_MAX = 45.0
 """Longer than an orphan transaction can hold the log back (20 s: its timeout, the broker's scan),
 shorter than the group waits for a poll."""
 
-BEGIN_SECONDS_MAX = 1.0
+BEGIN_SECONDS_MAX = 0.05
+FINISH_SECONDS_MAX = 0.1
+"""How long a step goes on beginning, and finishing, restores: meanwhile the shards that work stand
+still. One of each is done whatever it takes."""
 
 DOUBTS_MAX = 2
 """How often a log that does not fit the group's offsets is read again before that is an error."""
@@ -157,11 +160,13 @@ class Restores:
             log.warning("cannot restore yet", detail=str(error))
             read = {}
         opened: list[Opened] = []
+        until = self._seconds() + FINISH_SECONDS_MAX
         for number, (records, position) in read.items():
             restore = self._running[number]
             if records or position > restore.position:
                 restore.position, restore.advanced_at = position, self._seconds()
-            opened.extend(self._checked(number, restore, records))
+            may_finish = not opened or self._seconds() < until
+            opened.extend(self._checked(number, restore, records, may_finish))
         self._check_progress()
         return opened
 
@@ -170,7 +175,7 @@ class Restores:
         until = self._seconds() + BEGIN_SECONDS_MAX
         for number, partitions in list(self._waiting.items()):
             if self._seconds() > until:
-                return  # a slow broker: between two steps the worker may be told to end
+                return
             # In this order: the committed offsets first, and only then the end of the log. What is
             # committed between the two is then in what is read, and the check below finds it.
             committed = self._inputs.committed(partitions)
@@ -222,7 +227,11 @@ class Restores:
         )
 
     def _checked(
-        self, number: int, restore: _Restore, records: list[tuple[bytes, bytes | None]]
+        self,
+        number: int,
+        restore: _Restore,
+        records: list[tuple[bytes, bytes | None]],
+        may_finish: bool,
     ) -> Iterator[Opened]:
         """Yield the shard if it is whole and log and group agree; if not, look again.
 
@@ -233,7 +242,7 @@ class Restores:
         try:
             for key, value in records:
                 restore.restoring.take(key, value)
-            if restore.position >= restore.end:
+            if restore.position >= restore.end and may_finish:
                 self._stop(number)
                 yield self._whole(number, restore)
                 self._doubts.pop(number, None)

@@ -11,7 +11,7 @@ A refit needs every shard: with some of them missing, the pools would jump. The 
 chain's: the clocks of other workers' shards travel with the fits.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -220,14 +220,15 @@ class SharedPooling:
         if self._refitter is None and self._refitted_at_ms is not None:
             self._engine.refitted_at_ms = self._refitted_at_ms
 
-    def refit(self, now_ms: int) -> Refit | None:
+    def refit(self, now_ms: int, enough: Callable[[], bool]) -> Refit | None:
         """Tell of the own shards when it is time; refit if this worker does it for all."""
         if now_ms - self._told_at_ms >= self._engine.settings.refit_every_ms:
             self._told_at_ms = now_ms
             self._untold = dict(self._news(now_ms))
         if self._refitter is None or not self._is_ready() or self._unpublished:
             return None
-        made = self._engine.refit(now_ms, elsewhere=self._rows.parts(self._engine.shards))
+        elsewhere = self._rows.parts(self._engine.shards)
+        made = self._engine.refit(now_ms, elsewhere=elsewhere, enough=enough)
         if made is not None:
             self._unpublished = list(self._publication(made))
             self._made = made

@@ -30,6 +30,9 @@ POLL_SECONDS = 0.05
 IDLE_EMIT_MS = 1_000
 """Time between two looks for heartbeats while nothing comes."""
 REPORT_MS = 10_000
+REFIT_MS_MAX = 50
+"""How long a step goes on beginning fits: a refit of many pools goes on in the next steps, or every
+event that comes meanwhile would wait for all of them."""
 
 _ENDS = {
     TroubleKind.OFFSET_LOST: LostError,
@@ -242,7 +245,8 @@ class Worker:
         self._pooling.listen(now_ms)
         if behind:
             return None
-        refit = self._pooling.refit(now_ms)
+        until_ms = self._clock_ms() + REFIT_MS_MAX
+        refit = self._pooling.refit(now_ms, lambda: self._clock_ms() >= until_ms)
         if refit:
             self.engine.apply(refit)
             self._tell(refit)

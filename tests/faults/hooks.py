@@ -166,3 +166,19 @@ def timed_revokes(path: str) -> None:
         return called
 
     _wrap("inputs", "_on_revoke", around)
+
+
+def told_moves(path: str) -> None:
+    """Append when and which partitions are given to the worker and taken from it, a line a time."""
+
+    def around(original: Call) -> Call:
+        def called(self: Any, consumer: Any, partitions: Any) -> None:
+            original(self, consumer, partitions)
+            numbers = [each.partition for each in partitions]
+            with Path(path).open("a") as file:
+                file.write(json.dumps([time.time() * 1000, numbers]) + "\n")
+
+        return called
+
+    for name in ("_on_assign", "_on_revoke"):
+        _wrap("inputs", name, around)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,8 +35,8 @@ ROOM = 3.0
 """What a pause may take on a machine that others use, as a multiple of what it may take."""
 STORES = 400
 
-Lives = dict[int, list[float]]
-"""When the worker of a slot was started or asked to leave, epoch milliseconds."""
+Moves = dict[int, list[float]]
+"""When a partition was given to some worker or taken from it, epoch milliseconds."""
 
 
 def made_fleet(chain: Chain, nursery: Nursery, broker: RealBroker) -> Fleet:
@@ -68,10 +69,10 @@ def mixed(
     made.end()
 
 
-def churned(fleet: Fleet, times: Path) -> Lives:
-    """Let workers come and go, by SIGTERM: 1, 3, 2, 4, 1, ...; return when each came or went."""
-    lives: Lives = defaultdict(list)
-    fleet.start(0, timed_revokes=[str(times)])
+def churned(fleet: Fleet, times: Path, moves: Path) -> None:
+    """Let workers come and go, by SIGTERM: 1, 3, 2, 4, 1, ..."""
+    hooks: dict[str, Any] = {"timed_revokes": [str(times)], "told_moves": [str(moves)]}
+    fleet.start(0, **hooks)
     fleet.begin_to_feed()
     fleet.chain.wait_until_said("refit ")
     for change in range(1, CHANGES + 1):
@@ -80,13 +81,10 @@ def churned(fleet: Fleet, times: Path) -> Lives:
             worker = fleet.workers.get(slot)
             runs = worker is not None and worker.poll() is None
             if slot < size and not runs:
-                lives[slot].append(time.time() * 1000)
-                fleet.start(slot, timed_revokes=[str(times)])
+                fleet.start(slot, **hooks)
             elif slot >= size and runs and worker:
-                lives[slot].append(time.time() * 1000)
                 worker.terminate(starting=True)
         time.sleep(CHANGE_SECONDS)
-    return lives
 
 
 def revoke_seconds(times: Path) -> float:
@@ -96,7 +94,7 @@ def revoke_seconds(times: Path) -> float:
 
 def test_t10_rebalances_of_several_topics_lose_nothing(several: Fleet, tmp_path: Path) -> None:
     times = tmp_path / "revokes"
-    churned(several, times)
+    churned(several, times, tmp_path / "moves")
     p99 = revoke_seconds(times)
     told = f"{CHANGES} changes, range; revoked within {p99 * 1e3:.1f} ms (p99)"
     settled(several, "T10", told)
@@ -104,11 +102,11 @@ def test_t10_rebalances_of_several_topics_lose_nothing(several: Fleet, tmp_path:
 
 
 def test_t10_a_partition_that_does_not_move_hardly_pauses(mixed: Fleet, tmp_path: Path) -> None:
-    times = tmp_path / "revokes"
-    lives = churned(mixed, times)
+    times, told_moves = tmp_path / "revokes", tmp_path / "moves"
+    churned(mixed, times, told_moves)
     p99 = revoke_seconds(times)
     mixed.drain()
-    pauses = unmoved_pauses(mixed.chain, lives)
+    pauses = unmoved_pauses(mixed.chain, moves(told_moves))
     usual = float(np.quantile(pauses, 0.99))
     told = (
         f"{CHANGES} changes, cooperative; revoked within {p99 * 1e3:.1f} ms (p99), unmoved "
@@ -119,11 +117,21 @@ def test_t10_a_partition_that_does_not_move_hardly_pauses(mixed: Fleet, tmp_path
     assert pauses[-1] <= ROOM * PAUSE_SECONDS_MAX
 
 
-def unmoved_pauses(chain: Chain, lives: Lives) -> list[float]:
-    """Return, ascending, the seconds between a shard's transactions of one process in a row.
+def moves(path: Path) -> Moves:
+    """Return when each partition moved."""
+    found: Moves = defaultdict(list)
+    for line in path.read_text().splitlines():
+        at_ms, numbers = json.loads(line)
+        for number in numbers:
+            found[number].append(at_ms)
+    return found
 
-    Between two of one writer nobody else wrote, so the shard did not move (or came back, which
-    makes the pause longer); but a slot's worker may have gone meanwhile, and another one come.
+
+def unmoved_pauses(chain: Chain, moved: Moves) -> list[float]:
+    """Return, ascending, the seconds between two transactions of a shard that did not move.
+
+    Between two of one writer nobody else wrote, but the shard may have been another worker's that
+    came to nothing before it was taken away again: that is why moves are told by the workers.
     """
     marks: dict[int, list[tuple[int, str]]] = defaultdict(list)
     consumer = Consumer(
@@ -146,13 +154,8 @@ def unmoved_pauses(chain: Chain, lives: Lives) -> list[float]:
     consumer.close()
     return sorted(
         (later[0] - earlier[0]) / 1000
-        for some in marks.values()
+        for number, some in marks.items()
         for earlier, later in pairwise(some)
-        if earlier[1] == later[1] and not _changed(earlier, later, lives)
+        if earlier[1] == later[1]
+        and not any(earlier[0] <= at_ms <= later[0] for at_ms in moved[number])
     )
-
-
-def _changed(earlier: tuple[int, str], later: tuple[int, str], lives: Lives) -> bool:
-    """Tell whether the worker of a slot came or went between two of its transactions."""
-    slot = int(earlier[1].rpartition("-")[2])
-    return any(earlier[0] <= at_ms <= later[0] for at_ms in lives[slot])

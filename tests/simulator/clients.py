@@ -28,10 +28,10 @@ from tests.support.logs import batch
 INPUT = "events"
 NO_ANSWER = TransientError("no answer")
 
-END = 0.18
+END = 0.23
 """How often each of the things happens to an EndTxn that can happen to it."""
 
-REREAD = 0.17
+REREAD = 0.23
 """How often a partition's messages come again."""
 
 SENT = 0.2
@@ -65,7 +65,7 @@ class SimInput:
         batches = [b for n in sorted(self._positions) if (b := self._batch(n, messages_max))]
         for where in revoked:
             # What a client had fetched of a partition may come with the news that it is gone.
-            if where.partition in strays and self.fate.happens("stray", 0.8):
+            if where.partition in strays and self.fate.happens("stray", 0.95):
                 start = strays[where.partition]
                 batches += self._read(where.partition, start, start + 3)
         return Polled(batches, assigned, revoked, [])
@@ -221,7 +221,7 @@ class SimTransactions:
     def _end(self, *, commit: bool) -> None:
         """Send EndTxn; where it was slow, it comes to a transaction that is too old by then."""
         request = EndTxn(self._writer, self._epoch, commit)
-        if self.fate.happens("end_slow", 0.01):
+        if self.fate.happens("end_slow", 0.02):
             self.fate.freezes("pause")
             late = self._cluster.producer(self._writer).epoch != self._epoch
             self.fate.around.counts["commit beyond its timeout"] += commit and late

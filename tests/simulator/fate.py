@@ -46,9 +46,9 @@ class Fate:
         The rest of the world.
     """
 
-    KILL, KILL_OPEN = 0.0036, 0.0115
+    KILL, KILL_OPEN = 0.0042, 0.0165
     """In an open transaction it is likelier: there it may do harm."""
-    PAUSE, ERROR = 0.0031, 0.055
+    PAUSE, ERROR = 0.0038, 0.07
     PAUSE_TICKS = 12
     TIMEOUT_TICKS = 2
 

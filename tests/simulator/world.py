@@ -23,16 +23,16 @@ from tests.support.logs import START_MS, purchase, visit
 
 PARTITIONS = 3
 STORES = 6
-EVENTS = 54
+EVENTS = 48
 WORKERS = 3
 NO_EVENT = b"no event"
 PLACES = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
 GROUP = "g"
 
-TROUBLE_TICKS = (36, 72)
+TROUBLE_TICKS = (32, 64)
 TICK_MS = (100, 3_000)
 DRAIN_TICKS_MAX = 400
-DRAIN_TICK_MS = (2_000, 3_000)
+DRAIN_TICK_MS = (2_700, 3_500)
 """Longer for three workers than it is to the next refit: each turn of each is one to tell in."""
 
 QUIET_TICKS = 3 * WORKERS
@@ -47,18 +47,18 @@ SET_BACK = 0.1
 SNAPSHOTS = 0.5
 """How many of the runs have a disk for them."""
 
-STOP = 0.01
+STOP = 0.013
 """How often a worker is told to stop in a step."""
 
 BACK_MS, BACK_LATE, BACK_LATE_MS = (100, 8_000), 0.12, (16_000, 30_000)
 """When a supervisor starts a process again; now and then only after its session."""
 
-AWAY, AWAY_MS = 0.005, (3_000, 30_000)
+AWAY, AWAY_MS = 0.007, (3_000, 30_000)
 """How often in a tick, and for how long, no broker answers."""
 
 SETTINGS = EngineSettings(
     {"conversion": "moments"},
-    refit_every_ms=6_000,
+    refit_every_ms=8_000,
     refit_min_change=0.0,
     emission=EmissionRule(changed_sd=0.0, changed_width=0.0, heartbeat_ms=None),
 )
