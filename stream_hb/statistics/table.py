@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_hb.statistics.columns import Rows, Statistic
-from stream_hb.statistics.forgetting import Forgetting, Never
+from stream_hb.statistics.forgetting import Forgetting, Kept, Never
 
 GroupKey = tuple[str, str]
 """(chain id, store id)."""
@@ -122,6 +122,10 @@ class GroupTable:
         empty = self._zeros(metric, int((~known).sum()))
         order = np.concatenate([np.flatnonzero(known), np.flatnonzero(~known)])
         return here.concatenate(empty).take(np.argsort(order))
+
+    def under(self, metric: str, kept: Statistic, mark: int, half_life_ms: int | None) -> Kept:
+        """Return what is kept under one of the half-lives that are kept side by side."""
+        return self.rules[metric].under(kept, mark, half_life_ms)
 
     def at_mark(self, metric: str, rows: Rows, mark: int) -> Statistic:
         """Return copies of the given rows as they will be at a later mark."""
