@@ -247,6 +247,10 @@ class CalibrationFeed:
             if pool[1] in self.settings.choosing
         }
 
+    def states(self) -> dict[Pool, CalibrationState]:
+        """Return what is known of every pool."""
+        return {pool: known.state for pool, known in self.pools.items()}
+
     def snapshot(self) -> Any:
         """Return what is remembered as plain values and arrays."""
         return [
