@@ -11,13 +11,17 @@ from statistics import median
 
 import numpy as np
 
+from stream_hb.calibration_feed import CalibrationFeed, CalibrationSettings
+from stream_hb.drift_feed import DriftFeed
 from stream_hb.engine import Engine
 from stream_hb.events.batch import RawBatch
 from stream_hb.events.calendar import DAY_MS
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.ticks import TickClock
+from stream_hb.feeds.drift.settings import DriftSettings
 from stream_hb.runtime.quiet import quiet_collector
 from stream_hb.settings import EngineSettings
+from stream_hb.statistics.half_lives import HalfLives
 from stream_hb.tick_feeds import TickFeed
 from tests.benchmarks.engine_alone import cpu_seconds
 from tests.benchmarks.table import print_table
@@ -60,8 +64,35 @@ def ticking(settings: EngineSettings = OFF) -> EngineSettings:
     return replace(settings, ticks=TickClock("day"))
 
 
+def drifting(settings: EngineSettings) -> dict[str, TickFeed]:
+    """Return the feed of alerts; stores are watched from the third day on, not the forty-third."""
+    soon = DriftSettings(half_life_days=20, lag_days=1, warm_up_days=2)
+    return {"alerts": DriftFeed(soon, tuple(settings.methods))}
+
+
+def calibrating(settings: EngineSettings) -> dict[str, TickFeed]:
+    """Return the feed of calibration: the half-lives that metrics have, or nothing forgotten."""
+    half_lives_ms = {metric: settings.candidates(metric) for metric in settings.methods}
+    choosing = frozenset(m for m, kept in half_lives_ms.items() if len(kept) > 1)
+    every = CalibrationSettings(
+        tuple(half_lives_ms), half_lives_ms, DAY_MS, 30 * DAY_MS, 30 * DAY_MS, choosing=choosing
+    )
+    return {"calibration": CalibrationFeed(every, settings)}
+
+
+AUTO = replace(
+    OFF, forgetting=dict.fromkeys(METHODS, HalfLives.of(days * DAY_MS for days in (90, 30, 7)))
+)
+
 CONFIGURATIONS: dict[str, On] = {
     "off": On(OFF, lambda _settings: {}),
+    "days told, to nobody": On(ticking(), lambda _settings: {}),
+    "drift": On(ticking(), drifting),
+    "calibration": On(ticking(), calibrating),
+    "drift and calibration": On(
+        ticking(), lambda settings: {**drifting(settings), **calibrating(settings)}
+    ),
+    "calibration, half_life: auto of three": On(ticking(AUTO), calibrating),
 }
 """By name; the first is what the others are held against."""
 
