@@ -118,6 +118,18 @@ def test_landmarks_that_move_change_no_digit(kind: type[Any]) -> None:
             assert (column == plain.columns()[name]).all(), name
 
 
+def test_what_is_ahead_of_the_shortest_waits_for_all_and_what_that_has_lost_others_still_have() -> (
+    None
+):
+    """An observation that waits is put in later: counted now by the others, it would be twice."""
+    rule, mark = HalfLives(H), 20_000 * 24 * 5
+    reach_ms, long_ago_ms = rule.reach_ms(mark), mark * min(H) - 511 * min(H)
+    cells = rule.cells(np.arange(3), np.array([reach_ms + 1, reach_ms, long_ago_ms]), mark)
+    found = list(zip(cells.places.tolist(), np.asarray(cells.kept).tolist(), strict=True))
+    now, old = 1, 2
+    assert sorted(found) == [(3, now), (4, now), (5, now), (6, old), (8, old)]
+
+
 @pytest.mark.parametrize("half_life_ms", H)
 def test_what_was_chosen_is_fitted_and_served_as_if_it_were_the_only_one(half_life_ms: int) -> None:
     log = shop_log(visits=120)
