@@ -160,7 +160,7 @@ def product_half_lives(run: Run, options: argparse.Namespace) -> None:
     print("|---|" + "---|" * (len(PRODUCT_HALF_LIVES) + 3), flush=True)
     for drift in DRIFTS:
         numbered = product((drift,), range(options.replayed))
-        mine = list(run(partial(replayed, seed=options.seed), numbered))
+        mine = list(run(partial(replayed, seed=options.seed), numbered, chunksize=1))
         auto, each = np.array([row[0] for row in mine]), np.array([row[1] for row in mine])
         worse = 100 * (each.max(axis=1) - auto) / -each.max(axis=1)
         cells = " | ".join(f"{m:.4f}" for m in each.mean(axis=0))

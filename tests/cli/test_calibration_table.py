@@ -1,6 +1,7 @@
 """Calibration records as a table for people."""
 
 import json
+from functools import cache
 from typing import Any
 
 from stream_hb.calibration_feed import CalibrationFeed
@@ -10,6 +11,7 @@ from tests.cli.test_estimates_table import printed
 from tests.test_calibration_feed import DAY_MS, days, fits, last, settings, shown
 
 
+@cache
 def records(walk: float = 0.0) -> list[dict[str, Any]]:
     """Return the newest records that the feed has written, as a topic holds them."""
     ticks = days(60, walk=walk)
