@@ -38,13 +38,16 @@ class CalibrationSettings:
     metrics
         Those whose beliefs are.
     half_lives_ms
-        By metric, the half-lives that are compared; the first is in use until another is better.
+        By metric, the half-lives that are compared; the first is in use.
     tick_ms
         Length of a tick.
     memory_ms, choice_memory_ms
         Half-lives of the scores that are told, and of those that half-lives are compared by.
     false_alarms_per_year
         Most false alarms of a pool and metric.
+    choosing
+        The metrics whose estimates are served by the half-life that is in use, so that a better one
+        is taken into use (``half_life: auto``).
     """
 
     metrics: tuple[str, ...]
@@ -53,6 +56,7 @@ class CalibrationSettings:
     memory_ms: int
     choice_memory_ms: int
     false_alarms_per_year: float = 0.04
+    choosing: frozenset[str] = frozenset()
 
     def rule(self, pool: Pool, epoch: int) -> CalibrationRule:
         """Return what is configured of a pool."""
@@ -63,6 +67,7 @@ class CalibrationSettings:
             self.memory_ms,
             self.choice_memory_ms,
             AlarmRule.yearly(self.false_alarms_per_year, self.tick_ms),
+            pool[1] in self.choosing,
         )
 
 
@@ -234,6 +239,18 @@ class CalibrationFeed:
         places = self.engine.stores.places((chain, known.stores[row]) for row in rows.tolist())
         return described(groups, chain, metric, places, self.engine)
 
+    def half_lives_ms(self) -> dict[Pool, int | None]:
+        """Return the half-life in use of every pool whose estimates are served by it."""
+        return {
+            pool: known.state.rule.half_lives_ms[known.state.in_use]
+            for pool, known in self.pools.items()
+            if pool[1] in self.settings.choosing
+        }
+
+    def states(self) -> dict[Pool, CalibrationState]:
+        """Return what is known of every pool."""
+        return {pool: known.state for pool, known in self.pools.items()}
+
     def snapshot(self) -> Any:
         """Return what is remembered as plain values and arrays."""
         return [
@@ -241,7 +258,12 @@ class CalibrationFeed:
                 *pool,
                 list(known.stores),
                 known.last_ms,
-                [[sums.mark, dict(sums.kept.columns())] for sums in known.sums],
+                [
+                    [sums.mark, dict(sums.kept.columns()), half_life_ms]
+                    for sums, half_life_ms in zip(
+                        known.sums, known.state.rule.half_lives_ms, strict=True
+                    )
+                ],
                 known.state.rule.epoch,
                 known.state.snapshot(),
             ]
@@ -251,7 +273,7 @@ class CalibrationFeed:
     def restored(self, state: Any) -> Self:
         """Return the feed that remembers a :meth:`snapshot`.
 
-        What other half-lives remember than those that are compared now is not taken over.
+        Where other half-lives were compared than are now, the pool begins anew.
         """
         pools = {}
         for chain, metric, stores, last_ms, sums, epoch, told in state:
@@ -259,12 +281,12 @@ class CalibrationFeed:
             if metric not in self.settings.metrics:
                 continue
             rule = self.settings.rule(pool, epoch)
-            if len(sums) != len(rule.half_lives_ms):
+            if tuple(half_life_ms for *_, half_life_ms in sums) != rule.half_lives_ms:
                 continue
             new = [_Sums.of_new(metric, ms) for ms in rule.half_lives_ms]
             kept = tuple(
                 replace(one, mark=mark, kept=type(one.kept)(**columns))
-                for one, (mark, columns) in zip(new, sums, strict=True)
+                for one, (mark, columns, _) in zip(new, sums, strict=True)
             )
             state_ = CalibrationState.restore(rule, told)
             pools[pool] = _Believed(tuple(stores), last_ms, kept, state_)

@@ -201,6 +201,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_chooses_a_half_life_is_on(self) -> Self:
+        scored = self.calibration.metrics
+        for name in self.metrics.choosing():
+            if not self.calibration.enabled or (scored is not None and name not in scored):
+                raise ValueError(
+                    f"metrics.{name}.half_life: auto chooses by the scores of calibration: set "
+                    f"calibration.enabled, and let calibration.metrics have {name}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _stores_are_described(self) -> Self:
         if self.stores.path is None:
             for name, model in self.metrics.models().items():

@@ -65,7 +65,8 @@ class Calibration(Section):
     """The metrics that are; null: all that are kept."""
 
     compare_half_lives_days: tuple[Positive, ...] = ()
-    """Half-lives whose predictions are scored beside those of the metric's own."""
+    """Half-lives whose predictions are scored beside those of the metric's own, to be looked at; a
+    metric with ``half_life: auto`` compares its ``half_lives_days``, and acts."""
 
     memory_days: Positive = 30.0
     """Half-life of the scores."""

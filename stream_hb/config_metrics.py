@@ -15,9 +15,11 @@ from pydantic import (
 )
 
 from stream_hb.errors import UsageError
+from stream_hb.events.clock import DAY_MS
 from stream_hb.models.hyperprior import location_named, spread_named
 from stream_hb.settings import Input, ModelSettings
 from stream_hb.statistics.forgetting import Forgetting, HalfLife, Window
+from stream_hb.statistics.half_lives import HalfLives
 
 CountMethod = Literal["moments", "ml", "bayes"]
 NormalMethod = Literal["moments", "dl", "pm", "ml", "reml", "bayes"]
@@ -89,6 +91,17 @@ class _Metric(Section):
     half_life_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     """Event time after which an event counts half (forward decay). null: events never fade."""
 
+    half_life: Literal["auto"] | None = None
+    """``auto``: every half-life of ``half_lives_days`` is kept, and the one whose predictions have
+    scored best is served; needs ``calibration.enabled``. null: half_life_seconds says it."""
+
+    half_lives_days: Annotated[
+        tuple[Annotated[float, Field(ge=1 / 24, le=3650, allow_inf_nan=False)], ...],
+        Field(min_length=2, max_length=4),
+    ] = (90.0, 30.0, 7.0)
+    """Those that ``auto`` chooses from, two to four; the first is served until another is better.
+    Each costs the memory of a metric."""
+
     window_hours: Annotated[int, Field(ge=1, le=744)] | None = None
     """Only the last so many hours of event time count, the one under way among them: a hard edge
     beside decay. null: no window."""
@@ -102,6 +115,10 @@ class _Metric(Section):
             raise ValueError(f"covariates names {twice[0]!r} twice")
         if self.half_life_seconds and self.window_hours:
             raise ValueError("half_life_seconds and window_hours cannot be combined: choose one")
+        if self.half_life and (self.half_life_seconds or self.window_hours):
+            raise ValueError("half_life auto stands alone: no half_life_seconds or window_hours")
+        if len(set(self.half_lives_days)) < len(self.half_lives_days):
+            raise ValueError("half_lives_days names one twice")
         if getattr(self, "prior", None) == "bda" and self.location:
             raise ValueError("prior bda is of both hyperparameters: leave location out")
         return self
@@ -195,11 +212,21 @@ class Metrics(Section):
         """
         rules: dict[str, Forgetting] = {}
         for name, metric in self._fitted():
+            if metric.half_life:
+                rules[name] = HalfLives.of(round(h * DAY_MS) for h in metric.half_lives_days)
             if metric.half_life_seconds:
                 rules[name] = HalfLife(round(metric.half_life_seconds * 1000))
             if metric.window_hours:
                 rules[name] = Window(metric.window_hours)
         return rules
+
+    def choosing(self) -> list[str]:
+        """Return the metrics whose half-life is chosen.
+
+        >>> Metrics(conversion=RateMetric(half_life="auto")).choosing()
+        ['conversion']
+        """
+        return [name for name, metric in self._fitted() if metric.half_life]
 
     def inputs(self) -> dict[str, Input]:
         """Return what every metric that is estimated reads."""

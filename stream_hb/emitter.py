@@ -161,8 +161,8 @@ def _emit_pool(
             posterior.take(some),
             Sizes(
                 sizes[some],
-                look.view.mass(estimator.base_metric, rows),
-                look.view.kish(estimator.base_metric, rows),
+                look.view.mass(estimator.base_metric, rows, estimator.half_life_ms),
+                look.view.kish(estimator.base_metric, rows, estimator.half_life_ms),
             ),
             _currencies(look.view, estimator.metric, rows),
             group_flags(look.view, estimator.metric, rows, moment, settings),
@@ -205,6 +205,6 @@ def _provenance(
         watermark_ms=moment.watermark_ms,
         as_of_ms=moment.now_ms,
         flags=estimator.flags() + moment.flags,
-        half_life_s=view.half_life_s(estimator.base_metric),
+        half_life_s=view.half_life_s(estimator.base_metric, estimator.half_life_ms),
         rates_version=_rates_version(estimator.metric, settings),
     )

@@ -251,8 +251,10 @@ class Engine:
         if not all_chains(parts):
             return None
         known = {} if every_pool else self.pools
-        begun_ms = None if force else due_ms
-        return refit(parts, known, self.settings, self.refits + 1, now_ms, begun_ms, enough)
+        begun_ms, wanted_ms = None if force else due_ms, self.memory.half_lives_ms()
+        return refit(
+            parts, known, self.settings, self.refits + 1, now_ms, begun_ms, enough, wanted_ms
+        )
 
     def adopt_pools(self, pools: Mapping[Pool, PoolFit], version: int, at_ms: int | None) -> None:
         """Take the hyperparameters that hold, and forget all others.

@@ -33,6 +33,11 @@ class Estimator(Protocol):
         ...
 
     @property
+    def half_life_ms(self) -> int | None:
+        """The base metric's half-life, of those that are kept side by side; None: it has one."""
+        ...
+
+    @property
     def record_model(self) -> str:
         """The model's name in the records."""
         ...
@@ -112,13 +117,18 @@ class PoolEstimator:
         return self.metric
 
     @property
+    def half_life_ms(self) -> int | None:
+        """That of the statistics that the pool was fitted to."""
+        return self.pool_fit.half_life_ms
+
+    @property
     def record_model(self) -> str:
         """The family's name in the records."""
         return METRICS[self.metric].record_model
 
     def read(self, view: View, rows: Rows) -> Any:
         """Return the groups as the model takes them."""
-        return view.seen(self.metric, self.chain, rows)
+        return view.seen(self.metric, self.chain, rows, self.half_life_ms)
 
     def joined(self, parts: Sequence[Any]) -> Any:
         """Return the groups of all parts, in their order."""
@@ -179,6 +189,11 @@ class RevenueEstimator:
     def base_metric(self) -> str:
         """Conversion: the group's size are its visits."""
         return self.conversion.metric
+
+    @property
+    def half_life_ms(self) -> int | None:
+        """That of conversion."""
+        return self.conversion.half_life_ms
 
     @property
     def record_model(self) -> str:

@@ -20,7 +20,7 @@ from stream_hb.models.sensitivity import most_affected
 from stream_hb.models.variance_common import least_variance
 from stream_hb.order_variance import order_variance
 from stream_hb.pool_fit import AffectedGroup, Pool, PoolFit
-from stream_hb.pool_parts import PoolParts, Sample
+from stream_hb.pool_parts import Asked, PoolParts, Sample
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.measured import Measured
@@ -29,12 +29,12 @@ from stream_hb.statistics.moments import Moments
 GROUPS_MAX = 5_000
 
 
-def sample(parts: Sequence[PoolParts], pool: Pool, now_ms: int) -> Sample:
+def sample(parts: Sequence[PoolParts], asked: Asked) -> Sample:
     """Return at most 5,000 groups of a pool, evenly from its shards' rows."""
     most = sample_size(len(parts))
-    found = (part.sample(*pool, now_ms, most) for part in parts)
+    found = (part.sample(asked, most) for part in parts)
     whole = reduce(Sample.concatenate, (some for some in found if some is not None))
-    return whole.take(np.flatnonzero(METRICS[pool[1]].sizes(whole.groups) > 0))
+    return whole.take(np.flatnonzero(METRICS[asked.metric].sizes(whole.groups) > 0))
 
 
 def sample_size(shards: int) -> int:

@@ -55,7 +55,7 @@ def _raised(
 
 def _without_variance(view: View, rows: Rows) -> Mask:
     """Tell which groups have two orders or more that are all of one value."""
-    values = METRICS["log_order_value"].seen(view.read("log_order_value", rows))
+    values = METRICS["log_order_value"].seen(view.kept("log_order_value", rows, None).statistic)
     assert isinstance(values, Moments)
     alike: Mask = (values.weight > 1.5) & (values.variance() < NO_VARIANCE)
     return alike

@@ -61,6 +61,9 @@ class PoolFit:
     checked_count
         Observations in the pool when it was checked: as long as they are about as many, a refit
         takes the last one's word.
+    half_life_ms
+        Of the statistics that it was fitted to, where several are kept side by side: the estimates
+        that are made with it are of the same. None: there is no choice.
     """
 
     version: int
@@ -71,6 +74,7 @@ class PoolFit:
     affected: AffectedGroup | None = None
     check: PoolCheck | None = None
     checked_count: float = 0.0
+    half_life_ms: int | None = None
 
     @property
     def family(self) -> Family[Any, Any]:

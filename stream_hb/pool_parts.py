@@ -6,7 +6,7 @@ parts: those of this process's shards as they stand, those of others as they wer
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -58,6 +58,25 @@ class Sample:
         )
 
 
+class Asked(NamedTuple):
+    """What a refit asks for.
+
+    Attributes
+    ----------
+    chain, metric
+        The pool.
+    now_ms
+        Clock reading: it says which stores have retired.
+    half_life_ms
+        Which of the statistics that are kept side by side; None: there is no choice.
+    """
+
+    chain: str
+    metric: str
+    now_ms: int
+    half_life_ms: int | None = None
+
+
 class PoolParts(Protocol):
     """What a refit asks of a shard.
 
@@ -79,11 +98,11 @@ class PoolParts(Protocol):
         """The chains of its groups."""
         ...
 
-    def data(self, chain: str, metric: str, now_ms: int) -> Summarised | None:
+    def data(self, asked: Asked) -> Summarised | None:
         """Return its groups of a pool without those of retired stores; None: it has none."""
         ...
 
-    def sample(self, chain: str, metric: str, now_ms: int, most: int) -> Sample | None:
+    def sample(self, asked: Asked, most: int) -> Sample | None:
         """Return at most so many of its groups of a pool, evenly; None: it has none."""
         ...
 
@@ -113,30 +132,28 @@ class LocalParts:
         """The chains of its groups."""
         return self._shard.table.chains
 
-    def data(self, chain: str, metric: str, now_ms: int) -> Summarised:
+    def data(self, asked: Asked) -> Summarised:
         """Return its groups of a pool, as a summary where the model's fit reads one.
 
         A model that asks more of its groups than their numbers, or that no summary serves, is
         given the groups themselves.
         """
-        if METRICS[metric].model_name(self._settings.model(metric)) in FROM_SUMMARY:
-            return self._shard.summaries.of(chain, metric, now_ms)
-        rows = self._shard.summaries.rows(chain, now_ms)
-        groups = self._seen(metric, rows)
-        asked = self._described(groups, chain, metric, rows)
-        return Summarised(asked, METRICS[metric].data_count(groups))
+        metric, summaries = METRICS[asked.metric], self._shard.summaries
+        if metric.model_name(self._settings.model(asked.metric)) in FROM_SUMMARY:
+            return summaries.of(asked.chain, asked.metric, asked.now_ms, asked.half_life_ms)
+        rows = summaries.rows(asked.chain, asked.now_ms)
+        groups = summaries.seen(asked.metric, rows, asked.half_life_ms)
+        whole = self._described(groups, asked.chain, asked.metric, rows)
+        return Summarised(whole, metric.data_count(groups))
 
-    def sample(self, chain: str, metric: str, now_ms: int, most: int) -> Sample:
+    def sample(self, asked: Asked, most: int) -> Sample:
         """Return at most so many of its groups of a pool, evenly from its rows."""
-        rows = self._shard.summaries.rows(chain, now_ms)
+        rows = self._shard.summaries.rows(asked.chain, asked.now_ms)
         rows = rows[:: max(1, -(-len(rows) // most))]
-        groups = self._seen(metric, rows)
+        groups = self._shard.summaries.seen(asked.metric, rows, asked.half_life_ms)
         names = [self._shard.table.keys[row][1] for row in rows.tolist()]
-        asked = self._described(groups, chain, metric, rows)
-        return Sample(names, groups, asked, self._shard.membership.places(rows))
-
-    def _seen(self, metric: str, rows: Rows) -> Statistic:
-        return METRICS[metric].seen(self._shard.table.read(metric, rows))
+        whole = self._described(groups, asked.chain, asked.metric, rows)
+        return Sample(names, groups, whole, self._shard.membership.places(rows))
 
     def _described(
         self, groups: Statistic, chain: str, metric: str, rows: Rows

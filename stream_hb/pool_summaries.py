@@ -52,7 +52,7 @@ class PoolSummaries:
     def __init__(self, table: GroupTable, membership: Membership) -> None:
         self._table = table
         self._membership = membership
-        self._kept: dict[tuple[str, str], Summarised] = {}
+        self._kept: dict[tuple[str, str, int | None], Summarised] = {}
         self._kept_at_ms = 0
 
     def forget(self) -> None:
@@ -64,21 +64,29 @@ class PoolSummaries:
         rows = self._table.rows_of_chain(chain)
         return rows[~self._membership.retired(rows, now_ms)]
 
-    def groups(self, chain: str, metric: str, now_ms: int) -> Statistic:
-        """Return the groups of a pool as its model may see them."""
-        return METRICS[metric].seen(self._table.read(metric, self.rows(chain, now_ms)))
+    def seen(self, metric: str, rows: Rows, half_life_ms: int | None) -> Statistic:
+        """Return groups as a model may see them, under one of the half-lives kept side by side."""
+        mark = self._table.marks[metric]
+        return self._seen(metric, self._table.read(metric, rows), mark, half_life_ms)
 
-    def of(self, chain: str, metric: str, now_ms: int) -> Summarised:
+    def _seen(self, metric: str, kept: Statistic, mark: int, half_life_ms: int | None) -> Statistic:
+        one = self._table.under(metric, kept, mark, half_life_ms)
+        return METRICS[metric].seen(one.statistic)
+
+    def of(
+        self, chain: str, metric: str, now_ms: int, half_life_ms: int | None = None
+    ) -> Summarised:
         """Summarise a pool."""
         if self._membership.changes(self._kept_at_ms, now_ms):
             self.forget()
         self._kept_at_ms = now_ms
-        if (chain, metric) in self._kept:
-            return self._kept[chain, metric]
-        groups = self.groups(chain, metric, now_ms)
+        key = chain, metric, half_life_ms
+        if key in self._kept:
+            return self._kept[key]
+        groups = self.seen(metric, self.rows(chain, now_ms), half_life_ms)
         made = Summarised(summary_of(groups), METRICS[metric].data_count(groups))
         if not isinstance(made.summary, ExactSummary):
-            self._kept[chain, metric] = made
+            self._kept[key] = made
         return made
 
     def exchange(self, change: TableChange) -> None:
@@ -87,10 +95,12 @@ class PoolSummaries:
             return
         chains, codes = self._table.chain_codes_with(change.new_groups.keys)
         alive = ~self._membership.retired(change.rows, self._kept_at_ms)
-        for (chain, metric), known in self._kept.items():
+        for key, known in self._kept.items():
+            chain, metric, half_life_ms = key
             mine = alive & (codes[change.rows] == chains.index(chain))
-            old = METRICS[metric].seen(self._table.read(metric, change.rows[mine]))
-            new = METRICS[metric].seen(change.statistics[metric].take(mine))
+            old = self.seen(metric, change.rows[mine], half_life_ms)
+            mark = change.marks.get(metric, self._table.marks[metric])
+            new = self._seen(metric, change.statistics[metric].take(mine), mark, half_life_ms)
             count = METRICS[metric].data_count(new) - METRICS[metric].data_count(old)
             summary = known.summary.exchange(old, new)
-            self._kept[chain, metric] = Summarised(summary, known.data_count + count)
+            self._kept[key] = Summarised(summary, known.data_count + count)

@@ -6,6 +6,7 @@ A refit is a function of the summary: warm starts change its time, never its ans
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 from stream_hb.errors import FitError
@@ -16,7 +17,7 @@ from stream_hb.metrics import METRICS, MODELS
 from stream_hb.models.family import Fit
 from stream_hb.models.hyperprior import BDA, Hyperprior, Prior, location_named, spread_named
 from stream_hb.pool_fit import Pool, PoolFit
-from stream_hb.pool_parts import PoolParts, all_chains
+from stream_hb.pool_parts import Asked, PoolParts, all_chains
 from stream_hb.pool_summaries import Summarised
 from stream_hb.settings import EngineSettings, ModelSettings
 
@@ -60,6 +61,7 @@ def refit(
     now_ms: int,
     begun_ms: int | None = None,
     enough: Callable[[], bool] = lambda: False,
+    half_lives_ms: Mapping[Pool, int | None] = MappingProxyType({}),
 ) -> Refit:
     """Refit every pool whose data have changed enough since its last fit.
 
@@ -77,6 +79,9 @@ def refit(
         Pools that were fitted since then are done with; None: none is.
     enough
         Asked after every fit: whether the rest is left to the next call.
+    half_lives_ms
+        Where several half-lives are kept side by side, the one that the fit is to be of; otherwise
+        the first is. A pool for which another is named now is refitted whatever changed.
     """
     parts = list(parts)
     chains = all_chains(parts)
@@ -87,12 +92,15 @@ def refit(
             continue
         if pools and enough():
             return Refit(version, now_ms, pools, whole=False)
-        data = pool_data(parts, *pool, now_ms)
-        if _is_due(data.data_count, last, settings):
+        half_life_ms = settings.half_life_ms(pool[1], half_lives_ms.get(pool))
+        data = pool_data(parts, Asked(*pool, now_ms, half_life_ms))
+        if _is_due(data.data_count, half_life_ms, last, settings):
             fit = _fit(data.summary, pool[1], settings)
             if fit is not None:
                 name = METRICS[pool[1]].model_name(settings.model(pool[1]))
-                made = PoolFit(version, now_ms, name, fit, data.data_count)
+                made = PoolFit(
+                    version, now_ms, name, fit, data.data_count, half_life_ms=half_life_ms
+                )
                 pools[pool] = _examined(made, last, parts, pool, settings)
     return Refit(version, now_ms, pools)
 
@@ -104,7 +112,7 @@ def _examined(
     pool: Pool,
     settings: EngineSettings,
 ) -> PoolFit:
-    some = sample(parts, pool, made.fitted_at_ms)
+    some = sample(parts, Asked(*pool, made.fitted_at_ms, made.half_life_ms))
     made = replace(made, affected=affected(made, some))
     before = last.checked_count if last else 0.0
     if last and abs(made.data_count - before) <= CHECK_MIN_CHANGE * before:
@@ -113,13 +121,17 @@ def _examined(
     return replace(made, check=found, checked_count=made.data_count)
 
 
-def pool_data(parts: Iterable[PoolParts], chain: str, metric: str, now_ms: int) -> Summarised:
+def pool_data(parts: Iterable[PoolParts], asked: Asked) -> Summarised:
     """Merge what the shards know of one pool, without the retired stores."""
-    known = (part.data(chain, metric, now_ms) for part in parts)
+    known = (part.data(asked) for part in parts)
     return reduce(Summarised.merge, (data for data in known if data is not None))
 
 
-def _is_due(data_count: float, last: PoolFit | None, settings: EngineSettings) -> bool:
+def _is_due(
+    data_count: float, half_life_ms: int | None, last: PoolFit | None, settings: EngineSettings
+) -> bool:
+    if last and last.half_life_ms != half_life_ms:
+        return True
     before = last.data_count if last else 0.0
     return abs(data_count - before) > settings.refit_min_change * before
 

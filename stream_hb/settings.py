@@ -165,6 +165,20 @@ class EngineSettings:
         """The metrics that have records: those that are fitted, then those made of them."""
         return (*self.methods, *self.composites)
 
+    def candidates(self, metric: str) -> tuple[int | None, ...]:
+        """Return the half-lives of a metric that are kept side by side; None: there is no choice.
+
+        >>> EngineSettings().candidates("conversion")
+        (None,)
+        """
+        rule = self.forgetting.get(metric)
+        return (None,) if rule is None else rule.candidates()
+
+    def half_life_ms(self, metric: str, wanted_ms: int | None) -> int | None:
+        """Return the candidate that is wanted; the first where it is none of them."""
+        candidates = self.candidates(metric)
+        return wanted_ms if wanted_ms in candidates else candidates[0]
+
     def model(self, metric: str) -> ModelSettings:
         """Return what a metric's model is told.
 

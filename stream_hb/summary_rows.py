@@ -12,7 +12,7 @@ from stream_hb import state
 from stream_hb.errors import SnapshotError
 from stream_hb.events.clock import SourceClock
 from stream_hb.pool_fit import Pool, PoolFit
-from stream_hb.pool_parts import PoolParts, Sample
+from stream_hb.pool_parts import Asked, PoolParts, Sample
 from stream_hb.pool_summaries import Summarised
 
 VERSION = 1
@@ -67,18 +67,27 @@ def assembled(parts: Sequence[Chunk]) -> bytes | None:
     return b"".join(part.body for part in mine) if whole else None
 
 
-def chain_row(
-    parts: PoolParts, chain: str, metrics: Iterable[str], now_ms: int, most: int
-) -> bytes:
-    """Write what a shard has of a chain's pools; at most so many groups for the checks."""
+def chain_row(parts: PoolParts, asked: Iterable[Asked], most: int) -> bytes:
+    """Write what a shard has of a chain's pools; at most so many groups for the checks.
+
+    Of statistics that are kept side by side all are told: which of them the next refit is of is
+    known to the one who refits.
+    """
     told = {
-        metric: [
-            state.plain(parts.data(chain, metric, now_ms)),
-            state.plain(parts.sample(chain, metric, now_ms, most)),
-        ]
-        for metric in metrics
+        _told_as(one): [state.plain(parts.data(one)), state.plain(parts.sample(one, most))]
+        for one in asked
     }
     return state.pack(told)
+
+
+def _told_as(asked: Asked) -> str:
+    """Return the name of a pool's data in a chain's row.
+
+    >>> _told_as(Asked("c", "conversion", 0)), _told_as(Asked("c", "conversion", 0, 3_600_000))
+    ('conversion', 'conversion 3600000')
+    """
+    half_life_ms = asked.half_life_ms
+    return asked.metric if half_life_ms is None else f"{asked.metric} {half_life_ms}"
 
 
 class RemoteParts:
@@ -107,23 +116,24 @@ class RemoteParts:
         """The chains of its groups."""
         return list(self._rows)
 
-    def data(self, chain: str, metric: str, now_ms: int) -> Summarised | None:  # noqa: ARG002
+    def data(self, asked: Asked) -> Summarised | None:
         """Return its groups of a pool, as of when they were told; None: it has none."""
-        told: Summarised | None = self._told(chain, metric)[0]
+        told: Summarised | None = self._told(asked)[0]
         return told
 
-    def sample(self, chain: str, metric: str, now_ms: int, most: int) -> Sample | None:  # noqa: ARG002
+    def sample(self, asked: Asked, most: int) -> Sample | None:  # noqa: ARG002
         """Return those of its groups of a pool that were told; None: it has none."""
-        told: Sample | None = self._told(chain, metric)[1]
+        told: Sample | None = self._told(asked)[1]
         return told
 
-    def _told(self, chain: str, metric: str) -> list[Any]:
+    def _told(self, asked: Asked) -> list[Any]:
+        chain = asked.chain
         row = self._rows.get(chain)
         if row is None:
             return [None, None]
         if chain not in self._read or self._read[chain][0] is not row:
             self._read[chain] = (row, state.unpack(row))
-        told = self._read[chain][1].get(metric, [None, None])
+        told = self._read[chain][1].get(_told_as(asked), [None, None])
         return [state.rebuilt(each) for each in told]
 
 

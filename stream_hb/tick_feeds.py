@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from stream_hb import state
 from stream_hb.chain_ticks import ChainTick
@@ -55,6 +55,15 @@ class TickFeed(Protocol):
         ...
 
 
+@runtime_checkable
+class Chooses(Protocol):
+    """A feed that also says which of the statistics that are kept side by side are served."""
+
+    def half_lives_ms(self) -> Mapping[Pool, int | None]:
+        """Return the half-life of each pool that it has chosen one for."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """The feeds, each with what it remembers.
@@ -69,6 +78,11 @@ class Memory:
 
     feeds: Mapping[str, TickFeed] = field(default_factory=lambda: MappingProxyType({}))
     until: int = 0
+
+    def half_lives_ms(self) -> dict[Pool, int | None]:
+        """Return the half-lives that feeds have chosen: the next refit is of these."""
+        choosing = [feed for feed in self.feeds.values() if isinstance(feed, Chooses)]
+        return {pool: ms for feed in choosing for pool, ms in feed.half_lives_ms().items()}
 
     def papers(self) -> dict[str, bytes]:
         """Return it as it stands in a log, by the feeds' names."""

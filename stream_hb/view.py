@@ -15,7 +15,7 @@ from stream_hb.money import OrderTallies
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statistics.columns import Floats, Rows, Statistic
-from stream_hb.statistics.forgetting import HalfLife
+from stream_hb.statistics.forgetting import HalfLife, Kept
 from stream_hb.statistics.table import GroupKey
 from stream_hb.timing import Position, Source
 
@@ -76,9 +76,22 @@ class View:
             groups.columns()[name][here] = column[there]
         return groups
 
-    def seen(self, metric: str, chain: str, rows: Rows) -> "Statistic | Described[Statistic]":
-        """Return rows of one chain as the metric's model takes them."""
-        groups = METRICS[metric].seen(self.read(metric, rows), self._age(metric, rows))
+    def kept(self, metric: str, rows: Rows, half_life_ms: int | None) -> Kept:
+        """Return the rows' statistics under one of the half-lives that are kept side by side."""
+        kept = self.read(metric, rows)
+        return self.shard.table.under(metric, kept, self._mark(metric), half_life_ms)
+
+    def seen(
+        self, metric: str, chain: str, rows: Rows, half_life_ms: int | None
+    ) -> "Statistic | Described[Statistic]":
+        """Return rows of one chain as the metric's model takes them.
+
+        Silent groups have aged by the half-lives that they have been silent for: their intervals
+        widen by it.
+        """
+        rule, kept, _ = self.kept(metric, rows, half_life_ms)
+        age = rule.age(self._watermark_ms - self._event_time_ms(rows))
+        groups = METRICS[metric].seen(kept, age)
         if self._settings.stores is None:
             return groups
         return described(groups, chain, metric, self._places[rows], self._settings)
@@ -86,11 +99,6 @@ class View:
     def _mark(self, metric: str) -> int:
         known = self.shard.table.marks[metric]
         return self._change.marks.get(metric, known) if self._change else known
-
-    def _age(self, metric: str, rows: Rows) -> Floats | float:
-        """Return for how many half-lives groups have been silent: their intervals widen by it."""
-        rule = self.shard.table.rules[metric]
-        return rule.age(self._watermark_ms - self._event_time_ms(rows))
 
     def _event_time_ms(self, rows: Rows) -> Int64s:
         times = self.shard.table.read_event_time_ms(rows)
@@ -102,20 +110,21 @@ class View:
                 times[mine] = self._change.event_time_ms[known[mine]]
         return times
 
-    def mass(self, metric: str, rows: Rows) -> Floats:
+    def mass(self, metric: str, rows: Rows, half_life_ms: int | None) -> Floats:
         """Return the sum of the observations' weights as of the watermark, per group."""
-        definition, table = METRICS[metric], self.shard.table
-        kept = self.read(metric, rows).columns()[definition.size_column]
-        sizes = kept if kept.ndim == 1 else kept.sum(axis=1)
-        return table.rules[metric].mass(sizes, self._mark(metric), self._watermark_ms)
+        rule, kept, mark = self.kept(metric, rows, half_life_ms)
+        column = kept.columns()[METRICS[metric].size_column]
+        sizes = column if column.ndim == 1 else column.sum(axis=1)
+        return rule.mass(sizes, mark, self._watermark_ms)
 
-    def kish(self, metric: str, rows: Rows) -> Floats:
+    def kish(self, metric: str, rows: Rows, half_life_ms: int | None) -> Floats:
         """Return Kish's effective number of observations per group."""
-        return METRICS[metric].sizes(METRICS[metric].seen(self.read(metric, rows)))
+        kept = self.kept(metric, rows, half_life_ms).statistic
+        return METRICS[metric].sizes(METRICS[metric].seen(kept))
 
-    def half_life_s(self, metric: str) -> float | None:
+    def half_life_s(self, metric: str, half_life_ms: int | None) -> float | None:
         """Return the metric's half-life, None where it has none."""
-        rule = self.shard.table.rules[metric]
+        rule = self.kept(metric, np.empty(0, np.intp), half_life_ms).rule
         return rule.half_life_ms / 1000 if isinstance(rule, HalfLife) else None
 
     def incidents(self, rows: Rows) -> Incidents:

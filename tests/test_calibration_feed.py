@@ -1,6 +1,7 @@
 """Calibration through the engine: what is believed before a tick, and what of it is remembered."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,13 +104,26 @@ def test_a_belief_that_never_forgets_is_called_wrong_where_stores_wander() -> No
     assert {record["alarm"] for record in last(records).values()} == {"under_coverage"}
 
 
-def test_the_half_life_that_predicts_better_is_taken_into_use() -> None:
+def test_of_a_metric_that_chooses_the_half_life_that_predicts_better_is_taken_into_use() -> None:
     ticks = days(60, walk=0.15)
-    feed = CalibrationFeed(settings(None, 5 * DAY_MS), EngineSettings())
-    _, records = shown(feed, ticks, fits(ticks[:10]))
+    choosing = replace(settings(None, 5 * DAY_MS), choosing=frozenset(MODELS))
+    feed, records = shown(CalibrationFeed(choosing, EngineSettings()), ticks, fits(ticks[:10]))
     for record in last(records).values():
         assert record["half_life_s"] == 5 * 86_400
         assert [candidate["in_use"] for candidate in record["candidates"]] == [False, True]
+    assert feed.half_lives_ms() == {("north", metric): 5 * DAY_MS for metric in MODELS}
+
+
+def test_of_the_others_the_half_life_that_is_served_is_told_whatever_predicts_better() -> None:
+    ticks = days(60, walk=0.15)
+    feed = CalibrationFeed(settings(None, 5 * DAY_MS), EngineSettings())
+    feed, records = shown(feed, ticks, fits(ticks[:10]))
+    for record in last(records).values():
+        own, other = record["candidates"]
+        assert record["half_life_s"] is None
+        assert own["log_score"] < other["log_score"]
+        assert record["alarm"] == "under_coverage"
+    assert feed.half_lives_ms() == {}
 
 
 def test_sums_with_a_half_life_are_those_of_the_weighted_days() -> None:
@@ -144,3 +158,9 @@ def test_a_feed_restored_between_two_ticks_goes_on_to_the_bit(
     half, before = shown(new, ticks[:7], pools)
     _, after = shown(new.restored(unpack(pack(half.snapshot()))), ticks[7:], pools)
     assert before + after == whole
+
+
+def test_what_other_half_lives_remember_is_not_taken_over() -> None:
+    feed, _ = shown(CalibrationFeed(settings(None, 5 * DAY_MS), EngineSettings()), days(3), {})
+    other = CalibrationFeed(settings(None, 6 * DAY_MS), EngineSettings())
+    assert other.restored(unpack(pack(feed.snapshot()))).pools == {}

@@ -105,6 +105,28 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
             "should be 'common', 'moderated' or 'separate', not 'pooled'",
         ),
         (
+            "metrics: {conversion: {half_life: auto}}",
+            "metrics.conversion.half_life: auto chooses by the scores of calibration",
+        ),
+        (
+            "metrics: {conversion: {half_life: auto}}\n"
+            "calibration: {enabled: true, metrics: [order_rate]}",
+            "let calibration.metrics have conversion",
+        ),
+        (
+            "metrics: {order_rate: {half_life: auto, half_life_seconds: 5}}",
+            "metrics.order_rate: half_life auto stands alone",
+        ),
+        (
+            "metrics: {order_rate: {half_lives_days: [7]}}",
+            "metrics.order_rate.half_lives_days: Tuple should have at least 2 items",
+        ),
+        (
+            "metrics: {order_rate: {half_lives_days: [7, 30, 7]}}",
+            "metrics.order_rate: half_lives_days names one twice",
+        ),
+        ("metrics: {order_rate: {half_life: 7}}", "should be 'auto', not 7"),
+        (
             "metrics: {conversion: {covariates: [size, size]}}",
             "metrics.conversion: covariates names 'size' twice",
         ),

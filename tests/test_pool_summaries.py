@@ -5,6 +5,7 @@ import pytest
 
 from stream_hb.engine import Engine
 from stream_hb.metrics import METRICS
+from stream_hb.pool_parts import Asked
 from stream_hb.refit import pool_data
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.summary import EXACT_GROUPS_MAX, ExactSummary, summary_of
@@ -27,13 +28,16 @@ def large_log(seed: int, stores: int = LARGE, first: int = 0) -> list[bytes]:
 
 
 def summarised(engine: Engine, metric: str, now_ms: int = START_MS) -> object:
-    return pool_data(engine.parts(), "c", metric, now_ms).summary
+    return pool_data(engine.parts(), Asked("c", metric, now_ms)).summary
 
 
 def assert_as_from_the_table(engine: Engine, metric: str, now_ms: int = START_MS) -> None:
     """The kept summary gives the fit of one that is made of the table's groups now."""
-    data = pool_data(engine.parts(), "c", metric, now_ms)
-    groups = [s.summaries.groups("c", metric, now_ms) for s in engine.shards.values()]
+    data = pool_data(engine.parts(), Asked("c", metric, now_ms))
+    groups = [
+        s.summaries.seen(metric, s.summaries.rows("c", now_ms), None)
+        for s in engine.shards.values()
+    ]
     whole = groups[0] if len(groups) == 1 else groups[0].concatenate(groups[1])
     assert data.data_count == METRICS[metric].data_count(whole)
     assert data.summary.groups_count == summary_of(whole).groups_count

@@ -12,6 +12,7 @@ from stream_hb.metrics import METRICS
 from stream_hb.models.beta_binomial import BetaHyper
 from stream_hb.models.family import Fit
 from stream_hb.pool_fit import PoolFit
+from stream_hb.pool_parts import Asked
 from stream_hb.refit import pool_data, refit
 from stream_hb.settings import EmissionRule, EngineSettings
 from tests.support import logs
@@ -71,7 +72,7 @@ def test_a_pool_is_summarised_over_all_shards() -> None:
     engine = open_engine(shards=(0, 1))
     feed(engine, [visit("s0", "v1"), visit("s1", "v1"), visit("x", "v1", chain="d")], 0)
     feed(engine, [visit("s2", "v1"), visit("s2", "v2")], 1)
-    data = pool_data(engine.parts(), "c", "conversion", START_MS)
+    data = pool_data(engine.parts(), Asked("c", "conversion", START_MS))
     assert sorted(data.summary.groups.columns()["trials"].tolist()) == [1, 1, 2]
     assert data.data_count == 4
 

@@ -19,6 +19,7 @@ Examples:
   stream-hb show config/chain.yaml
   stream-hb show config/chain.yaml --metric conversion --sort wide --limit 5
   stream-hb show config/chain.yaml --store store-01 --json
+  stream-hb show config/chain.yaml --calibration
 """
 
 ROWS = 15
@@ -52,19 +53,30 @@ def show(
             "--limit", min=1, help=f"Most records of a metric: {ROWS} in tables, all in JSON."
         ),
     ] = None,
+    calibration: Annotated[
+        bool,
+        typer.Option(
+            "--calibration", help="How the intervals have kept their word (calibration.enabled)."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
     """Print hyperparameters and estimates: the newest record of every key of the estimates topic.
 
     One table a metric: how much data a store has, what it says alone (raw), what it is drawn to
-    (pooled), and what comes of both (shrunk) with its interval.
+    (pooled), and what comes of both (shrunk) with its interval. With --calibration: what share of
+    the stores' ticks the predictive intervals have held.
     """
     from stream_hb.cli.estimates_table import by_metric
     from stream_hb.cli.output import note, print_json
     from stream_hb.config import load_config
 
     settings = load_config(config, os.environ)
-    records = _newest(settings)
+    if calibration:
+        _refuse_for_calibration(store=store, sort=sort, limit=limit)
+        _show_calibration(settings, metric, as_json)
+        return
+    records = _newest(settings, settings.topics.estimates)
     chosen = _only(records, "store", store, lambda record: record["key"]["store_id"])
     chosen = _only(chosen, "metric", metric, lambda record: record["metric"])
     if as_json:
@@ -76,12 +88,43 @@ def show(
         _print_tables(by_metric(chosen, sort), sort, limit or ROWS)
 
 
-def _newest(settings: "Config") -> list[dict[str, Any]]:
+def _refuse_for_calibration(store: str | None, sort: Sort, limit: int | None) -> None:
+    """Refuse what says which stores to show: calibration is of whole chains."""
+    from stream_hb.errors import UsageError
+
+    given = {
+        "--store": store is not None,
+        "--sort": sort is not Sort.SHRUNK,
+        "--limit": bool(limit),
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise UsageError(f"--calibration is of chains, not of stores: leave {option} out")
+
+
+def _show_calibration(settings: "Config", metric: str | None, as_json: bool) -> None:
+    from stream_hb.cli.calibration_table import calibration_table, in_order
+    from stream_hb.cli.output import note, print_json, print_table
+
+    topic = settings.topics.calibration
+    records = _newest(settings, topic)
+    chosen = _only(records, "metric", metric, lambda record: record["metric"])
+    if as_json:
+        print_json(in_order(chosen))
+    elif not records:
+        is_on = settings.calibration.enabled
+        why = "has a day been closed since the first fit?" if is_on else "set calibration.enabled"
+        note(f"topic {topic!r} holds no scores yet: {why}")
+    else:
+        print_table(calibration_table(chosen, now_ms=time.time_ns() // 1_000_000))
+
+
+def _newest(settings: "Config", topic: str) -> list[dict[str, Any]]:
     from stream_hb.runtime.reader import EstimateReader
 
     kafka = settings.kafka
     client = kafka.revealed_client()
-    reader = EstimateReader(kafka.bootstrap_servers, settings.topics.estimates, client)
+    reader = EstimateReader(kafka.bootstrap_servers, topic, client)
     try:
         reader.read_to_end()
     finally:

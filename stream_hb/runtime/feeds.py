@@ -10,6 +10,7 @@ from stream_hb.events.ticks import TickClock
 from stream_hb.feeds.drift.settings import DriftSettings
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.forgetting import HalfLife
+from stream_hb.statistics.half_lives import HalfLives
 from stream_hb.stores import UTC, Stores
 from stream_hb.tick_feeds import TickFeed
 
@@ -68,6 +69,7 @@ def _calibration_settings(config: Config, settings: EngineSettings) -> Calibrati
         memory_ms,
         memory_ms,
         calibration.false_alarms_per_year,
+        frozenset(m for m in metrics if isinstance(settings.forgetting.get(m), HalfLives)),
     )
 
 
@@ -75,6 +77,8 @@ def _half_lives(
     metric: str, more: Iterable[int], settings: EngineSettings
 ) -> tuple[int | None, ...]:
     rule = settings.forgetting.get(metric)
+    if isinstance(rule, HalfLives):
+        return rule.half_lives_ms
     own = rule.half_life_ms if isinstance(rule, HalfLife) else None
     return tuple(dict.fromkeys([own, *more]))
 

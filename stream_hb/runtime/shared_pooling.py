@@ -22,7 +22,7 @@ from stream_hb.events.clock import SourceClock
 from stream_hb.findings import sample_size
 from stream_hb.metrics import METRICS
 from stream_hb.pool_fit import Pool, PoolFit
-from stream_hb.pool_parts import LocalParts
+from stream_hb.pool_parts import Asked, LocalParts
 from stream_hb.refit import Refit
 from stream_hb.runtime.client import StateClient, TransientError
 from stream_hb.runtime.pooling import Broadcast
@@ -296,7 +296,12 @@ class SharedPooling:
             for chain, revision in shard.chain_revisions.items():
                 if told.chains.get(chain) == revision:
                     continue
-                row = chain_row(parts, chain, settings.methods, now_ms, most)
+                asked = [
+                    Asked(chain, metric, now_ms, half_life_ms)
+                    for metric in settings.methods
+                    for half_life_ms in settings.candidates(metric)
+                ]
+                row = chain_row(parts, asked, most)
                 stamp = f"{self._board.writer} {now_ms}"
                 for place, value in enumerate(chunks(row, stamp)):
                     key = chunk_key(chain, place)

@@ -13,6 +13,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from stream_hb.runtime.calibration_metrics import calibration_metrics
 from stream_hb.runtime.client import TopicPartition
 from stream_hb.runtime.durations import BOUNDS_SECONDS
 from stream_hb.runtime.worker import Worker
@@ -51,6 +52,7 @@ class WorkerMetrics(Collector):
         yield from self._gauges()
         yield self._lag()
         yield self._transactions()
+        yield from calibration_metrics(self._worker.engine.memory.feeds.values())
 
     def _counters(self) -> Iterator[Metric]:
         status, tally = self._worker.status, self._worker.tally

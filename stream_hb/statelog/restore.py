@@ -191,6 +191,7 @@ class Restoring:
         kept = sorted(marker["marks"])
         if kept != sorted(self._shard.table.metrics):
             raise SnapshotError(f"the state log is of other metrics: {', '.join(kept)}")
+        self._shard.table.check_forgets(marker.get("forgets"))
 
     def finish(self) -> Restored | None:
         """Return the shard; None where the log has no marker, so that nothing was committed."""

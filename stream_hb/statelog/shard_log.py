@@ -298,6 +298,7 @@ class ShardLog:
             "forget_before_ms": state.forget_before_ms,
             "tallies": {n: k + changes.get(n, 0) for n, k in shard.attribution.tallies.items()},
             "marks": {**shard.table.marks, **marks},
+            "forgets": shard.table.forgets(),
             "awaited": {name: exchange.snapshot() for name, exchange in awaited.items()},
             "arms_left_out": shard.arms.left_out,
             "credit_bytes": state.credit_bytes,

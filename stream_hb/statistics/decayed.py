@@ -12,8 +12,12 @@ estimate with the same variance is that of Kish's size (Σw)²/Σw² (Kish 1965,
 from typing import Generic, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_hb.statistics.columns import Floats, Statistic
+
+Exponent = int | NDArray[np.int64]
+"""One for all columns, or one for each half-life on their second axis."""
 
 S_co = TypeVar("S_co", bound=Statistic, covariant=True)
 
@@ -37,7 +41,7 @@ class Decayed(Statistic, Generic[S_co]):
         """
         raise NotImplementedError
 
-    def rescaled(self, exponent: int) -> Self:
+    def rescaled(self, exponent: Exponent) -> Self:
         """Return the statistic with every weight times 2^-exponent: a later landmark.
 
         By a whole power of two, so no digit changes and no effective size (but for weights that
@@ -66,7 +70,9 @@ def faded(age_in_half_lives: Floats | float) -> Floats:
     return np.exp2(-np.asarray(age_in_half_lives, dtype=np.float64))
 
 
-def rescaled(columns: tuple[Floats, ...], squares: Floats, exponent: int) -> tuple[Floats, ...]:
+def rescaled(
+    columns: tuple[Floats, ...], squares: Floats, exponent: Exponent
+) -> tuple[Floats, ...]:
     """Return weighted sums and squared weights times 2^-exponent and 2^-(2 exponent).
 
     Where no square is left, no sum is either: what has weight has an effective size.

@@ -7,7 +7,7 @@ import numpy as np
 
 from stream_hb.statistics.columns import Floats, Rows, sum_by_row
 from stream_hb.statistics.counts import Counts
-from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left, rescaled
+from stream_hb.statistics.decayed import Decayed, Exponent, faded, kish_scale, left, rescaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class DecayedCounts(Decayed[Counts]):
             some * squares,
         )
 
-    def rescaled(self, exponent: int) -> Self:
+    def rescaled(self, exponent: Exponent) -> Self:
         """Return the counts with every weight times 2^-exponent."""
         return type(self)(*rescaled((self.successes, self.trials), self.squares, exponent))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from stream_hb.statistics.columns import Floats, Rows, sum_by_row
-from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left, rescaled
+from stream_hb.statistics.decayed import Decayed, Exponent, faded, kish_scale, left, rescaled
 from stream_hb.statistics.exposure import Exposure
 
 
@@ -71,7 +71,7 @@ class DecayedExposure(Decayed[Exposure]):
             some * squares,
         )
 
-    def rescaled(self, exponent: int) -> Self:
+    def rescaled(self, exponent: Exponent) -> Self:
         """Return the sums with every weight times 2^-exponent."""
         return type(self)(*rescaled((self.events, self.exposure), self.squares, exponent))
 

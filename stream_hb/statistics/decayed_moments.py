@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from stream_hb.statistics.columns import Floats, Rows, sum_by_row
-from stream_hb.statistics.decayed import Decayed, faded, kish_scale, left, rescaled
+from stream_hb.statistics.decayed import Decayed, Exponent, faded, kish_scale, left, rescaled
 from stream_hb.statistics.moments import Moments
 
 
@@ -73,7 +73,7 @@ class DecayedMoments(Decayed[Moments]):
             some * squares,
         )
 
-    def rescaled(self, exponent: int) -> Self:
+    def rescaled(self, exponent: Exponent) -> Self:
         """Return the moments with every weight times 2^-exponent."""
         weight, m2, squares = rescaled((self.weight, self.m2), self.squares, exponent)
         return type(self)(weight, self.mean * (weight > 0), m2, squares)

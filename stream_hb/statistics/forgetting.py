@@ -8,7 +8,7 @@ doi:10.1109/ICDE.2009.65), a window is the merge of its panes and never a runnin
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +56,32 @@ class Cells:
     places
         Cell of each observation: its group, or its group's pane.
     kept
-        Which of the observations asked for these are.
+        Which of the observations asked for these are; one may be in several cells.
     weights
         Of each; None: all 1.
     """
 
     places: Rows
-    kept: NDArray[np.bool_] | slice
+    kept: NDArray[Any] | slice
     weights: Floats | None
+
+
+class Kept(NamedTuple):
+    """What is kept of groups under one way to forget, where several are kept side by side.
+
+    Attributes
+    ----------
+    rule
+        The way.
+    statistic
+        What it keeps.
+    mark
+        How far it has got.
+    """
+
+    rule: "Forgetting"
+    statistic: Statistic
+    mark: int
 
 
 class Forgetting(Protocol):
@@ -111,6 +129,14 @@ class Forgetting(Protocol):
 
     def mass(self, sizes: Floats, mark: int, at_ms: int) -> Floats:
         """Return the sum of the weights as of a time, from that at the mark."""
+        ...
+
+    def candidates(self) -> tuple[int | None, ...]:
+        """Return the half-lives that are kept side by side; None alone: there is no choice."""
+        ...
+
+    def under(self, kept: Statistic, mark: int, half_life_ms: int | None) -> Kept:
+        """Return what is kept under one of the candidates."""
         ...
 
 
@@ -161,6 +187,14 @@ class Never:
     def mass(self, sizes: Floats, mark: int, at_ms: int) -> Floats:
         """Return the sizes."""
         return sizes
+
+    def candidates(self) -> tuple[int | None, ...]:
+        """Return no choice."""
+        return (None,)
+
+    def under(self, kept: Statistic, mark: int, half_life_ms: int | None) -> Kept:
+        """Return all there is."""
+        return Kept(self, kept, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +255,19 @@ class HalfLife:
     def cells(self, rows: Rows, times_ms: Int64s, mark: int) -> Cells:
         """Return the groups themselves, and the weights; what is ahead, or lost, is left out."""
         kept: Any = slice(None)
-        earliest_ms = (mark - LOST_EXPONENT) * self.half_life_ms
-        outside = (times_ms > self.reach_ms(mark)) | (times_ms < earliest_ms)
+        outside = (times_ms > self.reach_ms(mark)) | (times_ms < self.earliest_ms(mark))
         if outside.any():
             kept = ~outside
-        whole, rest = np.divmod(times_ms[kept] - mark * self.half_life_ms, self.half_life_ms)
-        weights = np.ldexp(np.exp2(rest / self.half_life_ms), whole)
-        return Cells(rows[kept], kept, weights)
+        return Cells(rows[kept], kept, self.weights(times_ms[kept], mark))
+
+    def earliest_ms(self, mark: int) -> int:
+        """Return the time before which all is lost at a mark."""
+        return (mark - LOST_EXPONENT) * self.half_life_ms
+
+    def weights(self, times_ms: Int64s, mark: int) -> Floats:
+        """Return the weights of observations at a mark."""
+        whole, rest = np.divmod(times_ms - mark * self.half_life_ms, self.half_life_ms)
+        return np.ldexp(np.exp2(rest / self.half_life_ms), whole)
 
     def folded(self, cells: Statistic) -> Statistic:
         """Return the statistic."""
@@ -241,6 +281,14 @@ class HalfLife:
         """Return Σw as of a time."""
         since_mark = (at_ms - mark * self.half_life_ms) / self.half_life_ms
         return np.asarray(sizes * np.exp2(-since_mark), np.float64)
+
+    def candidates(self) -> tuple[int | None, ...]:
+        """Return no choice."""
+        return (None,)
+
+    def under(self, kept: Statistic, mark: int, half_life_ms: int | None) -> Kept:
+        """Return all there is."""
+        return Kept(self, kept, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +371,14 @@ class Window:
     def mass(self, sizes: Floats, mark: int, at_ms: int) -> Floats:
         """Return the sizes."""
         return sizes
+
+    def candidates(self) -> tuple[int | None, ...]:
+        """Return no choice."""
+        return (None,)
+
+    def under(self, kept: Statistic, mark: int, half_life_ms: int | None) -> Kept:
+        """Return all there is."""
+        return Kept(self, kept, mark)
 
 
 def as_seen(kept: Statistic, age_in_half_lives: Floats | float = 0.0) -> Statistic:

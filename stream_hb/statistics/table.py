@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_hb.errors import SnapshotError
 from stream_hb.statistics.columns import Rows, Statistic
-from stream_hb.statistics.forgetting import Forgetting, Never
+from stream_hb.statistics.forgetting import Forgetting, Kept, Never
 
 GroupKey = tuple[str, str]
 """(chain id, store id)."""
@@ -123,6 +124,32 @@ class GroupTable:
         order = np.concatenate([np.flatnonzero(known), np.flatnonzero(~known)])
         return here.concatenate(empty).take(np.argsort(order))
 
+    def forgets(self) -> dict[str, str]:
+        """Return how metrics forget, in words: what was kept under one rule says nothing under
+        another.
+        """
+        return {name: str(rule) for name, rule in self.rules.items()}
+
+    def check_forgets(self, kept: Mapping[str, str] | None) -> None:
+        """Refuse what was kept under other rules; None: it was written before they were told.
+
+        Raises
+        ------
+        SnapshotError
+            Weighted sums of one half-life would be taken for those of another.
+        """
+        own = self.forgets()
+        for name, rule in (kept or {}).items():
+            if own.get(name, rule) != rule:
+                raise SnapshotError(
+                    f"the state keeps {name} under {rule}, the configuration says {own[name]}: set "
+                    "it back, or rebuild the state from the input under another kafka.group_id"
+                )
+
+    def under(self, metric: str, kept: Statistic, mark: int, half_life_ms: int | None) -> Kept:
+        """Return what is kept under one of the half-lives that are kept side by side."""
+        return self.rules[metric].under(kept, mark, half_life_ms)
+
     def at_mark(self, metric: str, rows: Rows, mark: int) -> Statistic:
         """Return copies of the given rows as they will be at a later mark."""
         return self.rules[metric].advanced(self.read(metric, rows), self.marks[metric], mark)
@@ -208,10 +235,12 @@ class GroupTable:
                 for name in self._kinds
             },
             "marks": dict(self.marks),
+            "forgets": self.forgets(),
         }
 
     def restore(self, state: Mapping[str, Any], default_chain: str) -> None:
         """Become the table of a :meth:`snapshot`; this one must be empty."""
+        self.check_forgets(state.get("forgets"))
         keys: Sequence[GroupKey] = [(chain, store) for chain, store in state["keys"]]
         spellings = spelt_out(keys, 0, default_chain)
         statistics = {name: self.kind(name)(**state["statistics"][name]) for name in self._kinds}

@@ -1,8 +1,8 @@
 """``make study-calibration``: does the alarm ring for wrong models only; is ``auto`` good enough?
 
-Three tables in Markdown: alarms by model and world, the half-life that is chosen, and what taking
-a posterior for one kernel costs. Every stream goes through ``feed.step`` with the product's own
-statistics and fits, and draws from a generator of its own.
+Four tables in Markdown: alarms by model and world, the half-life that is chosen, the same through
+a replay of events, and what taking a posterior for one kernel costs. Every stream goes through
+``feed.step`` with the product's own statistics and fits, and draws from a generator of its own.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tests.calibration.matching import matched_errors
+from tests.calibration.product import product_log_scores
 from tests.calibration.streams import FALSE_ALARMS_PER_YEAR, Model, follow, log_scores
 from tests.calibration.worlds import World
 
@@ -25,6 +26,7 @@ Run = Callable[..., Iterable[Any]]
 
 AUTO = (3.0, 21.0)
 HALF_LIVES = (3.0, 10.0, 40.0)
+PRODUCT_HALF_LIVES = (40.0, 10.0, 3.0)
 DRIFTS = (0.0, 0.02, 0.05, 0.1)
 
 CASES: dict[str, tuple[str, World, Model]] = {
@@ -67,6 +69,13 @@ def judged(numbered: tuple[float, int], seed: int) -> tuple[float, Any, int]:
     return log_scores(World("conversion", drift=drift), HALF_LIVES, random)
 
 
+def replayed(numbered: tuple[float, int], seed: int) -> tuple[float, Any, float]:
+    """Score one stream through the product under ``auto`` and every half-life."""
+    drift, number = numbered
+    world = World("conversion", drift=drift)
+    return product_log_scores(world, PRODUCT_HALF_LIVES, (seed, round(1_000 * drift), number))
+
+
 def main() -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(prog="python -m tests.calibration")
@@ -75,7 +84,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--case", choices=list(CASES), action="append", help="rows of the first")
-    parser.add_argument("--only", choices=("alarms", "half-lives", "matching"))
+    parser.add_argument("--replayed", type=int, default=5, help="per row of the third")
+    parser.add_argument("--only", choices=("alarms", "half-lives", "product", "matching"))
     options = parser.parse_args()
     with ProcessPoolExecutor(options.processes) as processes:
         run: Run = partial(processes.map, chunksize=4)
@@ -83,6 +93,8 @@ def main() -> None:
             alarms(run, options)
         if options.only in (None, "half-lives"):
             half_lives(run, options)
+        if options.only in (None, "product"):
+            product_half_lives(run, options)
     if options.only in (None, "matching"):
         matching()
 
@@ -132,6 +144,30 @@ def half_lives(run: Run, options: argparse.Namespace) -> None:
         print(
             f"| {drift} | {cells} | {auto.mean():.4f} | {worse.mean():.3f} ± {error:.3f}, at most"
             f" {worse.max():.3f} | {regret:.0f} | {changes:.1f} |",
+            flush=True,
+        )
+    print(flush=True)
+
+
+def product_half_lives(run: Run, options: argparse.Namespace) -> None:
+    """Print the log scores of ``half_life: auto`` and of each half-life, by replays of events."""
+    print(
+        f"`stream-hb replay` of totals, {options.replayed} streams a row of 200 stores and 90 days;"
+        " mean log score a store and day.\n"
+    )
+    names = " | ".join(f"{h:.0f} d" for h in PRODUCT_HALF_LIVES)
+    print(f"| drift a day | {names} | half_life: auto | worse than the best, % | last in use |")
+    print("|---|" + "---|" * (len(PRODUCT_HALF_LIVES) + 3), flush=True)
+    for drift in DRIFTS:
+        numbered = product((drift,), range(options.replayed))
+        mine = list(run(partial(replayed, seed=options.seed), numbered, chunksize=1))
+        auto, each = np.array([row[0] for row in mine]), np.array([row[1] for row in mine])
+        worse = 100 * (each.max(axis=1) - auto) / -each.max(axis=1)
+        cells = " | ".join(f"{m:.4f}" for m in each.mean(axis=0))
+        used = ", ".join(f"{h:.0f} d" for h in sorted({row[2] for row in mine}))
+        print(
+            f"| {drift} | {cells} | {auto.mean():.4f} | {worse.mean():.3f}, at most"
+            f" {worse.max():.3f} | {used} |",
             flush=True,
         )
     print(flush=True)

@@ -9,11 +9,14 @@ from urllib.request import urlopen
 
 import pytest
 
+from stream_hb.calibration_feed import CalibrationFeed
+from stream_hb.settings import EngineSettings
 from tests.support import topics as kafka
 from tests.support.broker import NamedBroker, RealBroker, free_ports
 from tests.support.chain import PARTITIONS, Chain, made_chain, run, terminate
 from tests.support.logs import purchase, visit
 from tests.support.records import Record, assert_same_estimates, assert_without_gaps, newest
+from tests.test_calibration_feed import days, fits, last, settings, shown
 
 pytestmark = pytest.mark.broker
 
@@ -227,6 +230,28 @@ def test_show_prints_the_newest_estimates(
     assert json.loads(shown.stdout) == [newest(records)["north", "s1", name] for name in metrics]
     assert "weight on pooled" in run("show", str(chain.config)).stdout
     assert "did you mean 's1" in run("show", str(chain.config), "--store", "s1x").stderr
+
+
+def test_show_calibration_prints_how_the_intervals_have_kept_their_word(
+    chain: Chain, topics: TopicMaker
+) -> None:
+    topic, setting = topics(), "STREAM_HB__TOPICS__CALIBRATION"
+    command = ("show", str(chain.config), "--calibration")
+    empty = run(*command, **{setting: topic})
+    assert (empty.returncode, empty.stdout) == (0, "")
+    assert f"topic '{topic}' holds no scores yet: set calibration.enabled" in empty.stderr
+    ticks = days(20)
+    _, told = shown(CalibrationFeed(settings(None), EngineSettings()), ticks, fits(ticks[:5]))
+    for record in told[-6:]:
+        kafka.produce(chain.bootstrap_servers, topic, [record.value], key=record.key)
+    assert json.loads(run(*command, "--json", **{setting: topic}).stdout) == [
+        record for _, record in sorted(last(told).items())
+    ]
+    one = run(*command, "--metric", "conversion", **{setting: topic}).stdout
+    assert "95 % held" in one
+    assert one.count("north") == 1
+    refused = run(*command, "--store", "s1", **{setting: topic})
+    assert (refused.returncode, "leave --store out" in refused.stderr) == (2, True)
 
 
 def test_the_bundled_log_can_be_fed_to_a_broker(chain: Chain) -> None:

@@ -1,6 +1,7 @@
 """Hyperparameters across workers: one refits for all, and nobody sees a part of the chain."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Event
 from types import MappingProxyType
 
@@ -15,8 +16,10 @@ from stream_hb.runtime.restores import Restores
 from stream_hb.runtime.shared_pooling import Board, SharedPooling
 from stream_hb.runtime.worker import Worker
 from stream_hb.settings import EngineSettings
+from stream_hb.statistics.half_lives import HalfLives
 from stream_hb.summary_rows import CLOCKS_KEY, Clocks, clocks_row
 from stream_hb.tick_feeds import TickFeed
+from tests.laws.test_half_lives_laws import Chosen
 from tests.support.fake_client import FakeBroker, FakeInput
 from tests.support.fake_transactions import FakeState, FakeTransactions, Logs
 from tests.support.logs import START_MS, shop_log
@@ -130,6 +133,31 @@ def test_three_workers_give_what_one_gives() -> None:
     )
     watermarks = {member.engine.watermark_ms(now_ms=one.now_ms) for member in members}
     assert watermarks == {one.engine.watermark_ms(now_ms=one.now_ms)}
+
+
+def test_three_workers_serve_the_half_life_that_the_refitter_has_chosen() -> None:
+    """Whoever refits chooses; the others tell of every half-life, and serve what the fit says."""
+    half_lives_ms = (3_600_000, 60_000)
+    rules = dict.fromkeys(SETTINGS.methods, HalfLives(half_lives_ms))
+    world = replace(SETTINGS, forgetting=rules)
+    wanted = {(c, m): half_lives_ms[c == "c"] for c in ("c", "other") for m in SETTINGS.methods}
+    feeds = {"chosen": Chosen(wanted)}
+    found = []
+    for shares in (((0, 1, 2),), ((0,), (1,), (2,))):
+        broker, logs = chain_broker(), _logs()
+        members = [
+            Member(broker, logs, share, writer=f"g-{n}", settings=world, feeds=feeds)
+            for n, share in enumerate(shares)
+        ]
+        together(members)
+        for member in members:
+            fits = member.engine.pools
+            assert {pool: fit.half_life_ms for pool, fit in fits.items()} == wanted
+        found.append(newest(estimates(broker)))
+    alone, shared = found
+    for record in shared.values():
+        assert record["half_life_s"] == (60 if record["key"]["chain_id"] == "c" else 3_600)
+    assert_same_estimates(shared.values(), alone.values(), tolerance=1e-9)
 
 
 def test_all_workers_have_the_same_hyperparameters() -> None:

@@ -22,6 +22,7 @@ from stream_hb.statelog.rekey import Target, rekeyed
 from stream_hb.statelog.restore import Restored, Restoring
 from stream_hb.statelog.shard_log import ShardLog
 from stream_hb.statistics.forgetting import HalfLife, Window
+from stream_hb.statistics.half_lives import HalfLives
 from stream_hb.statistics.tick_cells import rows_of, ticks_of
 from tests.laws.test_event_laws import HOUR_MS, METHODS, events
 from tests.statelog.test_statelog_laws import everything
@@ -211,6 +212,9 @@ def busy_chain(count: int, world: EngineSettings = SETTINGS, hours: int = 12) ->
 WORLDS: Mapping[str, EngineSettings] = {
     "plain": SETTINGS,
     "fading": EngineSettings(METHODS, forgetting={"conversion": HalfLife(HOUR_MS // 2)}),
+    "side by side": EngineSettings(
+        METHODS, forgetting=dict.fromkeys(METHODS, HalfLives((HOUR_MS, HOUR_MS // 4)))
+    ),
 }
 
 

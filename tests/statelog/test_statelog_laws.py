@@ -24,6 +24,7 @@ from stream_hb.statelog.records import MARKER_KEY, VERSION, DeltaId, LogRecord, 
 from stream_hb.statelog.restore import Restored, Restoring
 from stream_hb.statelog.shard_log import ShardLog
 from stream_hb.statistics.forgetting import HalfLife, Window
+from stream_hb.statistics.half_lives import HalfLives
 from tests.laws.test_event_laws import HOUR_MS, METHODS, cuts, events
 from tests.support.logs import START_MS, batch, open_engine, purchase
 
@@ -35,7 +36,11 @@ WORLDS = {
         bot_visits_per_hour=2,
         units_kept_ms=2 * DAY_MS,
         time=TimeRules(horizon_ms=DAY_MS),
-        forgetting={"conversion": HalfLife(HOUR_MS // 2), "order_rate": Window(6)},
+        forgetting={
+            "conversion": HalfLife(HOUR_MS // 2),
+            "order_rate": Window(6),
+            "log_order_value": HalfLives((HOUR_MS, HOUR_MS // 4)),
+        },
     ),
     "ticking": EngineSettings(METHODS, bot_visits_per_hour=2, ticks=TickClock("hour")),
 }

@@ -47,13 +47,16 @@ class CalibrationRule:
         Of the records' versions.
     half_lives_ms
         Those whose beliefs every tick brings, in this order; None: nothing is forgotten. The first
-        is in use until another has proved better.
+        is in use ...
     memory_ms
         Half-life of the scores that the records tell.
     choice_memory_ms
         Half-life of the scores that the half-lives are compared by.
     alarm
         When the alarm is raised.
+    chooses
+        ... until another has proved better. Where estimates are not served by the choice, the
+        first stays: what is told is how *their* intervals have held.
     """
 
     pool: str
@@ -63,6 +66,7 @@ class CalibrationRule:
     memory_ms: int
     choice_memory_ms: int
     alarm: AlarmRule
+    chooses: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +267,7 @@ def _told(
         tally=state.tally.merge(Tally.of(rule.memory_ms, end_ms, scores, pit)),
         alarm=state.alarm.after(rule.alarm, end_ms, float(len(pit)), held),
         candidates=candidates,
-        in_use=chosen(candidates, state.in_use),
+        in_use=chosen(candidates, state.in_use) if rule.chooses else state.in_use,
         seq=state.seq + 1,
     )
 

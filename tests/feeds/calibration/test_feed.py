@@ -17,6 +17,7 @@ from stream_hb.feeds.calibration.record import CalibrationRecord, out_record
 from stream_hb.models.registry import FAMILIES
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.moments import Moments
+from tests.calibration.product import product_log_scores
 from tests.calibration.streams import DAY_MS, Model, follow, log_scores, rule_of, ticks
 from tests.calibration.worlds import World
 
@@ -241,3 +242,12 @@ def test_auto_scores_nearly_as_well_as_the_best_half_life(drift: float) -> None:
     auto, each, _ = log_scores(world, (3.0, 40.0), np.random.default_rng(4))
     assert (each.max() - auto) / -each.max() < 0.05
     assert auto > each.min()
+
+
+def test_auto_through_the_product_scores_nearly_as_well_as_the_best_half_life() -> None:
+    """Of one replay each; the first half-life, which serves until it is left, is the worse."""
+    world = World("conversion", drift=0.1, stores=30, days=22)
+    auto, (worse, best), used = product_log_scores(world, (40.0, 4.0), (20261127,))
+    assert used == 4.0
+    assert (best - auto) / -best < 0.05
+    assert worse < auto < best
