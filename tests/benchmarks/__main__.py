@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 from tests.benchmarks.catching_up import catching_up
 from tests.benchmarks.engine_alone import engine_alone
+from tests.benchmarks.feeds_on import feeds_on
 from tests.benchmarks.ids import remembered
 from tests.benchmarks.job import QUIX_PYTHON, NotMeasuredError
 from tests.benchmarks.live import live
@@ -24,6 +25,7 @@ WHOLE = {
     "rounds": 3,
     "events": 2_000_000,
     "engine_events": 400_000,
+    "feed_events": 2_000_000,
     "stores": [10_000, 100],
     "rates": [1_000, 20_000],
     "live_seconds": 20.0,
@@ -36,6 +38,7 @@ QUICK = {
     "rounds": 1,
     "events": 500_000,
     "engine_events": 100_000,
+    "feed_events": 200_000,
     "stores": [10_000],
     "rates": [1_000, 20_000],
     "live_seconds": 5.0,
@@ -59,6 +62,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of every mode, in turn")
     parser.add_argument("--events", type=int, help="events in a full topic")
     parser.add_argument("--engine-events", type=int, help="events of the engine alone")
+    parser.add_argument("--feed-events", type=int, help="events of the engine with feeds on")
     parser.add_argument("--stores", type=int, nargs="+", help="numbers of stores")
     parser.add_argument(
         "--spread", type=float, default=0.0, help="how much stores differ (.3: a chain's)"
@@ -78,6 +82,10 @@ Broker = RealBroker | NamedBroker
 
 def _engine(_broker: Broker, told: argparse.Namespace) -> None:
     engine_alone(told.rounds, told.engine_events)
+
+
+def _feeds(_broker: Broker, told: argparse.Namespace) -> None:
+    feeds_on(told.rounds, told.feed_events, told.stores[0])
 
 
 def _ids(_broker: Broker, told: argparse.Namespace) -> None:
@@ -112,6 +120,7 @@ def _workers(broker: Broker, told: argparse.Namespace) -> None:
 
 SECTIONS: dict[str, Callable[[Broker, argparse.Namespace], None]] = {
     "engine": _engine,
+    "feeds": _feeds,
     "ids": _ids,
     "catching-up": _catching_up,
     "live": _live,
