@@ -207,10 +207,8 @@ class Engine:
     def chain_ticks(self, closing: int) -> Iterator[ChainTick]:
         """Yield the open ticks before one, in order: what the feeds read when they are closed."""
         clock = self.settings.ticks
-        shards = list(self.shards.values())
-        for number in open_ticks(shards) if clock else []:
-            if clock and number < closing:
-                yield from chain_ticks(shards, clock, number)
+        if clock and closing:
+            yield from chain_ticks(list(self.shards.values()), clock, closing)
 
     def parts(self) -> list[PoolParts]:
         """Return the parts of the pools that are in this process's shards."""
@@ -278,7 +276,7 @@ class Engine:
         *,
         shards: Collection[int] | None = None,
         everything: bool = False,
-        srm: Collection[GroupKey] = (),
+        srm: Collection[GroupKey] | None = None,
     ) -> Emission:
         """Work out the records due now, as if ``candidate`` were applied; changes nothing.
 
@@ -294,12 +292,13 @@ class Engine:
             Write a record for every key, changed or not.
         srm
             Groups whose records say ``srm``: the arms of an experiment there do not have the shares
-            that they should.
+            that they should. None: those that the feed of experiments says.
         """
         candidates = candidate.shards if candidate else {}
         mark_ms = self.watermark_ms(candidate, now_ms)
         flags = self._flags(now_ms, mark_ms)
-        moment = Moment(now_ms, mark_ms, self.pools, everything, flags, frozenset(srm))
+        srm = self.memory.srm if srm is None else frozenset(srm)
+        moment = Moment(now_ms, mark_ms, self.pools, everything, flags, srm)
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
         pairs = [(shard, candidates.get(number)) for number, shard in chosen.items()]
         parts = list(emit(pairs, moment, self.settings))

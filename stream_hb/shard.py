@@ -28,7 +28,7 @@ from stream_hb.membership import Membership
 from stream_hb.metrics import METRICS
 from stream_hb.money import OrderTallies, Purse
 from stream_hb.pool_summaries import PoolSummaries
-from stream_hb.settings import EngineSettings
+from stream_hb.settings import EngineSettings, UnitRule
 from stream_hb.statistics.columns import Rows, Statistic
 from stream_hb.statistics.table import (
     GroupKey,
@@ -160,6 +160,15 @@ class Shard:
         self.arms = ArmSets()
         self.revision = 0
         self.chain_revisions: dict[str, int] = {}
+
+    @property
+    def units(self) -> tuple[UnitRule, ...]:
+        """The experiments whose units are told to a feed."""
+        return self._settings.units
+
+    def reads_totals(self, metric: str, chain: str) -> bool:
+        """Tell whether a metric reads totals of a chain."""
+        return self._readers.totals(metric, chain)
 
     def moves_on(self, reached_ms: int) -> bool:
         """Tell whether its groups are to forget something when all sources have reached a time."""
