@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stream_hb import state
-from stream_hb.chain_ticks import ChainTick, chain_ticks, open_ticks
+from stream_hb.chain_ticks import ChainTick, chain_ticks
 from stream_hb.emitter import Emission, emit
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
@@ -186,11 +186,17 @@ class Engine:
         return Candidate(made, closing)
 
     def _closing(self, reached_ms: int) -> int:
-        """Return the tick before which all are closed now; 0: none is over."""
+        """Return the tick before which all are closed now; 0: none is over that was open.
+
+        A tick in which nothing happened here is closed too: others wait for the word, and units
+        become mature in it.
+        """
+        ledgers = [shard.ledger for shard in self.shards.values() if shard.ledger]
         clock = self.settings.ticks
-        ticks = open_ticks(self.shards.values()) if clock else []
-        over = [tick for tick in ticks if clock and clock.over(tick, reached_ms)]
-        return over[-1] + 1 if over else 0
+        if clock is None or not ledgers:
+            return 0
+        closing = clock.next_open(reached_ms)
+        return closing if closing > min(ledger.closed for ledger in ledgers) else 0
 
     def watch(self, ticks: Iterable[ChainTick], now_ms: int = 0) -> Watched:
         """Let the feeds look at closed ticks, ascending; changes nothing."""

@@ -11,6 +11,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
+from stream_hb.arm_parts import ArmPart
 from stream_hb.chain_ticks import ChainTick
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.feeds.experiments.analysis import Seen, look
@@ -76,7 +77,8 @@ class ExperimentsFeed:
             known = running.get(place)
             if known is None and not mine:
                 continue
-            known = (known or Running.begun(experiment, tick.number)).under(experiment, tick.number)
+            known = known or Running.begun(experiment, _first(mine, tick.number))
+            known = known.under(experiment, tick.number)
             parts = [part for first, part in sorted(mine.items()) if first >= known.since_tick]
             running[place], told = self._looked(experiment, known.with_units(parts), tick, moment)
             records += told
@@ -124,3 +126,12 @@ class ExperimentsFeed:
         """Return the feed that remembers a :meth:`snapshot`."""
         running = {(experiment, chain): Running.restored(told) for experiment, chain, told in state}
         return replace(self, running=running)
+
+
+def _first(parts: Mapping[int, ArmPart], tick: int) -> int:
+    """Return the tick whose units are the first to take part: of others only a half is known.
+
+    Where the feed was turned on while units came, those of before will become mature, but nobody
+    has told of their arms.
+    """
+    return min((first for first, part in parts.items() if part.assigned.sum() > 0), default=tick)
