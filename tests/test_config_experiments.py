@@ -116,7 +116,8 @@ def test_a_window_that_outlasts_the_memory_is_a_problem(tmp_path: Path) -> None:
     found = problems(tmp_path, GOOD + "      attribution_window_hours: 140\n")
     assert found == (
         "experiments.declared.0.attribution_window_hours: the window, the lateness and two days "
-        "for the ticks are 677400 s, but visits are forgotten after 604800 s (time.horizon_seconds)",
+        "for the ticks are 677400 s, but visits are forgotten after 604800 s "
+        "(time.horizon_seconds)",
     )
 
 

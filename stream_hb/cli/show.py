@@ -19,6 +19,7 @@ Examples:
   stream-hb show config/chain.yaml
   stream-hb show config/chain.yaml --metric conversion --sort wide --limit 5
   stream-hb show config/chain.yaml --store store-01 --json
+  stream-hb show config/chain.yaml --experiments
 """
 
 ROWS = 15
@@ -52,19 +53,57 @@ def show(
             "--limit", min=1, help=f"Most records of a metric: {ROWS} in tables, all in JSON."
         ),
     ] = None,
+    experiments: Annotated[
+        bool, typer.Option("--experiments", help="Only the experiments, no estimates.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
-    """Print hyperparameters and estimates: the newest record of every key of the estimates topic.
+    """Print hyperparameters, estimates and experiments: the newest record of every key.
 
     One table a metric: how much data a store has, what it says alone (raw), what it is drawn to
-    (pooled), and what comes of both (shrunk) with its interval.
+    (pooled), and what comes of both (shrunk) with its interval. Where experiments are declared, of
+    each: what to do and why, its arms, its stores.
     """
-    from stream_hb.cli.estimates_table import by_metric
-    from stream_hb.cli.output import note, print_json
     from stream_hb.config import load_config
 
     settings = load_config(config, os.environ)
-    records = _newest(settings)
+    if not experiments:
+        _show_estimates(settings, store, metric, sort, limit, as_json=as_json)
+    if experiments or (settings.experiments.enabled and not as_json):
+        _show_experiments(settings, store, limit, as_json=as_json)
+
+
+def _show_experiments(
+    settings: "Config", store: str | None, limit: int | None, *, as_json: bool
+) -> None:
+    from stream_hb.cli.experiments_table import print_experiments
+    from stream_hb.cli.output import note, print_json
+
+    topic = settings.topics.experiments
+    records = _newest(settings, topic)
+    if store is not None:
+        records = [r for r in records if r["key"]["store_id"] in (None, store)]
+    if as_json:
+        print_json(records)
+    elif not records:
+        note(f"topic {topic!r} holds no looks yet: they come when a tick with a unit is closed")
+    else:
+        print_experiments(records, limit or ROWS)
+
+
+def _show_estimates(
+    settings: "Config",
+    store: str | None,
+    metric: str | None,
+    sort: Sort,
+    limit: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    from stream_hb.cli.estimates_table import by_metric
+    from stream_hb.cli.output import note, print_json
+
+    records = _newest(settings, settings.topics.estimates)
     chosen = _only(records, "store", store, lambda record: record["key"]["store_id"])
     chosen = _only(chosen, "metric", metric, lambda record: record["metric"])
     if as_json:
@@ -76,12 +115,12 @@ def show(
         _print_tables(by_metric(chosen, sort), sort, limit or ROWS)
 
 
-def _newest(settings: "Config") -> list[dict[str, Any]]:
+def _newest(settings: "Config", topic: str) -> list[dict[str, Any]]:
     from stream_hb.runtime.reader import EstimateReader
 
     kafka = settings.kafka
     client = kafka.revealed_client()
-    reader = EstimateReader(kafka.bootstrap_servers, settings.topics.estimates, client)
+    reader = EstimateReader(kafka.bootstrap_servers, topic, client)
     try:
         reader.read_to_end()
     finally:

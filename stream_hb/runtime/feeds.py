@@ -9,6 +9,7 @@ from stream_hb.events.calendar import DAY_MS, HOUR_MS
 from stream_hb.events.ticks import TickClock
 from stream_hb.experiments_feed import ExperimentsFeed
 from stream_hb.feeds.drift.settings import DriftSettings
+from stream_hb.feeds.experiments.declaration import Experiment
 from stream_hb.settings import EngineSettings, UnitRule
 from stream_hb.statistics.forgetting import HalfLife
 from stream_hb.stores import UTC, Stores
@@ -40,17 +41,18 @@ def feeds_of(config: Config, settings: EngineSettings) -> dict[str, TickFeed]:
 
 def unit_rules(config: Config) -> tuple[UnitRule, ...]:
     """Return what the engine is told of the experiments."""
-    experiments = (each.experiment() for each in config.experiments.declared)
-    return tuple(
-        UnitRule(
-            each.experiment_id,
-            tuple(arm.name for arm in each.arms),
-            each.start_ms,
-            each.attribution_window_ms,
-            each.cap_minor,
-            each.analysed,
-        )
-        for each in experiments
+    return tuple(unit_rule(each.experiment()) for each in config.experiments.declared)
+
+
+def unit_rule(experiment: Experiment) -> UnitRule:
+    """Return what the engine is told of an experiment."""
+    return UnitRule(
+        experiment.experiment_id,
+        tuple(arm.name for arm in experiment.arms),
+        experiment.start_ms,
+        experiment.attribution_window_ms,
+        experiment.cap_minor,
+        experiment.analysed,
     )
 
 

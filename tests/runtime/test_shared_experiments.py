@@ -11,9 +11,10 @@ from stream_hb.events.ticks import TickClock
 from stream_hb.experiments_feed import ExperimentsFeed
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.runtime.client import TransactionAbortedError
+from stream_hb.runtime.feeds import unit_rule
 from tests.feeds.experiments.looked import checked
 from tests.runtime.test_shared_pooling import PARTITIONS, Member, together
-from tests.support.experiments import EXPERIMENT, encoded, rule_of, visitors
+from tests.support.experiments import EXPERIMENT, encoded, visitors
 from tests.support.fake_client import FakeBroker
 from tests.support.fake_transactions import FakeTransactions, Logs
 from tests.support.running import SETTINGS
@@ -23,7 +24,7 @@ HOURLY = replace(
     SETTINGS,
     ticks=TickClock("hour"),
     time=TimeRules(lateness_ms=0),
-    units=(rule_of(DECLARED),),
+    units=(unit_rule(DECLARED),),
 )
 LOG = visitors(2, count=600, days=1, stores=2 * PARTITIONS, crossing=0.02)
 PIECES = 6

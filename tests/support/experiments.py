@@ -12,7 +12,8 @@ from stream_hb.events.clock import TimeRules
 from stream_hb.events.ticks import TickClock
 from stream_hb.experiments_feed import ExperimentsFeed
 from stream_hb.feeds.experiments.declaration import DeclaredArm, Experiment
-from stream_hb.settings import EngineSettings, UnitRule
+from stream_hb.runtime.feeds import unit_rule
+from stream_hb.settings import EngineSettings
 from stream_hb.tick_feeds import Watched
 from tests.support.logs import batch
 
@@ -32,22 +33,13 @@ EXPERIMENT = Experiment(
 Event = dict[str, Any]
 
 
-def rule_of(experiment: Experiment) -> UnitRule:
-    """Return what the engine is told of an experiment."""
-    e = experiment
-    names = tuple(arm.name for arm in e.arms)
-    return UnitRule(
-        e.experiment_id, names, e.start_ms, e.attribution_window_ms, e.cap_minor, e.analysed
-    )
-
-
 def engine_with(
     *experiments: Experiment, every: str = "hour", lateness_ms: int = HOUR_MS, **more: Any
 ) -> Engine:
     """Return an engine that runs experiments."""
     settings = EngineSettings(
         METHODS,
-        units=tuple(rule_of(each) for each in experiments),
+        units=tuple(unit_rule(each) for each in experiments),
         ticks=TickClock(every),  # type: ignore[arg-type]
         time=TimeRules(lateness_ms=lateness_ms),
         **more,
