@@ -233,9 +233,7 @@ class TotalsMemory:
 @cache
 def _nothing() -> TotalsChange:
     """Return the change that no totals make: most batches have none, and there are many."""
-    nobody = TotalsMentions(
-        np.empty(0, np.intp), np.empty(0, np.uint64), [], np.empty(0, np.int64)
-    )
+    nobody = TotalsMentions(np.empty(0, np.intp), np.empty(0, np.uint64), [], np.empty(0, np.int64))
     return TotalsMemory()._change(nobody, {}, {}, [])
 
 

@@ -41,7 +41,7 @@ def test_every_arm_has_a_row_and_the_control_no_effect() -> None:
     stats = totals([[4000, 2000, 2000]], [[200, 130, 80]])
     chain, *_ = records(THREE, seen(stats))
     lines = [line.strip() for line in printed(arms_table(chain)).splitlines()]
-    control, b, c = (next(line for line in lines if line.startswith(name)) for name in "abc")
+    control, b, c = (next(ln for ln in lines if ln.startswith(f"{name} ")) for name in "abc")
     assert control.split()[:6] == ["a", "(control)", "0.5", "4,000", "4,000", "200"]
     assert " to " not in control
     assert b.split()[:5] == ["b", "0.25", "2,000", "2,000", "130"]
