@@ -16,6 +16,9 @@ from stream_hb.events.batch import RawBatch
 from stream_hb.events.calendar import DAY_MS
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.ticks import TickClock
+from stream_hb.experiments_feed import ExperimentsFeed
+from stream_hb.feeds.experiments.declaration import DeclaredArm, Experiment, Guardrail
+from stream_hb.runtime.feeds import unit_rule
 from stream_hb.runtime.quiet import quiet_collector
 from stream_hb.settings import EngineSettings
 from stream_hb.tick_feeds import TickFeed
@@ -60,8 +63,28 @@ def ticking(settings: EngineSettings = OFF) -> EngineSettings:
     return replace(settings, ticks=TickClock("day"))
 
 
+def declared() -> tuple[Experiment, ...]:
+    """Return experiments over all stores, each of two metrics with a guardrail."""
+    arms = DeclaredArm("a", 0.5), DeclaredArm("b", 0.5)
+    return tuple(
+        Experiment(
+            f"e{number}",
+            arms,
+            "a",
+            STARTED_MS,
+            ("conversion", "order_rate"),
+            (Guardrail("revenue_per_visit", 0.05),),
+        )
+        for number in range(EXPERIMENTS)
+    )
+
+
 CONFIGURATIONS: dict[str, On] = {
     "off": On(OFF, lambda _settings: {}),
+    "experiments": On(
+        replace(ticking(), units=tuple(map(unit_rule, declared()))),
+        lambda settings: {"experiments": ExperimentsFeed(declared(), settings.emission)},
+    ),
 }
 """By name; the first is what the others are held against."""
 
