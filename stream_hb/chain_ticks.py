@@ -1,11 +1,14 @@
 """Ticks of whole chains: what the feeds are told, once, when a tick is over everywhere."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from types import MappingProxyType
 
 import numpy as np
 
+from stream_hb.arm_parts import Arms, joined_arms
+from stream_hb.arm_ticks import arms_of_ticks
 from stream_hb.events.batch import Int64s
 from stream_hb.events.ticks import TickClock, Zones
 from stream_hb.shard import Shard
@@ -33,6 +36,8 @@ class ChainTick:
         Its local weekday at each store; 0 is Monday.
     statistics
         By metric, a row a store: the plain statistics.
+    arms
+        What it tells of the units of experiments.
     """
 
     chain: str
@@ -42,6 +47,7 @@ class ChainTick:
     hours: Floats
     weekdays: Int64s
     statistics: Mapping[str, Statistic]
+    arms: Arms = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class TickPart:
     stores: Sequence[str]
     zones: Zones
     statistics: Mapping[str, Statistic]
+    arms: Arms = field(default_factory=lambda: MappingProxyType({}))
 
     def joined(self, other: "TickPart") -> "TickPart":
         """Return both; a store is in one shard only."""
@@ -58,7 +65,8 @@ class TickPart:
             name: kept.concatenate(other.statistics[name]) for name, kept in self.statistics.items()
         }
         zones = np.concatenate([self.zones, other.zones])
-        return TickPart([*self.stores, *other.stores], zones, statistics)
+        arms = joined_arms(self.arms, other.arms)
+        return TickPart([*self.stores, *other.stores], zones, statistics, arms)
 
     def told(self, chain: str, number: int, clock: TickClock) -> ChainTick:
         """Return it as all there is of the chain in the tick."""
@@ -71,11 +79,32 @@ class TickPart:
             clock.hours(number, self.zones)[order],
             clock.weekdays(number, self.zones)[order],
             {name: kept.take(order) for name, kept in self.statistics.items()},
+            self.arms,
         )
 
 
+def closing_parts(shard: Shard, clock: TickClock, closing: int) -> dict[int, dict[str, TickPart]]:
+    """Return what a shard's stores did in the open ticks before one, by tick and chain.
+
+    Where units of experiments become mature in a tick, it is told of too, whatever else there was.
+    """
+    arms = arms_of_ticks(shard, clock, closing)
+    ticks = {tick for tick in open_ticks([shard]) if tick < closing} | arms.keys()
+    return {tick: _with_arms(shard, parts_of(shard, tick), arms.get(tick, {})) for tick in ticks}
+
+
+def _with_arms(
+    shard: Shard, parts: dict[str, TickPart], arms: Mapping[str, Arms]
+) -> dict[str, TickPart]:
+    nothing = np.empty(0, np.intp)
+    for chain, told in arms.items():
+        statistics = {name: shard.table.kind(name).zeros(0) for name in shard.table.metrics}
+        parts[chain] = replace(parts.get(chain, TickPart([], nothing, statistics)), arms=told)
+    return parts
+
+
 def parts_of(shard: Shard, number: int) -> dict[str, TickPart]:
-    """Return what a shard's stores did in an open tick, by chain."""
+    """Return what a shard's stores did in an open tick, by chain; not what units did."""
     if shard.ledger is None:
         return {}
     cells = shard.ledger.cells.of_tick(number)
@@ -98,10 +127,12 @@ def open_ticks(shards: Iterable[Shard]) -> list[int]:
     return sorted({tick for ledger in ledgers for tick in ledger.cells.ticks()})
 
 
-def chain_ticks(shards: Sequence[Shard], clock: TickClock, number: int) -> Iterator[ChainTick]:
-    """Yield one tick of every chain that did something in it, by the chains' names."""
+def chain_ticks(shards: Sequence[Shard], clock: TickClock, closing: int) -> Iterator[ChainTick]:
+    """Yield the open ticks before one, ascending: of every chain, by the chains' names."""
     in_order = sorted(shards, key=lambda shard: shard.number)
-    yield from joined([parts_of(shard, number) for shard in in_order], number, clock)
+    parts = [closing_parts(shard, clock, closing) for shard in in_order]
+    for number in sorted(set().union(*parts)):
+        yield from joined([of_shard.get(number, {}) for of_shard in parts], number, clock)
 
 
 def joined(

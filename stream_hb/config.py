@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_origin
 
 import yaml
 from pydantic import (
@@ -27,9 +27,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from stream_hb.config_experiments import Experiments
 from stream_hb.config_feeds import Calibration, Drift, NotNegative, Positive, Ticks
 from stream_hb.config_kafka import Kafka, Topics
-from stream_hb.config_metrics import Metrics, Section
+from stream_hb.config_metrics import Metrics, ProblemsError, Section
 from stream_hb.errors import ConfigError, nearest
 
 ENVIRONMENT_PREFIX = "STREAM_HB__"
@@ -74,14 +75,6 @@ class Emission(Section):
 
     everything_touched: bool = False
     """Emit every group that a batch touched, whatever changed: for measurements."""
-
-
-class Experiments(Section):
-    """The units of experiments."""
-
-    keep_seconds: Annotated[float, Field(ge=86_400, allow_inf_nan=False)] = 2_592_000.0
-    """How long after its first visit a visitor (or visit) of an experiment is remembered: the
-    experiment's length and its attribution window together. At least a day."""
 
 
 class Interval(Section):
@@ -212,6 +205,16 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _experiments_can_be_told(self) -> Self:
+        found = [
+            *self.experiments.time_problems(self.time.horizon_seconds, self.time.lateness_seconds),
+            *self.experiments.metric_problems(self.metrics.inputs()),
+        ]
+        if found:
+            raise ProblemsError(found)
+        return self
+
+    @model_validator(mode="after")
     def _stores_are_described(self) -> Self:
         if self.stores.path is None:
             for name, model in self.metrics.models().items():
@@ -245,7 +248,7 @@ def load_config(path: Path | str, environ: Mapping[str, str]) -> Config:
         config = Config(**_beside(folder, _merged(file, overrides)))
     except ValidationError as error:
         # from None: the validation error holds the values, secrets among them
-        problems += [_explain(detail, environ) for detail in error.errors()]
+        problems += [line for detail in error.errors() for line in _explained(detail, environ)]
         raise ConfigError(str(path), problems) from None
     if problems:
         raise ConfigError(str(path), problems)
@@ -377,6 +380,14 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _explained(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
+    error = detail.get("ctx", {}).get("error")
+    if not isinstance(error, ProblemsError):
+        return [_explain(detail, environ)]
+    path = ".".join(str(part) for part in detail["loc"])
+    return [f"{path}.{problem}".removeprefix(".") for problem in error.problems]
+
+
 def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
     location = [str(part) for part in detail["loc"]]
     path = ".".join(location)
@@ -399,7 +410,8 @@ def _nearest_key(location: Sequence[str]) -> str:
     *sections, key = location
     model: type[BaseModel] = Config
     for section in sections:
-        model = _section_model(model.model_fields[section].annotation) or model
+        if not section.isdigit():  # a place in a list
+            model = _item_model(model.model_fields[section].annotation) or model
     elsewhere = [path for path in key_paths() if path.rpartition(".")[2] == key]
     if elsewhere and not get_close_matches(key, model.model_fields, n=1):
         return f"did you mean {elsewhere[0]!r}?"
@@ -407,7 +419,12 @@ def _nearest_key(location: Sequence[str]) -> str:
 
 
 def _section_model(annotation: Any) -> type[BaseModel] | None:
-    """Return the model of a section (``X`` or ``X | None``), None for a plain value."""
+    """Return the model of a section (``X`` or ``X | None``), None for a plain value or a list."""
+    return None if get_origin(annotation) is tuple else _item_model(annotation)
+
+
+def _item_model(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of a section, or of the sections in a list."""
     for kind in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind

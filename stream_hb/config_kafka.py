@@ -138,6 +138,10 @@ class Topics(Section):
     """How the intervals have kept their word goes here (``calibration.enabled``): of every pool and
     metric the newest scores."""
 
+    experiments: TopicName = "experiments"
+    """What experiments have come to goes here (``experiments.declared``): of every chain, and of
+    every store and metric, the newest."""
+
     partitioner: Literal["none", "murmur2", "consistent"] = "none"
     """Check that each store came in the partition its key belongs to: ``murmur2`` (Java clients),
     ``consistent`` (librdkafka's crc32), or ``none``: no check."""
@@ -147,7 +151,8 @@ class Topics(Section):
         if not self.inputs:
             raise ValueError("inputs should name at least one topic")
         refits = [self.refits] if self.refits else []
-        shared = (self.state, self.summaries, self.hyper, self.alerts, self.calibration)
+        feeds = (self.alerts, self.calibration, self.experiments)
+        shared = (self.state, self.summaries, self.hyper, *feeds)
         names = (*self.inputs, self.estimates, self.rejects, *shared, *refits)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -1,6 +1,6 @@
 """The configuration's metrics: which are estimated, by which model, under which hyperpriors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, Self
 
@@ -60,6 +60,14 @@ Spread = Annotated[str, AfterValidator(_spread)]
 SpreadOrBda = Annotated[str, AfterValidator(_spread_or_bda)]
 Location = Annotated[str, AfterValidator(_location)]
 ColumnNames = tuple[Annotated[str, StringConstraints(min_length=1)], ...]
+
+
+class ProblemsError(ValueError):
+    """Everything that is wrong with a section, each with its path from there on."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
 
 
 class Section(BaseModel):

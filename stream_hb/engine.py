@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stream_hb import state
-from stream_hb.chain_ticks import ChainTick, chain_ticks, open_ticks
+from stream_hb.chain_ticks import ChainTick, chain_ticks
 from stream_hb.emitter import Emission, emit
 from stream_hb.errors import SnapshotError
 from stream_hb.events.batch import RawBatch, Reject
@@ -186,11 +186,17 @@ class Engine:
         return Candidate(made, closing)
 
     def _closing(self, reached_ms: int) -> int:
-        """Return the tick before which all are closed now; 0: none is over."""
+        """Return the tick before which all are closed now; 0: none is over that was open.
+
+        A tick in which nothing happened here is closed too: others wait for the word, and units
+        become mature in it.
+        """
+        ledgers = [shard.ledger for shard in self.shards.values() if shard.ledger]
         clock = self.settings.ticks
-        ticks = open_ticks(self.shards.values()) if clock else []
-        over = [tick for tick in ticks if clock and clock.over(tick, reached_ms)]
-        return over[-1] + 1 if over else 0
+        if clock is None or not ledgers:
+            return 0
+        closing = clock.next_open(reached_ms)
+        return closing if closing > min(ledger.closed for ledger in ledgers) else 0
 
     def watch(self, ticks: Iterable[ChainTick], now_ms: int = 0) -> Watched:
         """Let the feeds look at closed ticks, ascending; changes nothing."""
@@ -207,10 +213,8 @@ class Engine:
     def chain_ticks(self, closing: int) -> Iterator[ChainTick]:
         """Yield the open ticks before one, in order: what the feeds read when they are closed."""
         clock = self.settings.ticks
-        shards = list(self.shards.values())
-        for number in open_ticks(shards) if clock else []:
-            if clock and number < closing:
-                yield from chain_ticks(shards, clock, number)
+        if clock and closing:
+            yield from chain_ticks(list(self.shards.values()), clock, closing)
 
     def parts(self) -> list[PoolParts]:
         """Return the parts of the pools that are in this process's shards."""
@@ -280,7 +284,7 @@ class Engine:
         *,
         shards: Collection[int] | None = None,
         everything: bool = False,
-        srm: Collection[GroupKey] = (),
+        srm: Collection[GroupKey] | None = None,
     ) -> Emission:
         """Work out the records due now, as if ``candidate`` were applied; changes nothing.
 
@@ -296,12 +300,13 @@ class Engine:
             Write a record for every key, changed or not.
         srm
             Groups whose records say ``srm``: the arms of an experiment there do not have the shares
-            that they should.
+            that they should. None: those that the feed of experiments says.
         """
         candidates = candidate.shards if candidate else {}
         mark_ms = self.watermark_ms(candidate, now_ms)
         flags = self._flags(now_ms, mark_ms)
-        moment = Moment(now_ms, mark_ms, self.pools, everything, flags, frozenset(srm))
+        srm = self.memory.srm if srm is None else frozenset(srm)
+        moment = Moment(now_ms, mark_ms, self.pools, everything, flags, srm)
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
         pairs = [(shard, candidates.get(number)) for number, shard in chosen.items()]
         parts = list(emit(pairs, moment, self.settings))

@@ -240,13 +240,13 @@ class Intake:
         rows = _flat([rows for rows, _, _ in self._totals], np.intp)
         parts = [events for _, events, _ in self._totals]
         sets = self._sets
-        arms = [sets.hashes(sets.of(e.arm_codes, e.arms)) for _, e, _ in self._totals]
+        arms = [sets.of(e.arm_codes, e.arms) for _, e, _ in self._totals]
         series = [
-            series_keys(e.source_hash, of_arm, groups[of_part])
+            series_keys(e.source_hash, sets.hashes(of_arm), groups[of_part])
             for (of_part, e, _), of_arm in zip(self._totals, arms, strict=True)
         ]
         totals = [each for events in parts for each in events.totals]
-        return TotalsMentions(rows, _flat(series, np.uint64), totals)
+        return TotalsMentions(rows, _flat(series, np.uint64), totals, _flat(arms, np.int64))
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Reject totals that contradict what is known, by their place among all of the batch."""

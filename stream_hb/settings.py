@@ -90,6 +90,32 @@ EVENTS = Input()
 
 
 @dataclass(frozen=True, slots=True)
+class UnitRule:
+    """What an engine must know of an experiment to tell of its units.
+
+    Attributes
+    ----------
+    experiment_id, arms
+        Names in the events; units of other arms are counted apart.
+    start_ms
+        Units first seen before do not take part.
+    window_ms
+        How long after it was first seen a unit's outcome is open.
+    cap_minor
+        Revenue of a unit above this counts as this; None: no cap.
+    metrics
+        What is analysed; the first says whether the experiment reads totals.
+    """
+
+    experiment_id: str
+    arms: tuple[str, ...]
+    start_ms: int
+    window_ms: int
+    cap_minor: int | None = None
+    metrics: tuple[str, ...] = ("conversion",)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """The engine's settings.
 
@@ -125,6 +151,8 @@ class EngineSettings:
         More visits of a visitor in a store and hour are a bot's.
     units_kept_ms
         How long after its first visit a unit of an experiment is remembered.
+    units
+        The experiments whose units are told to a feed.
     ticks
         The hours or days that the feeds look at one after the other; None: no feed does.
     groups_max
@@ -155,6 +183,7 @@ class EngineSettings:
     inputs: Mapping[str, Input] = field(default_factory=lambda: MappingProxyType({}))
     bot_visits_per_hour: int = 60
     units_kept_ms: int = 30 * DAY_MS
+    units: tuple[UnitRule, ...] = ()
     ticks: TickClock | None = None
     groups_max: int = 100_000
     belongs: BelongsTo | None = None

@@ -15,7 +15,7 @@ from stream_hb.contributions import Exchange, contribution
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
 from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
-from stream_hb.events.clock import SourceClock, watermark_ms
+from stream_hb.events.clock import LATEST_MS, SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
 from stream_hb.events.id_table import IdTable, Slots
@@ -28,7 +28,7 @@ from stream_hb.membership import Membership
 from stream_hb.metrics import METRICS
 from stream_hb.money import OrderTallies, Purse
 from stream_hb.pool_summaries import PoolSummaries
-from stream_hb.settings import EngineSettings
+from stream_hb.settings import EngineSettings, UnitRule
 from stream_hb.statistics.columns import Rows, Statistic
 from stream_hb.statistics.table import (
     GroupKey,
@@ -161,6 +161,15 @@ class Shard:
         self.revision = 0
         self.chain_revisions: dict[str, int] = {}
 
+    @property
+    def units(self) -> tuple[UnitRule, ...]:
+        """The experiments whose units are told to a feed."""
+        return self._settings.units
+
+    def reads_totals(self, metric: str, chain: str) -> bool:
+        """Tell whether a metric reads totals of a chain."""
+        return self._readers.totals(metric, chain)
+
     def moves_on(self, reached_ms: int) -> bool:
         """Tell whether its groups are to forget something when all sources have reached a time."""
         marks = self.table.later_marks(reached_ms) if len(self.table) else {}
@@ -211,7 +220,7 @@ class Shard:
             ticks,
             intake.purse.grown(len(groups)),
             positions,
-            self._forget_before_ms(positions, now_ms),
+            self._forget_before_ms(positions, now_ms, closing),
             {
                 "late_ms": self._by_row(late, admission.new),
                 "currency_ms": self._by_row(intake.other_currency_ms, admission.new),
@@ -301,10 +310,27 @@ class Shard:
         found = ((self.table.index.get(s, new.spellings.get(s)), t) for s, t in times_ms.items())
         return {row: time_ms for row, time_ms in found if row is not None}
 
-    def _forget_before_ms(self, positions: Mapping[Source, Position], now_ms: int) -> int:
+    def _forget_before_ms(
+        self, positions: Mapping[Source, Position], now_ms: int, closing: int
+    ) -> int:
         clocks = [position.clock for position in positions.values()]
         time = self._settings.time
-        return watermark_ms(clocks, time.lateness_ms, now_ms) - time.horizon_ms
+        before_ms = watermark_ms(clocks, time.lateness_ms, now_ms) - time.horizon_ms
+        return min(before_ms, self._needed_from_ms(closing))
+
+    def _needed_from_ms(self, closing: int) -> int:
+        """Return from when on visits are needed: a tick may be closed long after it was over.
+
+        A batch may span more than the horizon (a log that is read anew, or has a gap); what units
+        did is told when the next one comes.
+        """
+        clock = self._settings.ticks
+        if self.ledger is None or clock is None or not self.units:
+            return LATEST_MS
+        closed = max(self.ledger.closed, closing)
+        if not closed:
+            return 0
+        return clock.end_ms(closed - 1) - max(rule.window_ms for rule in self.units) - 1
 
     def register(self) -> None:
         """Give the registered stores of this shard their rows, those that have none yet."""

@@ -9,6 +9,7 @@ from stream_hb import state
 from stream_hb.chain_ticks import ChainTick
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.pool_fit import Pool, PoolFit
+from stream_hb.statistics.table import GroupKey
 
 HOME = 0
 """The shard whose owner runs the feeds, and whose log has what they remember."""
@@ -40,7 +41,12 @@ class TickMoment:
 
 
 class TickFeed(Protocol):
-    """A feed with what it remembers; never changed, a step returns the next one."""
+    """A feed with what it remembers; never changed, a step returns the next one.
+
+    Of ticks in which no store of the chain did anything, and units of experiments became mature,
+    only feeds know whose ``reads_arms`` is true. A feed may say of which groups estimates are to
+    be flagged ``srm`` (``srm``, group keys).
+    """
 
     def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
         """Look at a closed tick of a chain; return what it then remembers, and its records."""
@@ -83,6 +89,11 @@ class Memory:
         """Return the half-lives that feeds have chosen: the next refit is of these."""
         choosing = [feed for feed in self.feeds.values() if isinstance(feed, Chooses)]
         return {pool: ms for feed in choosing for pool, ms in feed.half_lives_ms().items()}
+
+    @property
+    def srm(self) -> frozenset[GroupKey]:
+        """The groups where an experiment's arms do not have the shares that they should."""
+        return frozenset().union(*(getattr(feed, "srm", ()) for feed in self.feeds.values()))
 
     def papers(self) -> dict[str, bytes]:
         """Return it as it stands in a log, by the feeds' names."""
@@ -133,7 +144,9 @@ def watch(memory: Memory, ticks: Iterable[ChainTick], moment: TickMoment) -> Wat
         if tick.number < memory.until:
             continue
         number, until = number + 1, tick.number + 1
-        for name in memory.feeds:
+        for name, feed in memory.feeds.items():
+            if not (tick.stores or getattr(feed, "reads_arms", False)):
+                continue
             after[name], told = after[name].step(tick, moment)
             records[name] += told
     return Watched(Memory(after, until), records, number)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from stream_hb import state
+from stream_hb.arm_parts import plain_arms, restored_arms
 from stream_hb.chain_ticks import TickPart
 from stream_hb.errors import SnapshotError
 from stream_hb.statistics.columns import Statistic
@@ -39,7 +40,7 @@ def tick_row(parts: Mapping[str, TickPart]) -> bytes:
 
 def _plain(part: TickPart) -> list[Any]:
     columns = {name: kept.columns() for name, kept in part.statistics.items()}
-    return [list(part.stores), part.zones, columns]
+    return [list(part.stores), part.zones, columns, plain_arms(part.arms)]
 
 
 def read_tick_row(row: bytes, kinds: Mapping[str, type[Statistic]]) -> dict[str, TickPart]:
@@ -58,13 +59,15 @@ def read_tick_row(row: bytes, kinds: Mapping[str, type[Statistic]]) -> dict[str,
         The worker that wrote it keeps other metrics.
     """
     found = {}
-    for chain, (stores, zones, columns) in state.unpack(row).items():
+    # Rows that were written before there were experiments end with the columns.
+    for chain, (stores, zones, columns, *arms) in state.unpack(row).items():
         if columns.keys() != kinds.keys():
             raise SnapshotError(
                 f"another worker tells of ticks of other metrics: {', '.join(sorted(columns))}"
             )
         statistics = {name: kind(**columns[name]) for name, kind in kinds.items()}
-        found[chain] = TickPart(stores, np.asarray(zones, np.intp), statistics)
+        told = restored_arms(arms[0]) if arms else {}
+        found[chain] = TickPart(stores, np.asarray(zones, np.intp), statistics, told)
     return found
 
 

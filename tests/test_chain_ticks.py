@@ -84,11 +84,23 @@ def test_a_tick_waits_for_every_shard_and_is_told_whole() -> None:
     assert not fed(engine, 1)
 
 
+def test_a_shard_in_which_nothing_happens_closes_its_ticks_too() -> None:
+    engine = open_engine(SETTINGS, shards=(0, 1))
+    fed(engine, 0, visit("a", "v1", AT_MS))
+    fed(engine, 1, visit("b", "v1", AT_MS))
+    fed(engine, 0, visit("a", "v2", AT_MS + 9 * HOUR_MS))
+    fed(engine, 1, visit("b", "v2", AT_MS + 9 * HOUR_MS))
+    fed(engine, 0)
+    ledgers = [shard.ledger for shard in engine.shards.values()]
+    assert [ledger.closed - HOUR for ledger in ledgers if ledger] == [8, 8]
+    assert not engine.ingest({}).closing  # once
+
+
 def test_no_tick_is_closed_while_that_is_not_allowed() -> None:
     engine = open_engine(SETTINGS)
     fed(engine, 0, visit("a", "v1", AT_MS), visit("a", "v2", AT_MS + 9 * HOUR_MS))
     assert not engine.ingest({}, close_ticks=False).closing
-    assert engine.ingest({}).closing == HOUR + 1
+    assert engine.ingest({}).closing == HOUR + 8  # the hours without an event are over too
 
 
 def test_a_local_day_has_the_hours_that_it_has() -> None:

@@ -83,6 +83,7 @@ def _show(log: "Sequence[Impression]", rate: float) -> None:
         else:
             _lines(running)
         records = list(running.reader.newest.values())
+        _experiment(list(running.looks.newest.values()))
         _conclude(running, records, score(log))
 
 
@@ -130,6 +131,23 @@ def _tables(records: "Sequence[Record]") -> "list[Table]":
     # The log is of 2019, so that every record says "stale_input".
     table = estimates_table(most, "moved most by pooling", unshown=("plug_in", "stale_input"))
     return [hyper_table(records), table]
+
+
+def _experiment(records: "Sequence[Record]") -> None:
+    """Print what the feed of experiments would do with the two policies, and how to read it."""
+    from stream_hb.cli.experiments_table import arms_table, by_experiment, verdict
+    from stream_hb.cli.output import print_table
+
+    print("\nThe log's two policies, random and bts, as the arms of an experiment:\n")
+    for chain, _ in by_experiment(records):
+        print(verdict(chain))
+        print_table(arms_table(chain))
+    print(
+        "The policies choose what is shown, and here the items are the stores: bts shows some of "
+        "them more\noften than random does. So within an item the arms have not the shares that "
+        "were declared, and the\nfeed holds, as it should: in a chain it would mean that somebody "
+        "sends customers to stores by arm.\n"
+    )
 
 
 def _conclude(running: "Demo", records: "Sequence[Record]", held_out: "HeldOut") -> None:

@@ -41,10 +41,10 @@ def replay(
 ) -> None:
     """Run the processor over files of events; the same input gives the same bytes.
 
-    Writes estimates.ndjson, rejects.ndjson, refits.ndjson; where they are on, alerts.ndjson and
-    calibration.ndjson; with a table of stores, tombstones.ndjson. Event time drives it: a refit
-    every hour of it unless the configuration says otherwise, and at the end one last record of
-    every key.
+    Writes estimates.ndjson, rejects.ndjson, refits.ndjson; where they are on, alerts.ndjson,
+    calibration.ndjson and experiments.ndjson; with a table of stores, tombstones.ndjson. Event time
+    drives it: a refit every hour of it unless the configuration says otherwise, and at the end one
+    last record of every key.
     """
     import time
 

@@ -20,6 +20,7 @@ Examples:
   stream-hb show config/chain.yaml --metric conversion --sort wide --limit 5
   stream-hb show config/chain.yaml --store store-01 --json
   stream-hb show config/chain.yaml --calibration
+  stream-hb show config/chain.yaml --experiments
 """
 
 ROWS = 15
@@ -59,16 +60,18 @@ def show(
             "--calibration", help="How the intervals have kept their word (calibration.enabled)."
         ),
     ] = False,
+    experiments: Annotated[
+        bool, typer.Option("--experiments", help="Only the experiments, no estimates.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
-    """Print hyperparameters and estimates: the newest record of every key of the estimates topic.
+    """Print hyperparameters, estimates and experiments: the newest record of every key.
 
     One table a metric: how much data a store has, what it says alone (raw), what it is drawn to
-    (pooled), and what comes of both (shrunk) with its interval. With --calibration: what share of
-    the stores' ticks the predictive intervals have held.
+    (pooled), and what comes of both (shrunk) with its interval. Where experiments are declared, of
+    each: what to do and why, its arms, its stores. With --calibration: what share of the stores'
+    ticks the predictive intervals have held.
     """
-    from stream_hb.cli.estimates_table import by_metric
-    from stream_hb.cli.output import note, print_json
     from stream_hb.config import load_config
 
     settings = load_config(config, os.environ)
@@ -76,6 +79,42 @@ def show(
         _refuse_for_calibration(store=store, sort=sort, limit=limit)
         _show_calibration(settings, metric, as_json)
         return
+    if not experiments:
+        _show_estimates(settings, store, metric, sort, limit, as_json=as_json)
+    if experiments or (settings.experiments.enabled and not as_json):
+        _show_experiments(settings, store, limit, as_json=as_json)
+
+
+def _show_experiments(
+    settings: "Config", store: str | None, limit: int | None, *, as_json: bool
+) -> None:
+    from stream_hb.cli.experiments_table import print_experiments
+    from stream_hb.cli.output import note, print_json
+
+    topic = settings.topics.experiments
+    records = _newest(settings, topic)
+    if store is not None:
+        records = [r for r in records if r["key"]["store_id"] in (None, store)]
+    if as_json:
+        print_json(records)
+    elif not records:
+        note(f"topic {topic!r} holds no looks yet: they come when a tick with a unit is closed")
+    else:
+        print_experiments(records, limit or ROWS)
+
+
+def _show_estimates(
+    settings: "Config",
+    store: str | None,
+    metric: str | None,
+    sort: Sort,
+    limit: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    from stream_hb.cli.estimates_table import by_metric
+    from stream_hb.cli.output import note, print_json
+
     records = _newest(settings, settings.topics.estimates)
     chosen = _only(records, "store", store, lambda record: record["key"]["store_id"])
     chosen = _only(chosen, "metric", metric, lambda record: record["metric"])

@@ -163,6 +163,10 @@ class Attribution:
         )
         return self.units.probe(seen, more.unit_deltas(seen), untouched)
 
+    def counts(self, visits: Visits) -> Bools:
+        """Tell which visits count as things stand: those that are no bot's."""
+        return visits.exists & ~(visits.is_bot | self.hours.too_full(hour_keys(visits), None))
+
     def apply(self, change: AttributionChange) -> None:
         """Make a change the state."""
         for name, write in change.writes.items():

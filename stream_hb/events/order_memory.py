@@ -217,6 +217,15 @@ class OrderMemory:
             np.ones(len(slots)) if self._factors is None else self._factors(currency, time_ms),
         )
 
+    def known_before(self, slots: Slots, times_ms: Int64s, refunds: RefundMemory) -> Orders:
+        """Return orders, their keys ascending, without the refunds from a time on of each."""
+        orders, keys = self.read(slots), self.table.column("key")[slots]
+        if not (orders.refunds > 0).any():
+            return orders
+        deltas = refunds.of_orders(keys[orders.refunds > 0])
+        late = deltas.time_ms >= times_ms[np.searchsorted(keys, deltas.order_key)]
+        return self._refunded(orders, keys, deltas.taken_back(late))
+
     def _priced(
         self, before: Orders, after: Orders, keys: Hashes, known_refunds: RefundMemory
     ) -> Orders:

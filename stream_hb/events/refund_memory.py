@@ -37,6 +37,18 @@ class RefundDeltas:
     amount_minor: Int64s
     currency: Int64s
 
+    def taken_back(self, chosen: Bools) -> Self:
+        """Return what undoes some of them."""
+        return type(self)(
+            self.order_key[chosen],
+            self.row[chosen],
+            self.time_ms[chosen],
+            -self.number[chosen],
+            -self.cancels[chosen],
+            -self.amount_minor[chosen],
+            self.currency[chosen],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Refunds:

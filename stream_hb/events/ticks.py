@@ -74,6 +74,16 @@ class TickClock:
         """Tell whether a tick is over when all sources have reached a time."""
         return self.end_ms(tick) <= watermark_ms
 
+    def next_open(self, watermark_ms: int) -> int:
+        """Return the first tick that is not over when all sources have reached a time.
+
+        >>> TickClock("hour").next_open(3 * 3_600_000)
+        3
+        """
+        first = watermark_ms // (HOUR_MS if self.every == "hour" else DAY_MS) - 1
+        # Two days: a zone may be a day behind, and another one a day ahead.
+        return next(tick for tick in range(first, first + 4) if not self.over(tick, watermark_ms))
+
     def hours(self, tick: int, zones: Zones) -> Floats:
         """Return how long a tick was in stores of some zones."""
         if self.every == "hour":

@@ -37,11 +37,14 @@ class TotalsMentions:
         Key of each one's group, source and arm.
     totals
         The events.
+    arm
+        The set of the one arm that each is of.
     """
 
     row: Rows
     series: Hashes
     totals: Sequence[Totals]
+    arm: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Summed:
         Counts; ``ABSENT`` where the totals do not say.
     log_mean, log_m2
         Mean and sum of squared deviations of the logarithms of the order values.
+    arm
+        The set of the arm that they are of.
     """
 
     row: Rows
@@ -73,6 +78,7 @@ class Summed:
     log_count: Int64s
     log_mean: Floats
     log_m2: Floats
+    arm: Int64s
 
     @property
     def middle_ms(self) -> Int64s:
@@ -133,7 +139,8 @@ class TotalsMemory:
                 "log_count": np.int64,
                 "log_mean": np.float64,
                 "log_m2": np.float64,
-            }
+            },
+            optional={"arm": np.uint32},
         )
         self._periods: dict[int, list[tuple[int, int]]] = {}
 
@@ -165,7 +172,8 @@ class TotalsMemory:
     ) -> TotalsChange:
         keys = np.array(list(best), np.uint64)
         places = np.array(list(best.values()), np.int64)
-        summed = _summed(mentions.row[places], [mentions.totals[at] for at in places.tolist()])
+        chosen = [mentions.totals[at] for at in places.tolist()]
+        summed = _summed(mentions.row[places], chosen, mentions.arm[places])
         slots = self.table.find(keys)
         known = self._read(slots)
         better = (slots < 0) | _before(summed, known)
@@ -180,14 +188,21 @@ class TotalsMemory:
         columns = {
             name: read(slots, name)
             for name in field_names(Summed)
-            if name not in ("row", "taken_ms", "revision")
+            if name not in ("row", "taken_ms", "revision", "arm")
         }
         return Summed(
             row=read(slots, "row").astype(np.intp),
             taken_ms=unpacked(read(slots, "day"), read(slots, "ms")),
             revision=read(slots, "revision").astype(np.int64),
+            arm=read(slots, "arm").astype(np.int64) - 1,
             **columns,
         )
+
+    def of_arms(self) -> Summed:
+        """Return the totals of arms that are remembered."""
+        if not self.table.has("arm"):
+            return self._read(np.empty(0, np.int64))
+        return self._read(np.flatnonzero(self.table.column("arm")))
 
     def apply(self, change: TotalsChange) -> None:
         """Make a change the state."""
@@ -218,7 +233,7 @@ class TotalsMemory:
 @cache
 def _nothing() -> TotalsChange:
     """Return the change that no totals make: most batches have none, and there are many."""
-    nobody = TotalsMentions(np.empty(0, np.intp), np.empty(0, np.uint64), [])
+    nobody = TotalsMentions(np.empty(0, np.intp), np.empty(0, np.uint64), [], np.empty(0, np.int64))
     return TotalsMemory()._change(nobody, {}, {}, [])
 
 
@@ -254,7 +269,7 @@ def _before(one: Summed, other: Summed) -> Bools:
     return before
 
 
-def _summed(rows: Rows, totals: Sequence[Totals]) -> Summed:
+def _summed(rows: Rows, totals: Sequence[Totals], arms: Int64s) -> Summed:
     logs = [each.log_amount for each in totals]
     return Summed(
         rows,
@@ -268,6 +283,7 @@ def _summed(rows: Rows, totals: Sequence[Totals]) -> Summed:
         np.array([log.count if log else ABSENT for log in logs], np.int64),
         np.array([log.mean if log else 0.0 for log in logs], np.float64),
         np.array([log.m2 if log else 0.0 for log in logs], np.float64),
+        arms,
     )
 
 
@@ -277,5 +293,5 @@ def _known(count: int | None) -> int:
 
 def _write(slots: Slots, keys: Hashes, series: Hashes, put: Summed) -> TableWrite:
     values = {name: getattr(put, name) for name in field_names(Summed)}
-    values |= {"series": series, **packed(values.pop("taken_ms"))}
+    values |= {"series": series, "arm": put.arm + 1, **packed(values.pop("taken_ms"))}
     return TableWrite(slots, keys, values)

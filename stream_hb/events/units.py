@@ -8,8 +8,9 @@ import numpy as np
 from stream_hb.events.arm_sets import NO_ARMS, ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
-from stream_hb.events.packed_time import COLUMNS, packed, unpacked
+from stream_hb.events.packed_time import COLUMNS, DAY_MS, packed, unpacked
 from stream_hb.events.visit_memory import NEVER_MS, VisitMemory, Visits
+from stream_hb.field_names import field_names
 from stream_hb.statistics.columns import Rows
 
 _MIX = np.uint64(0xA0761D6478BD642F)
@@ -38,6 +39,10 @@ class Units:
     orders: Int64s
     revenue_minor: Int64s
     first_ms: Int64s
+
+    def take(self, rows: Rows) -> "Units":
+        """Return some of the rows."""
+        return Units(*(getattr(self, name)[rows] for name in field_names(Units)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,12 @@ class UnitMemory:
 
     def all(self) -> Units:
         """Return the units that have been seen and are remembered."""
-        slots = np.flatnonzero(self.table.column("key"))
+        return self.since(0)
+
+    def since(self, after_ms: int) -> Units:
+        """Return those of them that were first seen at a time or later, some of before too."""
+        some = (self.table.column("key") != 0) & (self.table.column("day") >= after_ms // DAY_MS)
+        slots = np.flatnonzero(some)
         slots = slots[self.table.read(slots, "visits") > 0]  # the others were left by every visit
         return self._read(self.table.column("key")[slots], slots)
 

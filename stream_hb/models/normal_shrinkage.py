@@ -115,6 +115,15 @@ def posterior(
     return Posterior(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+def posterior_mean(mean: Floats, variances: Variances, kernels: Kernels) -> Floats:
+    """Return the groups' posterior means alone."""
+    parts = [
+        shrink(mean[rows], variances.take(rows), kernels).mixture.moments()[0]
+        for rows in _chunks(len(mean), variances, kernels)
+    ]
+    return np.concatenate(parts)
+
+
 def _posterior(
     mean: Floats, variances: Variances, kernels: Kernels, few: Kernels, level: float
 ) -> tuple[Floats, ...]:

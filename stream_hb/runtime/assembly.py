@@ -18,7 +18,7 @@ from stream_hb.runtime.checkpoints import Checkpoints
 from stream_hb.runtime.client import TransientError
 from stream_hb.runtime.delivery import Delivery, Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
-from stream_hb.runtime.feeds import feed_topics, tick_clock
+from stream_hb.runtime.feeds import feed_topics, tick_clock, unit_rules
 from stream_hb.runtime.http import served
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.kafka_ends import KafkaEnds
@@ -120,6 +120,7 @@ def _settings(
         inputs=config.metrics.inputs(),
         bot_visits_per_hour=config.bots.visits_per_hour,
         units_kept_ms=round(config.experiments.keep_seconds * 1000),
+        units=unit_rules(config),
         ticks=tick_clock(config, stores),
         groups_max=config.limits.groups,
         belongs=belongs,

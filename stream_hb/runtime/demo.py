@@ -8,13 +8,16 @@ from typing import Self
 
 from stream_hb.engine import Engine
 from stream_hb.errors import StreamHBError
+from stream_hb.events.ticks import TickClock
+from stream_hb.experiments_feed import ExperimentsFeed
 from stream_hb.runtime.at_least_once import AtLeastOnce
 from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.embedded import PARTITIONS, EmbeddedBroker
 from stream_hb.runtime.feeder import Feeder
+from stream_hb.runtime.feeds import unit_rule
 from stream_hb.runtime.kafka import KafkaInput, KafkaOutput, consumer_settings, producer_settings
 from stream_hb.runtime.reader import EstimateReader
-from stream_hb.runtime.sample import Impression, events
+from stream_hb.runtime.sample import Impression, events, policies_experiment
 from stream_hb.runtime.worker import Worker, wall_clock_ms
 from stream_hb.settings import EngineSettings
 
@@ -22,6 +25,19 @@ TOPIC = "impressions"
 REFIT_MS = 1_000
 POLL_SECONDS = 0.2
 FINISH_SECONDS = 30.0
+
+
+def _engine() -> Engine:
+    """Return an engine that estimates clicks, and watches the experiment of the two policies."""
+    policies = policies_experiment()
+    settings = EngineSettings(
+        {"conversion": "bayes", "order_rate": "bayes"},
+        refit_every_ms=REFIT_MS,
+        refit_min_change=0,
+        units=(unit_rule(policies),),
+        ticks=TickClock("day"),
+    )
+    return Engine(settings, feeds={"experiments": ExperimentsFeed((policies,))})
 
 
 class Demo:
@@ -38,11 +54,14 @@ class Demo:
     ----------
     reader
         The estimates as they come back from the output topic.
+    looks
+        The experiments, likewise.
     worker
         The worker, in a thread of its own.
     """
 
     reader: EstimateReader
+    looks: EstimateReader
     worker: Worker
 
     def __init__(self, log: Sequence[Impression], events_per_second: float) -> None:
@@ -65,11 +84,12 @@ class Demo:
 
     def __enter__(self) -> Self:
         servers = self._broker.bootstrap_servers
-        route = Route("estimates", "rejects")
-        self._broker.make_topics([TOPIC, route.estimates, route.rejects])
-        self.reader = EstimateReader(servers, route.estimates, {})
-        methods = {"conversion": "bayes", "order_rate": "bayes"}
-        engine = Engine(EngineSettings(methods, refit_every_ms=REFIT_MS, refit_min_change=0))
+        route = Route("estimates", "rejects", feeds={"experiments": "experiments"})
+        self._broker.make_topics([TOPIC, route.estimates, route.rejects, *route.feeds.values()])
+        self.reader, self.looks = (
+            EstimateReader(servers, topic, {}) for topic in (route.estimates, "experiments")
+        )
+        engine = _engine()
         inputs = KafkaInput([TOPIC], consumer_settings(servers, "demo", [TOPIC]))
         # The embedded broker has no transactions.
         delivery = AtLeastOnce(engine, inputs, KafkaOutput(producer_settings(servers)), route)
@@ -98,7 +118,7 @@ class Demo:
         StreamHBError
             A part failed, or the end took too long.
         """
-        came = self.reader.poll(POLL_SECONDS)
+        came = self.reader.poll(POLL_SECONDS) + self.looks.poll(0)
         self._clock_events()
         if self._failures:
             raise StreamHBError(f"the demo broke: {self._failures[0]}") from self._failures[0]
@@ -146,4 +166,5 @@ class Demo:
         self.feeder_thread.join()
         self.worker_thread.join()
         self.reader.close()
+        self.looks.close()
         self._broker.close()

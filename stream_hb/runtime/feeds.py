@@ -7,19 +7,21 @@ from stream_hb.config import Config
 from stream_hb.drift_feed import DriftFeed
 from stream_hb.events.calendar import DAY_MS, HOUR_MS
 from stream_hb.events.ticks import TickClock
+from stream_hb.experiments_feed import ExperimentsFeed
 from stream_hb.feeds.drift.settings import DriftSettings
-from stream_hb.settings import EngineSettings
+from stream_hb.feeds.experiments.declaration import Experiment
+from stream_hb.settings import EngineSettings, UnitRule
 from stream_hb.statistics.forgetting import HalfLife
 from stream_hb.statistics.half_lives import HalfLives
 from stream_hb.stores import UTC, Stores
 from stream_hb.tick_feeds import TickFeed
 
-ALERTS, CALIBRATION = "alerts", "calibration"
+ALERTS, CALIBRATION, EXPERIMENTS = "alerts", "calibration", "experiments"
 
 
 def tick_clock(config: Config, stores: Stores | None) -> TickClock | None:
     """Return what numbers the ticks; None where no feed looks at any."""
-    if not (config.drift.enabled or config.calibration.enabled):
+    if not (config.drift.enabled or config.calibration.enabled or config.experiments.enabled):
         return None
     return TickClock(config.ticks.every, tuple(stores.zone_names) if stores else (UTC,))
 
@@ -32,13 +34,41 @@ def feeds_of(config: Config, settings: EngineSettings) -> dict[str, TickFeed]:
         feeds[ALERTS] = DriftFeed(drift_settings(config), metrics, settings.stores)
     if config.calibration.enabled:
         feeds[CALIBRATION] = CalibrationFeed(_calibration_settings(config, settings), settings)
+    if config.experiments.enabled:
+        declared = tuple(each.experiment() for each in config.experiments.declared)
+        feeds[EXPERIMENTS] = ExperimentsFeed(declared, settings.emission)
     return feeds
+
+
+def unit_rules(config: Config) -> tuple[UnitRule, ...]:
+    """Return what the engine is told of the experiments."""
+    return tuple(unit_rule(each.experiment()) for each in config.experiments.declared)
+
+
+def unit_rule(experiment: Experiment) -> UnitRule:
+    """Return what the engine is told of an experiment."""
+    return UnitRule(
+        experiment.experiment_id,
+        tuple(arm.name for arm in experiment.arms),
+        experiment.start_ms,
+        experiment.attribution_window_ms,
+        experiment.cap_minor,
+        experiment.analysed,
+    )
 
 
 def feed_topics(config: Config) -> dict[str, str]:
     """Return the topics of the feeds that are on, by the feeds' names."""
-    topics = {ALERTS: config.topics.alerts, CALIBRATION: config.topics.calibration}
-    on = {ALERTS: config.drift.enabled, CALIBRATION: config.calibration.enabled}
+    topics = {
+        ALERTS: config.topics.alerts,
+        CALIBRATION: config.topics.calibration,
+        EXPERIMENTS: config.topics.experiments,
+    }
+    on = {
+        ALERTS: config.drift.enabled,
+        CALIBRATION: config.calibration.enabled,
+        EXPERIMENTS: config.experiments.enabled,
+    }
     return {name: topic for name, topic in topics.items() if on[name]}
 
 

@@ -14,7 +14,12 @@ from importlib import resources
 
 import msgspec
 
+from stream_hb.events.calendar import HOUR_MS
+from stream_hb.feeds.experiments.declaration import DeclaredArm, Experiment
+
 EXPERIMENT = "obd-policy"
+FIRST_MS = 1_574_553_600_000
+"""The midnight before the first impression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,12 @@ def events(log: Sequence[Impression]) -> Iterator[SampleEvent]:
         if impression.click:
             order = {"order_id": f"o{number}", "amount_minor": 0, "currency": "JPY"}
             yield _event("purchase", f"order-{number:06}", common | order)
+
+
+def policies_experiment() -> Experiment:
+    """Return the log's two policies as the arms of an experiment; a click comes at once."""
+    arms = DeclaredArm("random", 0.5), DeclaredArm("bts", 0.5)
+    return Experiment(EXPERIMENT, arms, "random", FIRST_MS, attribution_window_ms=HOUR_MS)
 
 
 def _event(event_type: str, event_id: str, fields: dict[str, object]) -> SampleEvent:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from stream_hb.chain_ticks import ChainTick, open_ticks, parts_of
+from stream_hb.chain_ticks import ChainTick, closing_parts
 from stream_hb.engine import Candidate, Engine
 from stream_hb.events.clock import SourceClock
 from stream_hb.findings import sample_size
@@ -261,9 +261,12 @@ class SharedPooling:
 
     def _closings(self, closing: int) -> Iterator[Broadcast]:
         """Yield what the own shards' stores did in the ticks that are closed now."""
-        for number, shard in self._engine.shards.items() if closing else ():
-            for tick in [tick for tick in open_ticks([shard]) if tick < closing]:
-                row = tick_row(parts_of(shard, tick))
+        clock = self._engine.settings.ticks
+        if clock is None or not closing:
+            return
+        for number, shard in self._engine.shards.items():
+            for tick, parts in sorted(closing_parts(shard, clock, closing).items()):
+                row = tick_row(parts)
                 for place, value in enumerate(chunks(row, f"{self._board.writer} {closing}")):
                     yield self._of(number, tick_key(tick, place), value)
             yield self._of(number, CLOSED_KEY, closed_row(closing))

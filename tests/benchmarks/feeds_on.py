@@ -18,7 +18,10 @@ from stream_hb.events.batch import RawBatch
 from stream_hb.events.calendar import DAY_MS
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.ticks import TickClock
+from stream_hb.experiments_feed import ExperimentsFeed
 from stream_hb.feeds.drift.settings import DriftSettings
+from stream_hb.feeds.experiments.declaration import DeclaredArm, Experiment, Guardrail
+from stream_hb.runtime.feeds import unit_rule
 from stream_hb.runtime.quiet import quiet_collector
 from stream_hb.settings import EngineSettings
 from stream_hb.statistics.half_lives import HalfLives
@@ -80,6 +83,22 @@ def calibrating(settings: EngineSettings) -> dict[str, TickFeed]:
     return {"calibration": CalibrationFeed(every, settings)}
 
 
+def declared() -> tuple[Experiment, ...]:
+    """Return experiments over all stores, each of two metrics with a guardrail."""
+    arms = DeclaredArm("a", 0.5), DeclaredArm("b", 0.5)
+    return tuple(
+        Experiment(
+            f"e{number}",
+            arms,
+            "a",
+            STARTED_MS,
+            ("conversion", "order_rate"),
+            (Guardrail("revenue_per_visit", 0.05),),
+        )
+        for number in range(EXPERIMENTS)
+    )
+
+
 AUTO = replace(
     OFF, forgetting=dict.fromkeys(METHODS, HalfLives.of(days * DAY_MS for days in (90, 30, 7)))
 )
@@ -93,6 +112,10 @@ CONFIGURATIONS: dict[str, On] = {
         ticking(), lambda settings: {**drifting(settings), **calibrating(settings)}
     ),
     "calibration, half_life: auto of three": On(ticking(AUTO), calibrating),
+    "experiments": On(
+        replace(ticking(), units=tuple(map(unit_rule, declared()))),
+        lambda settings: {"experiments": ExperimentsFeed(declared(), settings.emission)},
+    ),
 }
 """By name; the first is what the others are held against."""
 

@@ -54,6 +54,17 @@ def test_two_sentences_say_what_pooling_changed(ended: Ended) -> None:
     assert by_name["raw"] < min(by_name["pooled"], by_name["shrunk"]) < 0
 
 
+def test_it_says_what_the_feed_would_do_with_the_two_policies(ended: Ended) -> None:
+    for chain in ("all", "men", "women"):
+        assert re.search(
+            rf"obd-policy / {chain}: hold\n"
+            r"  srm: the arms' shares of units are off in \d+ stores\n",
+            ended.stdout,
+        )
+    assert len(re.findall(r"random \(control\) +0\.5 +8,\d{3}", ended.stdout)) == 3
+    assert "the items are the stores" in ended.stdout
+
+
 def test_it_says_what_to_try_next(ended: Ended) -> None:
     assert "stream-hb fit --help" in ended.stdout
 

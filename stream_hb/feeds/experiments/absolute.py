@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from stream_hb.feeds.experiments.multisite import pool_sites
+from stream_hb.feeds.experiments.multisite import site_means
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.measured import Measured
 
@@ -54,8 +54,7 @@ def rates_of_arms(level: Measured, effect: Floats, share: Floats, *, logit: bool
     >>> rates.control.round(4), rates.arm.round(4)
     (array([0.0445, 0.0422]), array([0.0539, 0.0511]))
     """
-    sites = pool_sites(level, np.ones(len(level)), 0.95)
-    common = level.mean if sites is None else sites.integrated.mean
+    common = site_means(level)
     inverse = expit if logit else np.exp
     return ArmRates(inverse(common - share * effect), inverse(common + (1 - share) * effect))
 

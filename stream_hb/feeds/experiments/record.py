@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from stream_hb.feeds.estimate_record import Version
 from stream_hb.feeds.experiments.declaration import Experiment
 from stream_hb.feeds.experiments.evidence import Evidence
 from stream_hb.feeds.experiments.state import NEVER_MS, State
+from stream_hb.statistics.columns import Floats
 
 SCHEMA_VERSION = 1
 
@@ -76,6 +78,18 @@ def number(value: Any) -> float | None:
     (0.5, None, None)
     """
     return float(value) if math.isfinite(value) else None
+
+
+def numbers(values: Floats) -> list[float | None]:
+    """Return numbers that JSON can hold, None for what is not known.
+
+    >>> numbers(np.array([0.5, np.nan]))
+    [0.5, None]
+    """
+    known = np.isfinite(values)
+    if known.all():
+        return list(values.tolist())
+    return [number(value) for value in values.tolist()]
 
 
 def head(
