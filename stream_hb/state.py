@@ -11,7 +11,8 @@ import numpy as np
 from stream_hb.errors import SnapshotError
 from stream_hb.field_names import field_names
 
-VERSION = 8
+VERSION = 9
+"""8: a group's currency is that of its first order to arrive, and stays so."""
 
 
 def encode(values: dict[str, Any]) -> bytes:
@@ -20,15 +21,17 @@ def encode(values: dict[str, Any]) -> bytes:
 
 
 def decode(snapshot: bytes) -> dict[str, Any]:
-    """Read a snapshot; refuses one of another version."""
+    """Read a snapshot; refuses one of another version, but for the one before."""
     try:
         values = _decoder.decode(snapshot)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"not a snapshot: {error}") from error
     if not isinstance(values, dict):
         raise SnapshotError(f"not a snapshot, but a {type(values).__name__}")
-    if values.get("version") != VERSION:
-        raise SnapshotError(f"snapshot version {values.get('version')!r}, expected {VERSION}")
+    if values.get("version") not in (VERSION - 1, VERSION):
+        raise SnapshotError(
+            f"snapshot version {values.get('version')!r}, expected {VERSION - 1} or {VERSION}"
+        )
     return values
 
 
