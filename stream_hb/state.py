@@ -12,7 +12,8 @@ from stream_hb.errors import SnapshotError
 from stream_hb.field_names import field_names
 
 VERSION = 9
-"""8: a group's currency is that of its first order to arrive, and stays so."""
+READ = (8, VERSION)
+"""The versions that are read. 8: a group's currency is that of its first order to arrive."""
 
 
 def encode(values: dict[str, Any]) -> bytes:
@@ -21,17 +22,16 @@ def encode(values: dict[str, Any]) -> bytes:
 
 
 def decode(snapshot: bytes) -> dict[str, Any]:
-    """Read a snapshot; refuses one of another version, but for the one before."""
+    """Read a snapshot; refuses one of a version that is not read."""
     try:
         values = _decoder.decode(snapshot)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"not a snapshot: {error}") from error
     if not isinstance(values, dict):
         raise SnapshotError(f"not a snapshot, but a {type(values).__name__}")
-    if values.get("version") not in (VERSION - 1, VERSION):
-        raise SnapshotError(
-            f"snapshot version {values.get('version')!r}, expected {VERSION - 1} or {VERSION}"
-        )
+    if values.get("version") not in READ:
+        expected = " or ".join(map(str, READ))
+        raise SnapshotError(f"snapshot version {values.get('version')!r}, expected {expected}")
     return values
 
 
