@@ -100,8 +100,9 @@ class Money(Section):
     """The currency of order values."""
 
     currency: Currency | None = None
-    """The currency of all stores (ISO 4217); null: a store's first order says it. Orders in others
-    are rejected (``mixed_currency``)."""
+    """The currency of all stores (ISO 4217); null: a store's earliest order by event time says it.
+    Orders in others are rejected (``mixed_currency``); where an earlier one comes late, the store's
+    currency turns and its orders count in that one."""
 
     rates_path: str | None = None
     """A CSV file ``date,currency,rate``: units of ``currency`` for one of the other, from that

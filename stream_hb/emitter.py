@@ -173,7 +173,7 @@ def _emit_pool(
 def _currencies(view: View, metric: str, rows: Rows) -> list[str | None] | None:
     if metric not in OF_MONEY:
         return None
-    return [view.purse.currency(row) for row in rows.tolist()]
+    return view.purse.names(rows)
 
 
 def _bury(

@@ -21,10 +21,10 @@ from stream_hb.events.batch import (
     TotalsRows,
     Visits,
 )
-from stream_hb.events.id_hash import scoped
+from stream_hb.events.id_hash import in_currency, scoped
 from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
 from stream_hb.events.totals import Refusal, TotalsMentions, series_keys
-from stream_hb.money import Purse
+from stream_hb.money import Purse, codes_of
 from stream_hb.settings import EVENTS, Input
 from stream_hb.statistics.columns import Rows
 
@@ -85,7 +85,7 @@ class Readers:
 
 
 class Intake:
-    """Collects events; changes nothing but the sets of arms and a purse of its own.
+    """Collects events; changes nothing but the sets of arms.
 
     Parameters
     ----------
@@ -94,12 +94,14 @@ class Intake:
     sets
         The shard's sets of arms.
     purse
-        The groups' currencies.
+        The groups' currencies before.
     readers
         What the metrics read of each chain.
 
     Attributes
     ----------
+    purse
+        The groups' currencies, as far as the events that were taken tell.
     rejects
         What could not be used.
     other_currency_ms
@@ -118,6 +120,7 @@ class Intake:
         self._refunds: list[tuple[Rows, Refunds, Int64s]] = []
         self._totals: list[tuple[Rows, TotalsRows, RawBatch]] = []
         self._refused = 0
+        self._foreign = 0
 
     def add(
         self, raw: RawBatch, decoded: Decoded, rejects: Sequence[Reject], clock_ms: int
@@ -149,30 +152,46 @@ class Intake:
     def _paid(
         self, raw: RawBatch, events: M, refused: list[Reject], clock_ms: int
     ) -> tuple[Rows, M, Int64s]:
-        """Leave out what is in another currency that no rate converts; add the currencies.
+        """Refuse what is in another currency that no rate converts; add the currencies' numbers.
 
-        What the rules alone refuse is refused first: it must not make a group.
+        What the rules alone refuse is left out: it must not make a group. What its group makes
+        foreign is refused and kept: an earlier purchase may yet come and turn the group's currency.
         """
         if not len(events):
             return np.empty(0, np.intp), events, np.empty(0, np.int64)
         taken = self.purse.rules.take(events.currencies, events.event_time_ms)
-        events = self._kept(raw, events, taken, refused, clock_ms)
+        if not taken.all():
+            refused += self._foreign_rejects(raw, events.take(~taken), clock_ms)
+            events = events.take(taken)
         rows, events = self._read(raw, events, ORDERS, refused)
         self.purse = self.purse.grown(self._admission.size)
-        same = self.purse.same(rows, events.currencies)
-        rows, events = rows[same], self._kept(raw, events, same, refused, clock_ms)
-        return rows, events, self.purse.rules.codes(events.currencies)
+        if self.purse.rules.rates is not None:
+            return rows, events, self.purse.rules.rates.codes(events.currencies)
+        codes = codes_of(events.currencies)
+        if isinstance(events, Purchases):
+            self._sell(rows, events, codes, clock_ms)
+        self.purse = self.purse.based(rows, codes)
+        foreign = self.purse.foreign(rows, codes)
+        if foreign.any():
+            refused += self._foreign_rejects(raw, events.take(foreign), clock_ms)
+            self._foreign += int(foreign.sum())
+        return rows, events, self.purse.numbers(rows, codes)
 
-    def _kept(
-        self, raw: RawBatch, events: M, good: Bools, refused: list[Reject], clock_ms: int
-    ) -> M:
-        if good.all():
-            return events
-        others = events.take(~good)
-        refused += _rejects(raw, others, "mixed_currency", CURRENCY)
+    def _sell(self, rows: Rows, events: Purchases, codes: Int64s, clock_ms: int) -> None:
+        """Let purchases say the groups' currencies; those of which one turns have a mixed one."""
+        before = self.purse.current
+        self.purse = self.purse.sold(rows, codes, events.event_time_ms)
+        if self.purse.current is not before:
+            turned = (before[rows] != 0) & (before[rows] != self.purse.current[rows])
+            self._mark(events.take(turned), clock_ms)
+
+    def _foreign_rejects(self, raw: RawBatch, others: M, clock_ms: int) -> list[Reject]:
+        self._mark(others, clock_ms)
+        return _rejects(raw, others, "mixed_currency", CURRENCY)
+
+    def _mark(self, others: EventColumns, clock_ms: int) -> None:
         stores = (others.known_stores[code] for code in others.store_codes.tolist())
         self.other_currency_ms |= dict.fromkeys(stores, clock_ms)
-        return events.take(good)
 
     def _parts(self) -> Iterator[tuple[Rows, EventColumns]]:
         yield from self._visits
@@ -182,7 +201,7 @@ class Intake:
     @property
     def accepted(self) -> int:
         """Number of events."""
-        return sum(len(rows) for rows, _ in self._parts()) - self._refused
+        return sum(len(rows) for rows, _ in self._parts()) - self._refused - self._foreign
 
     def newest_ms(self, size: int) -> Int64s:
         """Return the newest event time of each of so many rows, 0 where there is none."""
@@ -208,8 +227,10 @@ class Intake:
         """Return the orders; ``groups`` is every row's hash."""
         rows = _flat([rows for rows, _, _ in self._purchases], np.intp)
         of_row = groups[rows]
+        numbers = _flat([numbers for _, _, numbers in self._purchases], np.int64)
+        keys = scoped(self._column(self._purchases, "order_hash"), of_row)
         return OrderMentions(
-            key=scoped(self._column(self._purchases, "order_hash"), of_row),
+            key=self._in_currency(keys, numbers),
             row=rows,
             time_ms=self._column(self._purchases, "event_time_ms"),
             revision=self._column(self._purchases, "revision"),
@@ -218,22 +239,29 @@ class Intake:
             visitor=_if_any(self._column(self._purchases, "visitor_hash"), of_row),
             arm=self._arm(self._purchases),
             is_bot=self._column(self._purchases, "is_bot"),
-            currency=_flat([codes for _, _, codes in self._purchases], np.int64),
+            currency=numbers,
         )
 
     def refunds(self, groups: Hashes) -> RefundMentions:
         """Return the refunds; ``groups`` is every row's hash."""
         rows = _flat([rows for rows, _, _ in self._refunds], np.intp)
         of_row = groups[rows]
+        numbers = _flat([numbers for _, _, numbers in self._refunds], np.int64)
+        keys = scoped(self._column(self._refunds, "refund_hash"), of_row)
+        order_keys = scoped(self._column(self._refunds, "order_hash"), of_row)
         return RefundMentions(
-            key=scoped(self._column(self._refunds, "refund_hash"), of_row),
+            key=self._in_currency(keys, numbers),
             row=rows,
-            order_key=scoped(self._column(self._refunds, "order_hash"), of_row),
+            order_key=self._in_currency(order_keys, numbers),
             time_ms=self._column(self._refunds, "event_time_ms"),
             amount_minor=self._column(self._refunds, "amount_minor"),
             cancels=self._column(self._refunds, "cancels_order"),
-            currency=_flat([codes for _, _, codes in self._refunds], np.int64),
+            currency=numbers,
         )
+
+    def _in_currency(self, keys: Hashes, numbers: Int64s) -> Hashes:
+        """Return keys by currency: where rates convert, an order is one in whatever currency."""
+        return in_currency(keys, numbers) if self.purse.rules.rates is None else keys
 
     def totals(self, groups: Hashes) -> TotalsMentions:
         """Return the totals; ``groups`` is every row's hash."""

@@ -1,16 +1,19 @@
 """Money: one currency a group, dated rates, caps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_hb.events.batch import Bools, Int64s, Texts
+from stream_hb.events.currencies import Codes, Currencies
 from stream_hb.statistics.columns import Floats, Rows
 
 DAY_MS = 86_400_000
+_PLACES = np.array([26 * 26, 26, 1])
 
 MINOR_DIGITS: Mapping[str, int] = MappingProxyType(
     dict.fromkeys(
@@ -102,8 +105,26 @@ class Rates:
 
 def _code(currency: str) -> int:
     """Return a number of a currency's three letters, above 0 and below 2^15."""
-    first, second, third = (ord(letter) - ord("A") for letter in currency)
-    return (first * 26 + second) * 26 + third + 1
+    return int(codes_of(np.array([currency]))[0])
+
+
+def codes_of(currencies: Texts) -> Int64s:
+    """Return numbers for currencies, the same for ever and in the order of their names; 0 for none.
+
+    >>> codes_of(np.array(["AAA", "EUR", "ZZZ", ""]))
+    array([    1,  3242, 17576,     0])
+    """
+    letters = np.ascontiguousarray(currencies, "U3").view(np.uint32).reshape(-1, 3)
+    codes: Int64s = (letters.astype(np.int64) - ord("A")) @ _PLACES + 1
+    return np.maximum(codes, 0)
+
+
+def _names_of(codes: Codes) -> Texts:
+    """Undo :func:`codes_of`."""
+    letters = (codes.astype(np.int64)[:, None] - 1) // _PLACES % 26 + ord("A")
+    letters[codes == 0] = 0
+    names: Texts = letters.astype(np.uint32).view("U3").reshape(-1)
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +134,7 @@ class MoneyRules:
     Attributes
     ----------
     currency
-        The currency of every group; None: that of a group's first order.
+        The currency of every group; None: that of a group's earliest order.
     rates
         Turn other currencies into it; None: they are rejected.
     cap_minor
@@ -133,50 +154,128 @@ class MoneyRules:
         same: Bools = currencies == self.currency
         return same
 
-    def codes(self, currencies: Texts) -> Int64s:
-        """Return the currencies as numbers, 0 where an amount needs no conversion."""
-        if self.rates is None:
-            return np.zeros(len(currencies), np.int64)
-        return self.rates.codes(currencies)
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Purse:
-    """The groups' currencies, as a candidate sees them.
+    """The groups' currencies, as a candidate sees them; numbers are those of :func:`codes_of`.
 
     Attributes
     ----------
     rules
         How money is taken.
-    known
-        Currency by row; empty before a group's first order.
+    base
+        By row, the currency in which amounts are remembered under the number 0: one of the first
+        to arrive, for good. Which one makes no difference; it needs no room.
+    current
+        By row, the currency of the group's earliest purchase, of several at once the first by
+        name; 0 before any.
+    since_ms
+        The time of that purchase; 0: the currency is settled, whatever comes.
     """
 
     rules: MoneyRules
-    known: Texts = field(default_factory=lambda: np.empty(0, "U3"))
+    base: Codes = field(default_factory=lambda: np.empty(0, np.uint16))
+    current: Codes = field(default_factory=lambda: np.empty(0, np.uint16))
+    since_ms: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def grown(self, size: int) -> "Purse":
-        """Return a copy with room for so many groups."""
-        more = np.full(size - len(self.known), self.rules.currency or "", "U3")
-        return Purse(self.rules, np.concatenate([self.known, more]))
+    def grown(self, size: int) -> Self:
+        """Return the purse with room for so many groups."""
+        more = size - len(self.base)
+        if not more:
+            return self
+        settled = np.full(more, _code(self.rules.currency) if self.rules.currency else 0, np.uint16)
+        return replace(
+            self,
+            base=np.concatenate([self.base, settled]),
+            current=np.concatenate([self.current, settled]),
+            since_ms=np.concatenate([self.since_ms, np.zeros(more, np.int64)]),
+        )
 
-    def currency(self, row: int) -> str | None:
-        """Return a group's currency; None before its first order."""
-        return str(self.known[row]) or None if row < len(self.known) else None
+    def names(self, rows: Rows) -> list[str | None]:
+        """Return groups' currencies; None before their first order."""
+        return [name or None for name in _names_of(self.take(rows).current).tolist()]
 
-    def same(self, rows: Rows, currencies: Texts) -> Bools:
-        """Tell which amounts are in their group's currency, or will be converted into it.
+    def sold(self, rows: Rows, codes: Int64s, times_ms: Int64s) -> Self:
+        """Return the purse after some purchases."""
+        now, since_ms = self.current[rows], self.since_ms[rows]
+        earlier = (times_ms < since_ms) | ((times_ms == since_ms) & (codes < now)) | (now == 0)
+        if not earlier.any():
+            return self
+        rows, codes, times_ms = rows[earlier], codes[earlier], times_ms[earlier]
+        order = np.lexsort((codes, times_ms, rows))
+        places, first = np.unique(rows[order], return_index=True)
+        current, since = self.current.copy(), self.since_ms.copy()
+        current[places] = codes[order][first]
+        since[places] = times_ms[order][first]
+        return replace(self, current=current, since_ms=since)
 
-        The first amount of a group without a currency sets it.
-        """
+    def based(self, rows: Rows, codes: Int64s) -> Self:
+        """Return the purse where groups that remember no amounts yet are to remember some."""
+        new = self.base[rows] == 0
+        if not new.any():
+            return self
+        base, current = self.base.copy(), self.current[rows]
+        base[rows[new]] = np.where(current == 0, codes, current)[new]
+        return replace(self, base=base)
+
+    def foreign(self, rows: Rows, codes: Int64s) -> Bools:
+        """Tell which amounts are in another currency than their group's, as far as is known."""
+        current = self.current[rows]
+        foreign: Bools = (codes != current) & (current != 0)
+        return foreign
+
+    def numbers(self, rows: Rows, codes: Int64s) -> Int64s:
+        """Return the numbers under which amounts are remembered."""
+        return np.where(codes == self.base[rows], 0, codes)
+
+    def changed(self, before: Self) -> Rows:
+        """Return the groups whose earliest purchase is another one than before."""
+        old = before.grown(len(self.base))
+        news = (self.since_ms != old.since_ms) | (self.current != old.current)
+        return np.flatnonzero(news | (self.base != old.base))
+
+    def currencies(self, before: Self) -> Currencies | None:
+        """Return what orders are to know of currencies; None: all are converted into one."""
         if self.rules.rates is not None:
-            return np.ones(len(rows), np.bool_)
-        unset = np.flatnonzero(self.known[rows] == "")
-        if len(unset):
-            first_rows, first = np.unique(rows[unset], return_index=True)
-            self.known[first_rows] = currencies[unset[first]]
-        same: Bools = self.known[rows] == currencies
-        return same
+            return None
+        size = len(before.base)
+        turned = (before.base != 0) & (before.current != self.current[:size])
+        return Currencies(self.base, self.current, np.flatnonzero(turned))
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the purse as columns by row, the currencies by name; what :meth:`restored` takes.
+
+        Without orders in another currency there is no column of the base: it says nothing then.
+        """
+        columns = {"currency": _names_of(self.current), "currency_since_ms": self.since_ms}
+        if (self.base != self.current).any():
+            columns["base_currency"] = _names_of(self.base)
+        return columns
+
+    def take(self, rows: Rows) -> Self:
+        """Return the purse of some groups; those beyond its end have none."""
+        known = self.grown(max(int(rows.max(initial=-1)) + 1, len(self.base)))
+        return replace(
+            known,
+            base=known.base[rows],
+            current=known.current[rows],
+            since_ms=known.since_ms[rows],
+        )
+
+    @classmethod
+    def restored(cls, rules: MoneyRules, columns: Mapping[str, NDArray[Any]]) -> Self:
+        """Make a purse of its columns.
+
+        Where no base is named it is the currency. Versions before had that alone: of such a group
+        nobody knows since when, and what came in other currencies is lost, so it is settled.
+        """
+        current = codes_of(columns["currency"])
+        if rules.currency is not None:
+            current = np.where(current == 0, _code(rules.currency), current)
+        base = codes_of(columns.get("base_currency", columns["currency"]))
+        base = np.where(base == 0, current, base)
+        since_ms = columns.get("currency_since_ms", np.zeros(len(current), np.int64))
+        return cls(rules, base.astype(np.uint16), current.astype(np.uint16), since_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,8 +189,7 @@ class Shard:
         before ``closing`` are closed first.
         """
         admission = Admission(self.table, self._rows, self._settings, self.number, groups_left)
-        purse = Purse(self._settings.money, self._purse.known)
-        intake = Intake(admission, self.arms, purse, self._readers)
+        intake = Intake(admission, self.arms, self._purse, self._readers)
         positions = dict(self.positions)
         late: dict[Spelling, int] = {}
         for raw, decoded in batches:
@@ -199,11 +198,13 @@ class Shard:
             positions[raw.topic, raw.partition] = Position(raw.next_offset, timely.clock)
             late |= dict.fromkeys(timely.late, timely.clock.time_ms)
         groups = self._groups_with(admission.new.keys)
+        purse = intake.purse.grown(len(groups))
         attribution = self.attribution.probe(
             intake.visits(groups),
             intake.orders(groups),
             intake.refunds(groups),
             self.arms,
+            purse.currencies(self._purse),
         )
         totals = self.totals.probe(intake.totals(groups))
         intake.refuse(totals.refusals)
@@ -218,7 +219,7 @@ class Shard:
             attribution,
             totals,
             ticks,
-            intake.purse.grown(len(groups)),
+            purse,
             positions,
             self._forget_before_ms(positions, now_ms, closing),
             {
@@ -420,7 +421,7 @@ class Shard:
             "awaited": {name: e.snapshot() for name, e in self._awaited.items()},
             "attribution": self.attribution.snapshot(),
             "totals": [self.totals.table.page(n) for n in self.totals.table.dirty(0)],
-            "currencies": self._purse.known.tolist(),
+            "currencies": self._purse.columns(),
             "orders": list(astuple(self.orders)),
             "incidents": self.incidents.columns(),
             "arms": [[list(arm) for arm in arms] for arms in self.arms.known],
@@ -449,7 +450,10 @@ class Shard:
         self._awaited = {name: Exchange.restored(e) for name, e in state["awaited"].items()}
         self.totals.table.restored()
         self.totals.restored()
-        self._purse.known = np.array(state["currencies"], "U3")
+        currencies = state["currencies"]
+        if isinstance(currencies, list):  # of version 8: by row
+            currencies = {"currency": np.array(currencies, "U3")}
+        self._purse = Purse.restored(self._settings.money, currencies)
         self.orders = OrderTallies(*state["orders"])
         self.incidents = Incidents(**state["incidents"])
         self.arms = ArmSets(

@@ -11,7 +11,9 @@ import numpy as np
 from stream_hb.errors import SnapshotError
 from stream_hb.field_names import field_names
 
-VERSION = 8
+VERSION = 9
+READ = (8, VERSION)
+"""The versions that are read. 8: a group's currency is that of its first order to arrive."""
 
 
 def encode(values: dict[str, Any]) -> bytes:
@@ -20,15 +22,16 @@ def encode(values: dict[str, Any]) -> bytes:
 
 
 def decode(snapshot: bytes) -> dict[str, Any]:
-    """Read a snapshot; refuses one of another version."""
+    """Read a snapshot; refuses one of a version that is not read."""
     try:
         values = _decoder.decode(snapshot)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"not a snapshot: {error}") from error
     if not isinstance(values, dict):
         raise SnapshotError(f"not a snapshot, but a {type(values).__name__}")
-    if values.get("version") != VERSION:
-        raise SnapshotError(f"snapshot version {values.get('version')!r}, expected {VERSION}")
+    if values.get("version") not in READ:
+        expected = " or ".join(map(str, READ))
+        raise SnapshotError(f"snapshot version {values.get('version')!r}, expected {expected}")
     return values
 
 

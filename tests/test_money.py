@@ -41,8 +41,52 @@ def test_a_group_has_the_currency_of_its_first_order() -> None:
     assert rejects == [("mixed_currency", 1)]
     later = engine.ingest({0: [batch([purchase("a", "4", currency="GBP")], first_offset=3)]})
     assert [reject.reason for reject in later.rejects] == ["mixed_currency"]
-    purse = engine.shards[0].purse
-    assert [purse.currency(row) for row in (0, 1, 2)] == ["EUR", "USD", None]
+    assert engine.shards[0].purse.names(np.arange(3)) == ["EUR", "USD", None]
+
+
+def test_an_earlier_order_in_another_currency_turns_the_groups() -> None:
+    engine, _ = fed(
+        MoneyRules(),
+        purchase("a", "1", START_MS + 2, visit_id="v", amount_minor=5, currency="EUR"),
+        purchase("a", "1", START_MS + 3, amount_minor=7, currency="USD"),
+        refund("a", "1", START_MS + 4, amount_minor=3, refund_id="r", currency="USD"),
+    )
+    assert values(engine) == pytest.approx({"a": 5})
+    turning = [purchase("a", "2", START_MS + 1, amount_minor=4, currency="USD")]
+    candidate = engine.ingest({0: [batch(turning, first_offset=3)]})
+    assert candidate.accepted == 1
+    engine.apply(candidate)
+    assert engine.shards[0].purse.names(np.arange(1)) == ["USD"]
+    assert values(engine) == pytest.approx({"a": 4})  # and 7 - 3, of which the mean is 4 too
+    assert engine.tallies["orders"] == 2
+    conversion = engine.shards[0].table.statistic("conversion").columns()
+    assert conversion["trials"].tolist() == [0]  # the visit was implied by an order in euros
+    assert (engine.shards[0].incidents.currency_ms > 0).all()
+
+
+def test_a_refund_says_no_currency() -> None:
+    back = refund("a", "1", START_MS, amount_minor=3, refund_id="r", currency="USD")
+    order = purchase("a", "1", START_MS + 1, amount_minor=7, currency="EUR")
+    for log in ([back, order], [order, back]):
+        engine, _ = fed(MoneyRules(), *log)
+        assert engine.shards[0].purse.names(np.arange(1)) == ["EUR"]
+        assert values(engine) == pytest.approx({"a": 7})
+
+
+def test_received_is_accepted_and_rejected_when_currencies_contradict() -> None:
+    engine = open_engine(EngineSettings(METHODS))
+    log = [
+        purchase("a", f"o{n % 3}", START_MS + at, currency=currency)
+        for n, (at, currency) in enumerate([(9, "USD"), (8, "EUR"), (7, "USD"), (7, "CHF")])
+    ]
+    counts = []
+    for first, payload in enumerate(log):
+        candidate = engine.ingest({0: [batch([payload], first_offset=first)]})
+        counts.append((candidate.accepted, len(candidate.rejects)))
+        engine.apply(candidate)
+    assert counts == [(1, 0)] * 4  # each turns the currency
+    candidate = engine.ingest({0: [batch(log, first_offset=4)]})
+    assert (candidate.accepted, len(candidate.rejects)) == (1, 3)
 
 
 def test_the_configured_currency_is_everybodys() -> None:

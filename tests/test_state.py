@@ -10,6 +10,7 @@ from stream_hb.models.family import Fit
 from stream_hb.models.normal import NormalHyper
 from stream_hb.models.sensitivity import Sensitivity
 from stream_hb.pool_fit import PoolFit
+from tests.support.logs import START_MS, feed, open_engine, purchase, visit
 
 
 def test_values_and_arrays_come_back() -> None:
@@ -72,6 +73,19 @@ def test_a_snapshot_can_name_no_other_class(path: str) -> None:
 def test_what_no_snapshot_holds_is_refused() -> None:
     with pytest.raises(TypeError, match="object"):
         state.encode({"x": object()})
+
+
+def test_a_currency_of_version_8_stays() -> None:
+    """There it was that of the first order to arrive, by row, and nobody knows since when."""
+    engine = open_engine()
+    feed(engine, [visit("s2"), purchase("s1", "o1", START_MS + 9)])
+    values = state.decode(engine.snapshot())
+    for shard in values["shards"]:
+        shard["currencies"] = shard["currencies"]["currency"].tolist()
+    restored = open_engine(shards=())
+    restored.restore(state.pack(values | {"version": 8}))
+    feed(restored, [purchase("s1", "o2", currency="USD"), purchase("s2", "o3", currency="USD")])
+    assert restored.shards[0].purse.names(np.arange(2)) == ["USD", "EUR"]
 
 
 def test_another_version_is_refused_by_its_number() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.batch import Bools, Hashes
+from stream_hb.events.currencies import Currencies
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
 from stream_hb.events.moves import Counted, Moves, Signed
@@ -80,7 +81,7 @@ class Attribution:
         )
         self.visits = VisitMemory()
         self.orders = OrderMemory(settings.factors)
-        self.refunds = RefundMemory()
+        self.refunds = RefundMemory(by_currency=settings.factors is None)
         self.hours = VisitorHours(settings.visits_per_hour)
         self.units = UnitMemory()
         self._forgotten_day = 0
@@ -97,10 +98,14 @@ class Attribution:
         orders: OrderMentions,
         refunds: RefundMentions,
         sets: ArmSets,
+        currencies: Currencies | None = None,
     ) -> AttributionChange:
-        """Work out what a batch changes; nothing is changed but the sets of arms that are known."""
+        """Work out what a batch changes; nothing is changed but the sets of arms that are known.
+
+        Without ``currencies`` every order is in its group's.
+        """
         refund_write, deltas = self.refunds.probe(refunds)
-        ordered = self.orders.probe(orders, deltas, sets, self.refunds)
+        ordered = self.orders.probe(orders, deltas, sets, self.refunds, currencies)
         visited = self.visits.probe(visits, ordered, self.orders, sets)
         hours = self.hours.probe(visited.before, visited.after)
         standing = self._standing(ordered, visited, hours)
@@ -191,7 +196,8 @@ class Attribution:
         self._forgotten_day = day
         orders = _older(self.orders.table, day)
         waiting = self.orders.read(orders)
-        self.tallies["unmatched_refunds"] += int(waiting.refunds[~waiting.bought].sum())
+        unmatched = waiting.refunds[~waiting.bought & ~waiting.foreign]
+        self.tallies["unmatched_refunds"] += int(unmatched.sum())
         self.orders.table.forget(orders)
         visits, kept = self._forgettable_visits(day - 1)
         hours = _older(self.hours.table, day - 1)

@@ -50,7 +50,8 @@ class OrderMentions:
     visitor, arm, is_bot
         As in :class:`VisitMentions`.
     currency
-        Number of the amount's currency; 0: the group's.
+        Number of the amount's currency; 0: the one that the group's rows are written in. Where no
+        rates convert, equal ids in two currencies have two keys.
     """
 
     key: Hashes
@@ -80,7 +81,7 @@ class RefundMentions:
     cancels
         Whether nothing of the order is left.
     currency
-        Number of the amount's currency; 0: the group's.
+        As in :class:`OrderMentions`.
     """
 
     key: Hashes

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.currencies import Currencies
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import OrderMentions
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
@@ -22,6 +23,7 @@ Factors = Callable[[Int64s, Int64s], Floats]
 
 _BOUGHT = 1
 _BOT = 2
+_FOREIGN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Orders:
         Number of its refunds, of those that cancel it, and their sum in its own currency.
     factor
         What a minor unit of its currency is worth in the group's, at its time.
+    foreign
+        Whether it is in another currency than its group's and nothing converts it.
     """
 
     row: Rows
@@ -56,20 +60,27 @@ class Orders:
     cancels: Int64s
     refunded: Int64s
     factor: Floats
+    foreign: Bools
 
     @property
     def value(self) -> Int64s:
         """What is left of the amount, in the group's currency."""
         left: Int64s = np.maximum(self.amount_minor - self.refunded, 0)
-        if not self.currency.any():
+        same = self.factor == 1
+        if same.all():
             return left
-        return np.where(self.currency == 0, left, np.rint(left * self.factor).astype(np.int64))
+        return np.where(same, left, np.rint(left * self.factor).astype(np.int64))
+
+    @property
+    def accepted(self) -> Bools:
+        """Whether a purchase in the group's currency defines it; another was as if never sent."""
+        return self.bought & ~self.foreign
 
     @property
     def live(self) -> Bools:
         """Whether the order counts, were it not for bots."""
         gone = (self.cancels > 0) | ((self.refunds > 0) & (self.refunded >= self.amount_minor))
-        return self.bought & ~gone
+        return self.accepted & ~gone
 
     @property
     def counts(self) -> Bools:
@@ -126,7 +137,7 @@ class OrderChange:
     def write(self) -> TableWrite:
         """Return what to write of those that change."""
         a = self.after
-        flags = a.bought * _BOUGHT + a.is_bot * _BOT
+        flags = a.bought * _BOUGHT + a.is_bot * _BOT + a.foreign * _FOREIGN
         values = {
             "visit_key": a.visit_key,
             "row": a.row,
@@ -176,20 +187,27 @@ class OrderMemory:
         deltas: RefundDeltas,
         sets: ArmSets,
         known_refunds: RefundMemory,
+        currencies: Currencies | None = None,
     ) -> OrderChange:
         """Return what becomes of the orders that events or refunds touch; nothing is changed.
 
-        ``deltas`` is what the batch changes of ``known_refunds``.
+        ``deltas`` is what the batch changes of ``known_refunds``; without ``currencies`` every
+        order is in its group's.
         """
         if not len(orders.key) and not len(deltas.order_key):
             return _nothing()
-        keys = np.unique(np.concatenate([orders.key, deltas.order_key]))
+        touched = [orders.key, deltas.order_key]
+        if currencies is not None:
+            touched.append(self._of_groups(currencies.turned))
+        keys = np.unique(np.concatenate(touched))
         slots = self.table.find(keys)
         before = self.read(slots)
         after = _defined(before, keys, orders, sets)
         if self._factors is not None:
             after = self._priced(before, after, keys, known_refunds)
         after = self._refunded(after, keys, deltas)
+        if currencies is not None:
+            after = replace(after, foreign=currencies.foreign(after.row, after.currency))
         changed = _differ(before, after)
         keys, slots = keys[changed], slots[changed]
         slots[slots < 0] = self.table.plan(keys[slots < 0])
@@ -215,6 +233,7 @@ class OrderMemory:
             read(slots, "cancels").astype(np.int64),
             read(slots, "refunded"),
             np.ones(len(slots)) if self._factors is None else self._factors(currency, time_ms),
+            (flags & _FOREIGN) > 0,
         )
 
     def known_before(self, slots: Slots, times_ms: Int64s, refunds: RefundMemory) -> Orders:
@@ -273,9 +292,20 @@ class OrderMemory:
         waits = ~orders.bought[at]
         row[at[waits]] = deltas.row[waits]
         np.maximum.at(time_ms, at[waits], deltas.time_ms[waits])
-        return replace(
-            orders, row=row, time_ms=time_ms, refunds=refunds, cancels=cancels, refunded=refunded
-        )
+        orders = replace(orders, row=row, time_ms=time_ms)
+        if self._factors is None and deltas.currency.any():  # without rates it is its order's too
+            currency = orders.currency.copy()
+            currency[at] = deltas.currency
+            orders = replace(orders, currency=currency)
+        return replace(orders, refunds=refunds, cancels=cancels, refunded=refunded)
+
+    def _of_groups(self, rows: Rows) -> Hashes:
+        """Return the keys of all orders of some groups: a pass over all orders."""
+        if not len(rows) or not len(self.table):
+            return np.empty(0, np.uint64)
+        mine = np.isin(self.table.column("row"), rows) & (self.table.column("key") != 0)
+        keys: Hashes = self.table.column("key")[mine]
+        return keys
 
     def of_visits(self, visit_keys: Hashes) -> Slots:
         """Return the slots of all orders of some visits: a pass over all orders."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.id_hash import without_currency
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import RefundMentions
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
@@ -52,9 +53,14 @@ class RefundDeltas:
 
 @dataclass(frozen=True, slots=True)
 class _Refunds:
-    """Refunds as they stand, a row each; time is the last of all where there is none."""
+    """Refunds as they stand, a row each; time is the last of all where there is none.
+
+    ``order`` is the key of the order whatever its currency: by it refunds are compared, since what
+    an order's key is depends on which currency came first.
+    """
 
     order_key: Hashes
+    order: Hashes
     time_ms: Int64s
     amount_minor: Int64s
     cancels: Bools
@@ -63,6 +69,7 @@ class _Refunds:
     def take(self, chosen: Any) -> Self:
         return type(self)(
             self.order_key[chosen],
+            self.order[chosen],
             self.time_ms[chosen],
             self.amount_minor[chosen],
             self.cancels[chosen],
@@ -76,7 +83,7 @@ class _Refunds:
         for mine, its in (
             (self.amount_minor, other.amount_minor),
             (self.cancels, other.cancels),
-            (self.order_key, other.order_key),
+            (self.order, other.order),
             (self.currency, other.currency),
         ):
             earlier |= same & (mine < its)
@@ -85,9 +92,16 @@ class _Refunds:
 
 
 class RefundMemory:
-    """The refunds of a shard."""
+    """The refunds of a shard.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    by_currency
+        Orders have other keys in other currencies, which is so where no rates convert.
+    """
+
+    def __init__(self, *, by_currency: bool = False) -> None:
+        self._by_currency = by_currency
         self.table = IdTable(
             {"order_key": np.uint64, "amount": np.int64, "cancels": np.uint8, **COLUMNS},
             optional={"currency": np.uint16},
@@ -98,9 +112,10 @@ class RefundMemory:
         if not len(refunds.key):
             return _nothing()
         r = refunds
-        mine = _Refunds(r.order_key, r.time_ms, r.amount_minor, r.cancels, r.currency)
+        named = self._orders(r.order_key, r.currency)
+        mine = _Refunds(r.order_key, named, r.time_ms, r.amount_minor, r.cancels, r.currency)
         order = np.lexsort(
-            (mine.currency, mine.order_key, mine.cancels, mine.amount_minor, mine.time_ms, r.key)
+            (mine.currency, mine.order, mine.cancels, mine.amount_minor, mine.time_ms, r.key)
         )
         keys, first = np.unique(r.key[order], return_index=True)
         chosen = order[first]
@@ -116,13 +131,19 @@ class RefundMemory:
     def _read(self, slots: Slots) -> _Refunds:
         times = unpacked(self.table.read(slots, "day"), self.table.read(slots, "ms"))
         times[slots < 0] = _LAST_MS
+        order_key = self.table.read(slots, "order_key")
+        currency = self.table.read(slots, "currency").astype(np.int64)
         return _Refunds(
-            self.table.read(slots, "order_key"),
+            order_key,
+            self._orders(order_key, currency),
             times,
             self.table.read(slots, "amount"),
             self.table.read(slots, "cancels").astype(np.bool_),
-            self.table.read(slots, "currency").astype(np.int64),
+            currency,
         )
+
+    def _orders(self, order_keys: Hashes, currencies: Int64s) -> Hashes:
+        return without_currency(order_keys, currencies) if self._by_currency else order_keys
 
     def of_orders(self, order_keys: Hashes) -> RefundDeltas:
         """Return all refunds of some orders: a pass over all refunds."""

@@ -285,14 +285,15 @@ def _order_numbers(
 
 
 def _of_visits(orders: Orders) -> Bools:
-    mine: Bools = orders.bought & (orders.visit_key != 0)
+    mine: Bools = orders.accepted & (orders.visit_key != 0)
     return mine
 
 
 def _earliest_left(before: Visits, keys: Hashes, changed: OrderChange) -> Slots:
     """Return the visits whose earliest time was that of an order which has left it or moved."""
     one, other = changed.before, changed.after
-    moved = _of_visits(one) & ((one.visit_key != other.visit_key) | (one.time_ms != other.time_ms))
+    moved = (one.visit_key != other.visit_key) | (one.time_ms != other.time_ms) | other.foreign
+    moved &= _of_visits(one)
     at = np.searchsorted(keys, one.visit_key[moved])
     mine = (before.time_ms[at] == one.time_ms[moved]) & (before.own_ms[at] > before.time_ms[at])
     return np.unique(at[mine])

@@ -17,12 +17,15 @@ from stream_hb.statistics.table import GroupKey, GroupTable
 PAGE_BYTES = 200_000
 TALLIES = field_names(OrderTallies)
 INCIDENTS = field_names(Incidents)
+LATER = ("base_currency", "currency_since_ms")
+"""Columns since version 2. The size of a page is as without them: a page's number must go on to
+mean the same groups, or a new page would replace one of others in the log."""
 
 
 def page_rows(shard: Shard) -> int:
     """Return how many groups a page has: a power of two, so that a page is some 200 kB."""
     one = read(shard, np.zeros(1, np.intp))
-    size = sum(column.nbytes for _, column in _flat(one)) + 64
+    size = sum(column.nbytes for (name, *_), column in _flat(one) if name not in LATER) + 64
     return int(max(16, 2 ** int(np.log2(max(PAGE_BYTES / size, 1)))))
 
 
@@ -33,7 +36,7 @@ def read(shard: Shard, rows: Rows) -> dict[str, Any]:
     return {
         **_counted(table.read_event_time_ms(rows), statistics, table.marks),
         **shard.incidents.take(rows).columns(),
-        "currency": _padded(shard.purse.known, rows),
+        **shard.purse.take(rows).columns(),
         "orders": shard.orders.take(rows).columns(),
         "emitted": {name: e.take(rows).snapshot() for name, e in shard.emitted.items()},
     }
@@ -46,7 +49,7 @@ def changed(shard: Shard, candidate: ShardCandidate) -> dict[str, Any]:
     marks = {**shard.table.marks, **change.marks}
     return {
         **_counted(change.event_time_ms, statistics, marks),
-        "currency": _padded(candidate.purse.known, change.rows),
+        "currency": candidate.purse.take(change.rows).columns()["currency"],
         "orders": shard.order_tallies_after(
             change.rows, candidate.attribution.moves.orders
         ).columns(),
@@ -63,14 +66,6 @@ def _counted(
         "statistics": {name: dict(columns) for name, columns in statistics.items()},
         "marks": {name: np.full(len(times_ms), marks[name]) for name in statistics},
     }
-
-
-def _padded(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
-    """Return a column at some rows, nothing where it is shorter."""
-    values = np.zeros(len(rows), column.dtype)
-    known = rows < len(column)
-    values[known] = column[rows[known]]
-    return values
 
 
 class GroupRows:
@@ -113,7 +108,11 @@ class GroupRows:
                 "statistics": statistics,
                 "marks": dict(marks),
             },
-            "currencies": self._whole(("currency",), np.zeros(1, "U3")).tolist(),
+            "currencies": {
+                "currency": self._whole(("currency",), np.zeros(1, "U3")),
+                "base_currency": self._whole(("base_currency",), np.zeros(1, "U3")),
+                "currency_since_ms": self._whole(("currency_since_ms",), np.zeros(1, np.int64)),
+            },
             "incidents": {n: self._whole((n,), np.zeros(1, np.int64)) for n in INCIDENTS},
             "orders": [self._whole(("orders", n), np.zeros(1, np.int64)) for n in TALLIES],
         }

@@ -12,7 +12,8 @@ from stream_hb.errors import SnapshotError
 from stream_hb.events.arm_sets import ArmSet
 from stream_hb.events.id_table import Slots, TableWrite
 
-VERSION = 1
+VERSION = 2
+"""1: a group's currency was that of its first order to arrive, and stays so."""
 
 RECORD_BYTES = 800_000
 """Most bytes of a delta's record, below the broker's default limit of a megabyte."""

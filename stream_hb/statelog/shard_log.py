@@ -237,6 +237,8 @@ class ShardLog:
         yield from tick_ops(candidate)
         rows = candidate.change.rows
         yield from row_ops("rows", rows, group_rows.changed(self._shard, candidate))
+        rows = candidate.purse.changed(self._shard.purse)
+        yield from row_ops("rows", rows, candidate.purse.take(rows).columns())
         for name, times_ms in candidate.incidents.items():
             rows = np.array(list(times_ms), np.intp)
             yield from row_ops("rows", rows, {name: np.array(list(times_ms.values()), np.int64)})

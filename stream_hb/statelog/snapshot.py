@@ -71,6 +71,6 @@ def unpacked(raw: bytes | memoryview) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SnapshotError(f"not a shard's snapshot, but a {type(values).__name__}")
     found, known = (values.get("version"), values.get("log_version")), (VERSION, records.VERSION)
-    if found != known:
-        raise SnapshotError(f"a snapshot of version {found}, this program reads {known}")
+    if found[0] != VERSION or found[1] not in range(1, records.VERSION + 1):
+        raise SnapshotError(f"a snapshot of version {found}, this program reads up to {known}")
     return values

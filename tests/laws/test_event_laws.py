@@ -27,11 +27,12 @@ times_ms = st.integers(0, 20).map(lambda step: START_MS + step * HOUR_MS // 4)
 visit_ids = st.sampled_from(["v0", "v1", "v2", "v3", "v4"])
 order_ids = st.sampled_from(["o0", "o1", "o2", "o3"])
 amounts = st.one_of(st.just(0), st.sampled_from([100, 250, 10**12]), st.integers(1, 10**6))
+currencies = st.sampled_from(["EUR", "EUR", "EUR", "USD", "CHF"])
 VISITOR_OF = {"v0": "x", "v1": "x", "v2": "x", "v3": "y"}
 
 
 @st.composite
-def events(draw: st.DrawFn) -> dict[str, Any]:
+def events(draw: st.DrawFn, currencies: st.SearchStrategy[str] = currencies) -> dict[str, Any]:
     chain, store = draw(st.sampled_from(STORES))
     event: dict[str, Any] = {
         "schema_version": 1,
@@ -44,7 +45,8 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from(["visit", "visit", "purchase", "purchase", "refund"]))
     event["event_type"] = kind
     if kind == "refund":
-        event |= {"refund_id": draw(st.sampled_from(["r0", "r1", "r2"])), "currency": "EUR"}
+        event |= {"refund_id": draw(st.sampled_from(["r0", "r1", "r2"]))}
+        event["currency"] = draw(currencies)
         amount = draw(st.sampled_from([50, 100, 250]))
         event |= {"order_id": draw(order_ids), "amount_minor": amount}
         return event | ({"cancels_order": True} if draw(st.integers(0, 5)) == 0 else {})
@@ -58,7 +60,8 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.integers(0, 9)) == 0:
         event["is_bot"] = True
     if kind == "purchase":
-        event |= {"order_id": draw(order_ids), "amount_minor": draw(amounts), "currency": "EUR"}
+        event |= {"order_id": draw(order_ids), "amount_minor": draw(amounts)}
+        event["currency"] = draw(currencies)
         event["revision"] = draw(st.integers(0, 2))
     return event
 
@@ -75,9 +78,10 @@ def distinct(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if event["event_type"] == "purchase":
             key: Any = (event.get("chain_id", "default"), event["store_id"], event["order_id"])
             key += (event["revision"], event["event_time_ms"], event["amount_minor"])
+            key += (event["currency"],)
         elif event["event_type"] == "refund":
             key = (event.get("chain_id", "default"), event["store_id"], event["refund_id"])
-            key += (event["event_time_ms"], event["amount_minor"])
+            key += (event["event_time_ms"], event["amount_minor"], event["currency"])
         else:
             key = json.dumps(event)
         kept.setdefault(key, event)
@@ -199,7 +203,12 @@ def test_a_snapshot_between_two_batches_leaves_no_trace(
     assert restored.snapshot() == first.snapshot()
 
 
-@given(log=logs, at_ms=times_ms, amount=st.integers(1, 10**9), visit=visit_ids)
+@given(
+    log=st.lists(events(st.just("EUR")), max_size=40),
+    at_ms=times_ms,
+    amount=st.integers(1, 10**9),
+    visit=visit_ids,
+)
 @settings(max_examples=60, deadline=None)
 def test_an_order_and_its_full_refund_leave_the_visit(
     log: list[dict[str, Any]], at_ms: int, amount: int, visit: str

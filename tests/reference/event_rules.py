@@ -3,22 +3,20 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 Event = dict[str, Any]
 Group = tuple[str, str]  # (chain id, store id)
 Rank = Callable[[str | None], Any]  # what orders ids where nothing else does; None: the least
-Worth = Callable[[Event, list[Event]], tuple[int, int]]
-"""(an order, its refunds) -> what they leave of it in its own currency, and in its group's."""
+Worth = Callable[[Event, list[Event]], tuple[int, int]]  # what refunds leave: own currency, group's
 HOUR_MS = 3_600_000
 
 
 @dataclass
 class PlainGroup:
-    """What counts of a group.
-
-    Times of its visits and conversions; (time, value) of its live orders; bots' visits and live
-    orders; units by (experiment, visitor or visit): [arms, visits, orders, revenue, first time].
+    """What counts: times of visits and conversions; (time, value) of live orders; bots' visits and
+    live orders; units by (experiment, visitor or visit): [arms, visits, orders, revenue, first].
     """
 
     visits: list[int] = field(default_factory=list)
@@ -29,15 +27,13 @@ class PlainGroup:
     units: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
 
-@dataclass
-class PlainOrder:
+class PlainOrder(NamedTuple):
     event: Event
     value: int
     live: bool
 
 
-@dataclass
-class PlainVisit:
+class PlainVisit(NamedTuple):
     time_ms: int
     visitor: str | None
     is_bot: bool
@@ -53,22 +49,30 @@ def count(
     worth: Worth = lambda order, refunds: (_left(order, refunds),) * 2,
 ) -> dict[Group, PlainGroup]:
     """Count a set of events by group."""
-    by_group: dict[Group, list[Event]] = {}
-    for event in events:
-        key = (event.get("chain_id", default_chain), event["store_id"])
-        by_group.setdefault(key, []).append(event)
+    by_group = _by(lambda e: (e.get("chain_id", default_chain), e["store_id"]), events)
     return {key: _group(mine, visits_per_hour, rank(key), worth) for key, mine in by_group.items()}
 
 
-def _of(events: list[Event], kind: str, key: str) -> dict[str, list[Event]]:
-    found: dict[str, list[Event]] = {}
-    for event in events:
-        if event["event_type"] == kind:
-            found.setdefault(event[key], []).append(event)
+def _by(key: Callable[[Any], Any], things: Iterable[Any]) -> dict[Any, list[Any]]:
+    found: dict[Any, list[Any]] = {}
+    for thing in things:
+        found.setdefault(key(thing), []).append(thing)
     return found
 
 
+def _of(events: list[Event], kind: str, key: str) -> dict[str, list[Event]]:
+    return _by(itemgetter(key), (event for event in events if event["event_type"] == kind))
+
+
+def _in_one_currency(events: list[Event]) -> list[Event]:
+    """Leave out what is in another currency than the earliest purchase, the first by name."""
+    sold = [event for event in events if event["event_type"] == "purchase"]
+    first = min(sold, key=lambda e: (e["event_time_ms"], e.get("currency")), default=Event())
+    return [event for event in events if event.get("currency") in (None, first.get("currency"))]
+
+
 def _group(events: list[Event], visits_per_hour: int, rank: Rank, worth: Worth) -> PlainGroup:
+    events = _in_one_currency(events)
     orders = _orders(events, rank, worth)
     visits = _visits(events, orders, rank)
     hours = Counter((visit.visitor, visit.time_ms // HOUR_MS) for visit in visits.values())
@@ -100,21 +104,16 @@ def _group(events: list[Event], visits_per_hour: int, rank: Rank, worth: Worth) 
 
 def _orders(events: list[Event], rank: Rank, worth: Worth) -> list[PlainOrder]:
     def first_refund(r: Event) -> Any:
-        when = (r["event_time_ms"], r["amount_minor"])
-        which = (r.get("cancels_order", False), rank(r["order_id"]))
-        return *when, *which, r.get("currency_code", 0)
+        what = (r["event_time_ms"], r["amount_minor"], r.get("cancels_order", False))
+        return *what, rank(r["order_id"]), r.get("currency_code", 0)
 
     def first_purchase(p: Event) -> Any:
         when = (-p.get("revision", 0), p["event_time_ms"], p["amount_minor"])
         who = (p.get("is_bot", False), rank(p.get("visitor_id")))
-        what = (sorted(_arms([p])), p.get("currency_code", 0))
-        return *when, rank(p.get("visit_id")), *who, *what
+        return *when, rank(p.get("visit_id")), *who, sorted(_arms([p])), p.get("currency_code", 0)
 
-    refunds: dict[str, list[Event]] = {}
-    for repeated in _of(events, "refund", "refund_id").values():
-        refund = min(repeated, key=first_refund)
-        refunds.setdefault(refund["order_id"], []).append(refund)
-    orders = []
+    told = [min(each, key=first_refund) for each in _of(events, "refund", "refund_id").values()]
+    refunds, orders = _by(itemgetter("order_id"), told), []
     for order_id, repeated in _of(events, "purchase", "order_id").items():
         event, mine = min(repeated, key=first_purchase), refunds.get(order_id, [])
         left, value = worth(event, mine)
@@ -124,16 +123,12 @@ def _orders(events: list[Event], rank: Rank, worth: Worth) -> list[PlainOrder]:
 
 
 def _left(order: Event, refunds: list[Event]) -> int:
-    left: int = order["amount_minor"] - sum(refund["amount_minor"] for refund in refunds)
-    return max(0, left)
+    return int(max(0, order["amount_minor"] - sum(refund["amount_minor"] for refund in refunds)))
 
 
 def _visits(events: list[Event], orders: list[PlainOrder], rank: Rank) -> dict[str, PlainVisit]:
     seen = _of(events, "visit", "visit_id")
-    named: dict[str, list[PlainOrder]] = {}
-    for order in orders:
-        if order.event.get("visit_id"):
-            named.setdefault(order.event["visit_id"], []).append(order)
+    named = _by(lambda o: o.event["visit_id"], (o for o in orders if o.event.get("visit_id")))
     visits = {}
     for visit_id in sorted(seen.keys() | named.keys()):
         own, mine = seen.get(visit_id, []), named.get(visit_id, [])

@@ -118,7 +118,7 @@ def group_facts(shard: Shard) -> dict[Any, dict[str, Any]]:
             for column, values in shard.table.statistic(name).columns().items()
         }
         facts["time"] = int(shard.table.event_time_ms[row])
-        facts["currency"] = shard.purse.currency(row)
+        facts["currency"] = shard.purse.names(np.array([row]))
         facts["orders"] = [int(c[row]) for c in (shard.orders.orders, shard.orders.zero_valued)]
         facts["ids"] = ids_of(shard, row)
         facts["ticks"] = ticks_of_group(shard, row)

@@ -4,15 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stream_hb.engine import Engine
+from stream_hb.shard import Shard
 from stream_hb.state import unpack
+from stream_hb.statelog import group_rows
 from stream_hb.statelog.records import VERSION
 from stream_hb.statelog.restore import Restored, Restoring
 from tests.data.statelog.record import SETTINGS
 from tests.reference import event_rules
-from tests.support.logs import batch, visit
+from tests.support.logs import batch, purchase, visit
 
 FOLDER = Path(__file__).parents[1] / "data" / "statelog"
 VERSIONS = [int(path.stem.removeprefix("version_")) for path in FOLDER.glob("*.msgpack")]
@@ -53,6 +56,31 @@ def test_a_recorded_log_is_what_the_plain_rules_say_of_its_events(version: int) 
     assert found.marker["group"] == "g"
     assert found.shard.emitted["conversion"].seq.min() > 0
     assert len(found.shard.attribution.units.all().key) > 5
+
+
+def test_a_recorded_log_knows_of_more_than_one_currency_since_version_2() -> None:
+    purse = restored(2).shard.purse
+    assert (purse.base != purse.current).any()
+    assert (purse.since_ms > 0).all()
+
+
+def test_a_currency_from_before_version_2_stays() -> None:
+    """Nobody knows since when it is the group's, and orders in others were not remembered."""
+    found = restored(1)
+    engine, end = Engine(SETTINGS), found.offsets["events", 0]
+    engine.adopt(found.shard)
+    earlier = purchase("s0", "o-new", recorded(1)["events"][0]["event_time_ms"], currency="CHF")
+    candidate = engine.ingest({0: [batch([earlier], first_offset=end)]})
+    assert [reject.reason for reject in candidate.rejects] == ["mixed_currency"]
+    engine.apply(candidate)
+    assert set(found.shard.purse.names(np.arange(len(found.shard.table)))) == {"EUR"}
+
+
+def test_a_page_of_groups_is_as_large_as_in_version_1() -> None:
+    """The number of a page must mean the same groups in every version, or pages would be lost."""
+    assert group_rows.page_rows(Shard(0, 0, SETTINGS)) == 512
+    for version in VERSIONS:
+        assert group_rows.page_rows(restored(version).shard) == 512
 
 
 @pytest.mark.parametrize("version", VERSIONS)

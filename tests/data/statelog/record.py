@@ -33,14 +33,13 @@ def event(source: random.Random, number: int) -> bytes:
     if kind < 0.6:
         return visit(store, visit_id, at_ms, **named)
     order_id, amount = f"o{source.randrange(40)}", source.randrange(1, 20_000)
+    currency = source.choice(["EUR", "EUR", "USD"])
     if kind < 0.9:
-        return purchase(store, order_id, at_ms, amount_minor=amount, visit_id=visit_id, **named)
-    more: dict[str, Any] = {
-        "refund_id": f"r{number}",
-        "amount_minor": amount // 3,
-        "currency": "EUR",
-    }
-    return refund(store, order_id, at_ms, **more)
+        at_ms -= source.randrange(2) * number * 120_000  # may turn its group's currency
+        named |= {"amount_minor": amount, "visit_id": visit_id, "currency": currency}
+        return purchase(store, order_id, at_ms, **named)
+    more: dict[str, Any] = {"refund_id": f"r{number}", "amount_minor": amount // 3}
+    return refund(store, order_id, at_ms, currency=currency, **more)
 
 
 def main() -> None:
