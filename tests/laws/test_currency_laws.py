@@ -106,9 +106,9 @@ def test_contradictory_refunds_are_chosen_alike_whichever_currency_came_first(
         for order, amount in zip(pair, (1000, 5000), strict=True)
     ]
     refunds = [refund(one, order, 1, currency) for one, other in pairs for order in (one, other)]
-    others = [purchase("x", 2, other) for other in CURRENCIES]
+    others = [purchase("x", 2, other) for other in CURRENCIES if other != currency]
     engines = [
-        fed(told, EACH[::7])
+        fed(told, [1, 2, 20])
         for told in ([*others, *orders, *refunds], [*refunds, *orders, *others[::-1]])
     ]
     one, other = (numbers(engine)["c", "a"]["log_order_value.mean"] for engine in engines)

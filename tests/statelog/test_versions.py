@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stream_hb.engine import Engine
+from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard
 from stream_hb.state import unpack
 from stream_hb.statelog import group_rows
@@ -78,9 +79,10 @@ def test_a_currency_from_before_version_2_stays() -> None:
 
 def test_a_page_of_groups_is_as_large_as_in_version_1() -> None:
     """The number of a page must mean the same groups in every version, or pages would be lost."""
-    assert group_rows.page_rows(Shard(0, 0, SETTINGS)) == 512
     for version in VERSIONS:
         assert group_rows.page_rows(restored(version).shard) == 512
+    # With this metric alone a row is a few bytes below where a page holds half as many.
+    assert group_rows.page_rows(Shard(0, 0, EngineSettings({"log_order_value": "pm"}))) == 1024
 
 
 @pytest.mark.parametrize("version", VERSIONS)
