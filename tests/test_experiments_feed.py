@@ -139,6 +139,23 @@ def test_one_store_and_huge_amounts_leave_no_infinity_in_any_record() -> None:
     assert {record["scope"] for record in records} == {"chain", "store"}  # all were checked
 
 
+def test_effects_are_adjusted_for_what_stores_did_before_the_start() -> None:
+    later = replace(DAILY, start_ms=MIDNIGHT_MS + DAY_MS)
+    log = []
+    for i in range(600):
+        store, buys_often = f"s{i % 3}", i % 10 < 2 + 3 * (i % 3)
+        for day, name in ((0, f"p{i}"), (1, f"v{i}")):
+            log.append(visit(day * DAY_MS + HOUR_MS + i, name, "ab"[i // 3 % 2], store))
+            log += [buys(day * DAY_MS + HOUR_MS + i, name, store)] if buys_often else []
+    record = chains(told(engine_with(later, every="day"), [*log, end(2), end(3)]))[-1]
+    cuped = record["metrics"][0]["effects"][0]["cuped"]
+    assert 0.5 < cuped["theta"] < 1.5
+    assert cuped["variance_left"] < 1
+    without = replace(later, cuped=False)
+    record = chains(told(engine_with(without, every="day"), [*log, end(2), end(3)]))[-1]
+    assert record["metrics"][0]["effects"][0]["cuped"] is None
+
+
 # A store's effect is told where it changed; each key's numbers have no gap.
 
 
@@ -168,11 +185,14 @@ def test_another_declaration_is_a_new_epoch_with_units_of_its_own() -> None:
     before = told(engine, [*day, end(1), end(2)])
     later = [visit(2 * DAY_MS + 3 * HOUR_MS + i, f"w{i}", "ab"[i % 2]) for i in range(20)]
     engine = restarted(engine, replace(DAILY, alpha=0.01))
-    first, *_, last = chains(told(engine, [*later, end(3)], [end(4), end(5)], [end(6)]))
+    after = told(engine, [*later, end(3)], [end(4), end(5)], [end(6)])
+    first, *_, last = chains(after)
     assert first["experiment_epoch"] == last["experiment_epoch"] == 2
     assert first["since_ms"] == first["watermark_ms"]
     assert [a[:2] for a in arms(first)] == [(0, 0), (0, 0)]
     assert first["version"]["seq"] == len(chains(before)) + 1
+    stores = [r["version"]["seq"] for r in before + after if r["scope"] == "store"]
+    assert stores == list(range(1, len(stores) + 1))
     # Those that came on the day of the change belong to neither epoch.
     assert [a[0] for a in arms(last)] == [0, 0]
 
