@@ -18,6 +18,7 @@ from stream_hb.feeds.experiments.analysis import Seen, look
 from stream_hb.feeds.experiments.chain_record import chain_record
 from stream_hb.feeds.experiments.declaration import Experiment
 from stream_hb.feeds.experiments.outcomes import METRICS
+from stream_hb.feeds.experiments.past import Past
 from stream_hb.feeds.experiments.record import Provenance
 from stream_hb.feeds.experiments.store_belief import all_store_beliefs
 from stream_hb.feeds.experiments.store_record import store_records
@@ -44,11 +45,14 @@ class ExperimentsFeed:
     running
         What is remembered, by experiment and chain; of experiments that are declared no more too,
         for one that comes back is the one that it was.
+    past
+        What the stores of chains did before experiments began.
     """
 
     experiments: tuple[Experiment, ...]
     emission: EmissionRule = field(default_factory=EmissionRule)
     running: Mapping[Place, Running] = field(default_factory=lambda: MappingProxyType({}))
+    past: Mapping[Place, Past] = field(default_factory=lambda: MappingProxyType({}))
 
     reads_arms = True
     """Ticks are shown in which stores did nothing and units became mature."""
@@ -66,14 +70,16 @@ class ExperimentsFeed:
 
     def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
         """Look at every experiment that has units in the chain."""
-        running, records = dict(self.running), []
+        running, past, records = dict(self.running), dict(self.past), []
         for experiment in self.experiments:
+            place = experiment.experiment_id, tick.chain
+            if experiment.cuped and tick.end_ms <= experiment.start_ms:
+                past[place] = _longer(past.get(place, Past.nothing()), tick, experiment.metrics[0])
             mine = {
                 key.first_tick: part
                 for key, part in tick.arms.items()
                 if key.experiment_id == experiment.experiment_id
             }
-            place = experiment.experiment_id, tick.chain
             known = running.get(place)
             if known is None and not mine:
                 continue
@@ -82,13 +88,19 @@ class ExperimentsFeed:
             parts = [part for first, part in sorted(mine.items()) if first >= known.since_tick]
             running[place], told = self._looked(experiment, known.with_units(parts), tick, moment)
             records += told
-        return replace(self, running=running), records
+        return replace(self, running=running, past=past), records
 
     def _looked(
         self, experiment: Experiment, known: Running, tick: ChainTick, moment: TickMoment
     ) -> tuple[Running, list[OutRecord]]:
+        past = self.past.get((experiment.experiment_id, tick.chain))
         seen = Seen(
-            known.statistics, known.assigned, tick.end_ms, known.crossovers, known.undeclared
+            known.statistics,
+            known.assigned,
+            tick.end_ms,
+            known.crossovers,
+            known.undeclared,
+            pre_rate=None if past is None else past.rates(known.stores),
         )
         state, found = look(experiment, known.state, seen)
         beliefs = all_store_beliefs(experiment, known.statistics)
@@ -120,12 +132,29 @@ class ExperimentsFeed:
 
     def snapshot(self) -> Any:
         """Return what is remembered as plain values and arrays."""
-        return [[*place, known.snapshot()] for place, known in self.running.items()]
+        running = [[*place, known.snapshot()] for place, known in self.running.items()]
+        return [running, [[*place, past.snapshot()] for place, past in self.past.items()]]
 
     def restored(self, state: Any) -> Self:
         """Return the feed that remembers a :meth:`snapshot`."""
-        running = {(experiment, chain): Running.restored(told) for experiment, chain, told in state}
-        return replace(self, running=running)
+        running, past = state
+        return replace(
+            self,
+            running={(name, chain): Running.restored(told) for name, chain, told in running},
+            past={(name, chain): Past.restored(told) for name, chain, told in past},
+        )
+
+
+def _longer(past: Past, tick: ChainTick, metric: str) -> Past:
+    """Return what stores did before with one tick more, where it tells of the metric."""
+    if metric not in tick.statistics:
+        return past
+    columns = tick.statistics[metric].columns()
+    if "trials" in columns:
+        return past.after(tick.stores, columns["trials"], columns["successes"])
+    if "exposure" in columns:
+        return past.after(tick.stores, columns["exposure"], columns["events"])
+    return past.after(tick.stores, columns["weight"], columns["weight"] * columns["mean"])
 
 
 def _first(parts: Mapping[int, ArmPart], tick: int) -> int:

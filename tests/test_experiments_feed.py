@@ -139,6 +139,23 @@ def test_one_store_and_huge_amounts_leave_no_infinity_in_any_record() -> None:
     assert {record["scope"] for record in records} == {"chain", "store"}  # all were checked
 
 
+def test_effects_are_adjusted_for_what_stores_did_before_the_start() -> None:
+    later = replace(DAILY, start_ms=MIDNIGHT_MS + DAY_MS)
+    log = []
+    for i in range(600):
+        store, buys_often = f"s{i % 3}", i % 10 < 2 + 3 * (i % 3)
+        for day, name in ((0, f"p{i}"), (1, f"v{i}")):
+            log.append(visit(day * DAY_MS + HOUR_MS + i, name, "ab"[i // 3 % 2], store))
+            log += [buys(day * DAY_MS + HOUR_MS + i, name, store)] if buys_often else []
+    record = chains(told(engine_with(later, every="day"), [*log, end(2), end(3)]))[-1]
+    cuped = record["metrics"][0]["effects"][0]["cuped"]
+    assert 0.5 < cuped["theta"] < 1.5
+    assert cuped["variance_left"] < 1
+    without = replace(later, cuped=False)
+    record = chains(told(engine_with(without, every="day"), [*log, end(2), end(3)]))[-1]
+    assert record["metrics"][0]["effects"][0]["cuped"] is None
+
+
 # A store's effect is told where it changed; each key's numbers have no gap.
 
 
