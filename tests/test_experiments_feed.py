@@ -185,11 +185,14 @@ def test_another_declaration_is_a_new_epoch_with_units_of_its_own() -> None:
     before = told(engine, [*day, end(1), end(2)])
     later = [visit(2 * DAY_MS + 3 * HOUR_MS + i, f"w{i}", "ab"[i % 2]) for i in range(20)]
     engine = restarted(engine, replace(DAILY, alpha=0.01))
-    first, *_, last = chains(told(engine, [*later, end(3)], [end(4), end(5)], [end(6)]))
+    after = told(engine, [*later, end(3)], [end(4), end(5)], [end(6)])
+    first, *_, last = chains(after)
     assert first["experiment_epoch"] == last["experiment_epoch"] == 2
     assert first["since_ms"] == first["watermark_ms"]
     assert [a[:2] for a in arms(first)] == [(0, 0), (0, 0)]
     assert first["version"]["seq"] == len(chains(before)) + 1
+    stores = [r["version"]["seq"] for r in before + after if r["scope"] == "store"]
+    assert stores == list(range(1, len(stores) + 1))
     # Those that came on the day of the change belong to neither epoch.
     assert [a[0] for a in arms(last)] == [0, 0]
 
