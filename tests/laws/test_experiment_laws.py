@@ -137,13 +137,24 @@ def assert_alike(one: Any, two: Any) -> None:
 
 
 def test_a_snapshot_in_the_middle_changes_nothing() -> None:
+    better = visitors(3, count=900, days=1, rate=0.3, lift=1.5)
+    worse = visitors(4, count=900, days=1, rate=0.5, lift=-0.6, first_day=1)
+    log = sorted(better + worse, key=lambda each: each["event_time_ms"])
     whole, records = engine_with(COUNTED), []
     restored, same = engine_with(COUNTED), []
-    for some in cut(LOG, 3, 12):
+    for some in cut(log, 3, 12):
         records += step(whole, encoded(some)).records["experiments"]
         again = Engine(restored.settings, feeds={"experiments": ExperimentsFeed((COUNTED,))})
         again.restore(restored.snapshot())
         restored = again
         same += step(restored, encoded(some)).records["experiments"]
     assert records == same
-    assert len(records) > 40
+    p = [
+        record["metrics"][0]["effects"][0]["p"]
+        for record in map(checked, records)
+        if record["scope"] == "chain"
+    ]
+    assert len(p) > 15
+    # There was something to remember: the least p, and evidence that is gone since.
+    assert 0 < p[-1] == p[-10] < 1
+    assert running(restored).state.log_e[0, 0, 0] < -np.log(p[-1]) - 1

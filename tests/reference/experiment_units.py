@@ -84,7 +84,7 @@ def _did(
 def _units(log: list[Event]) -> dict[Cell, list[Event]]:
     units: dict[Cell, list[Event]] = defaultdict(list)
     for each in log:
-        if each["event_type"] == "visit":
+        if each["event_type"] == "visit" and "is_bot" not in each:
             who = str(each.get("visitor_id", each["visit_id"]))
             units[each["store_id"], who].append(each)
     return units

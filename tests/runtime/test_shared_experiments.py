@@ -13,6 +13,7 @@ from stream_hb.feeds.estimates import OutRecord
 from stream_hb.runtime.client import TransactionAbortedError
 from stream_hb.runtime.feeds import unit_rule
 from tests.feeds.experiments.looked import checked
+from tests.reference import experiment_units
 from tests.runtime.test_shared_pooling import PARTITIONS, Member, together
 from tests.support.experiments import EXPERIMENT, encoded, visitors
 from tests.support.fake_client import FakeBroker
@@ -83,6 +84,21 @@ def alone() -> Told:
     assert len(chain) > 15
     assert json.dumps(chain[-1]["arms"]).count("0.0") < 8  # units there are
     return records
+
+
+def test_shards_add_up_to_what_the_plain_rules_count(alone: Told) -> None:
+    last = [record for record in alone if record["scope"] == "chain"][-1]
+    at_ms = last["watermark_ms"]
+    assert isinstance(at_ms, int)
+    window_ms = DECLARED.attribution_window_ms
+    counts = experiment_units.count(LOG, "ab", at_ms, window_ms, HOUR_MS)
+    for arm in last["arms"]:  # type: ignore[attr-defined]
+        for name, expected in (
+            ("assigned_units", counts.assigned),
+            ("units", counts.units),
+            ("conversions", counts.conversions),
+        ):
+            assert arm[name] == sum(n for (_, of), n in expected.items() if of == arm["arm"])
 
 
 def test_three_workers_tell_what_one_tells(alone: Told) -> None:

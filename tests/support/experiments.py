@@ -87,19 +87,22 @@ def visitors(
     lift: float = 0.5,
     crossing: float = 0.05,
     rate: float = 0.2,
+    first_day: int = 0,
 ) -> list[Event]:
     """Return a log in the order of time: most visitors keep their arm, some are seen in two."""
     rng = np.random.default_rng(seed)
     log = []
     for number in range(count):
         store, arm = f"s{rng.integers(stores)}", str(rng.choice(list(arms)))
-        start_ms = MIDNIGHT_MS + int(rng.integers(days * DAY_MS))
-        who = {"visitor_id": f"u{number}"} if rng.random() < 0.7 else {}
+        start_ms = MIDNIGHT_MS + first_day * DAY_MS + int(rng.integers(days * DAY_MS))
+        who = {"visitor_id": f"u{seed}-{number}"} if rng.random() < 0.7 else {}
         for visit in range(int(rng.integers(1, 4)) if who else 1):
             at_ms = start_ms + int(visit * rng.integers(8 * HOUR_MS))
             mine = str(rng.choice(list(arms))) if rng.random() < crossing else arm
-            name = f"v{number}-{visit}"
-            log.append(event("visit", at_ms, store, visit_id=name, **who, **in_arm(mine)))
+            name = f"v{seed}-{number}-{visit}"
+            is_bot = {"is_bot": True} if rng.random() < 0.03 else {}
+            fields = {**who, **in_arm(mine), **is_bot}
+            log.append(event("visit", at_ms, store, visit_id=name, **fields))
             if rng.random() < rate * (1 + lift * (arm == "b")):
                 log += _bought(rng, at_ms, store, name)
     return sorted(log, key=lambda each: each["event_time_ms"])
