@@ -15,6 +15,7 @@ from stream_hb.runtime.replay import replay_files
 from tests.support.experiments import MIDNIGHT_MS, encoded, visitors
 
 CONFIG = f"""
+refit: {{every_seconds: 86400}}
 metrics:
   conversion: {{method: ml}}
   order_rate: null
