@@ -77,6 +77,8 @@ class Engine:
         Number of the newest refit.
     refitted_at_ms
         Clock reading of the last refit, with or without news; None: there was none.
+    srm_elsewhere
+        The groups where another worker's feed says that arms have not the shares that they should.
     clocks_elsewhere
         How far the sources of other workers' shards reach: the watermark is that of all.
 
@@ -102,6 +104,7 @@ class Engine:
         self.pools: dict[Pool, PoolFit] = {}
         self.refits = 0
         self.refitted_at_ms: int | None = None
+        self.srm_elsewhere: frozenset[GroupKey] = frozenset()
         self.clocks_elsewhere: Mapping[int, Sequence[SourceClock]] = {}
         self._decoders: dict[int, Decoder] = {}
 
@@ -305,8 +308,9 @@ class Engine:
         candidates = candidate.shards if candidate else {}
         mark_ms = self.watermark_ms(candidate, now_ms)
         flags = self._flags(now_ms, mark_ms)
-        srm = self.memory.srm if srm is None else frozenset(srm)
-        moment = Moment(now_ms, mark_ms, self.pools, everything, flags, srm)
+        if srm is None:
+            srm = self.memory.srm if HOME in self.shards else self.srm_elsewhere
+        moment = Moment(now_ms, mark_ms, self.pools, everything, flags, frozenset(srm))
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
         pairs = [(shard, candidates.get(number)) for number, shard in chosen.items()]
         parts = list(emit(pairs, moment, self.settings))

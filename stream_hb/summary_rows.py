@@ -14,6 +14,7 @@ from stream_hb.events.clock import SourceClock
 from stream_hb.pool_fit import Pool, PoolFit
 from stream_hb.pool_parts import Asked, PoolParts, Sample
 from stream_hb.pool_summaries import Summarised
+from stream_hb.statistics.table import GroupKey
 
 VERSION = 1
 
@@ -222,6 +223,24 @@ def read_chunk_key(key: bytes) -> tuple[str, int]:
 
 
 CLOCKS_KEY = b"c"
+
+SPLITS_KEY = b"x"
+"""Key of the row that says where experiments' arms do not have the shares that they should."""
+
+
+def splits_row(group: str, groups: Iterable[GroupKey]) -> bytes:
+    """Write in which groups they do not; of a consumer group's.
+
+    >>> read_splits(splits_row("g", {("c", "s1")}))
+    ('g', frozenset({('c', 's1')}))
+    """
+    return _written([group, [list(key) for key in sorted(groups)]])
+
+
+def read_splits(value: bytes) -> tuple[str, frozenset[GroupKey]]:
+    """Undo :func:`splits_row`."""
+    group, groups = _read(value)
+    return group, frozenset((chain, store) for chain, store in groups)
 
 
 def _written(body: list[Any]) -> bytes:

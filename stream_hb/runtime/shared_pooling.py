@@ -30,6 +30,7 @@ from stream_hb.runtime.told_rows import ToldRows, check_group
 from stream_hb.shard import Shard
 from stream_hb.summary_rows import (
     CLOCKS_KEY,
+    SPLITS_KEY,
     Clocks,
     chain_row,
     chunk_key,
@@ -40,6 +41,8 @@ from stream_hb.summary_rows import (
     read_clocks,
     read_fit,
     read_pool_key,
+    read_splits,
+    splits_row,
 )
 from stream_hb.tick_rows import CLOSED_KEY, closed_row, tick_key, tick_row
 
@@ -200,6 +203,10 @@ class SharedPooling:
                 at_ms = told.at_ms
                 self._version = max(self._version, told.version)
                 continue
+            if key == SPLITS_KEY:
+                group, self._engine.srm_elsewhere = read_splits(value)
+                check_group(group, self._board.group)
+                continue
             version, fit = read_fit(value)
             self._version = max(self._version, version)
             if fit is not None:
@@ -285,6 +292,9 @@ class SharedPooling:
             clocks = self._rows.clocks | {n: _clocks(s) for n, s in self._engine.shards.items()}
             told = Clocks(self._board.group, version, made.at_ms, clocks)
             yield Broadcast(hyper, 0, CLOCKS_KEY, clocks_row(told), REFITTER)
+        if others and self._engine.settings.units:
+            splits = splits_row(self._board.group, self._engine.memory.srm)
+            yield Broadcast(hyper, 0, SPLITS_KEY, splits, REFITTER)
 
     def _news(self, now_ms: int) -> Iterator[tuple[Broadcast, tuple[int, str, int]]]:
         """Yield what is new of the own shards: each record, and what to remember of it."""

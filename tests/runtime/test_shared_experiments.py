@@ -29,6 +29,7 @@ HOURLY = replace(
 )
 LOG = visitors(2, count=600, days=1, stores=2 * PARTITIONS, crossing=0.02)
 PIECES = 6
+B = {"experiment_id": "ab", "arm": "b"}
 Told = list[dict[str, object]]
 
 
@@ -99,6 +100,23 @@ def test_shards_add_up_to_what_the_plain_rules_count(alone: Told) -> None:
             ("conversions", counts.conversions),
         ):
             assert arm[name] == sum(n for (_, of), n in expected.items() if of == arm["arm"])
+
+
+def test_every_worker_flags_its_stores_with_a_wrong_split() -> None:
+    broker = FakeBroker()
+    members = members_of(broker, logs_of(), [(0, 1), (2,)])
+    lost = (place % 3 and each.get("experiment") == B for place, each in enumerate(LOG))
+    log = [each for each, gone in zip(LOG, lost, strict=True) if not gone]
+    for number in range(PARTITIONS):
+        mine = [each for each in log if int(each["store_id"][1:]) % PARTITIONS == number]
+        broker.append(encoded(mine), "events", number)
+    together(members, 40)
+    home, other = (member.engine for member in members)
+    assert ("c", "s2") in home.memory.srm
+    assert other.srm_elsewhere == home.memory.srm
+    records = other.emit(members[1].now_ms, everything=True).records
+    flags = {record.key: json.loads(record.value or b"{}")["flags"] for record in records}
+    assert "srm" in flags[b"c|s2||conversion"]
 
 
 def test_three_workers_tell_what_one_tells(alone: Told) -> None:
