@@ -185,6 +185,16 @@ class Config(Section):
     http: Http = Http()
     snapshots: Snapshots = Snapshots()
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The topics that workers read: those of events, and where alerts are kept that of control.
+
+        >>> Config().sources
+        ('visits', 'purchases')
+        """
+        control = (self.topics.control,) if self.drift.enabled else ()
+        return (*self.topics.inputs, *control)
+
     @model_validator(mode="after")
     def _what_is_watched_is_kept(self) -> Self:
         kept = self.metrics.kept()

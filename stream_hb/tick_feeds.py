@@ -48,6 +48,11 @@ class TickFeed(Protocol):
     be flagged ``srm`` (``srm``, group keys).
     """
 
+    @property
+    def tallies(self) -> Mapping[str, int]:
+        """How much it has seen and left out, by name."""
+        ...
+
     def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
         """Look at a closed tick of a chain; return what it then remembers, and its records."""
         ...

@@ -159,13 +159,14 @@ def _without(
         for events, mask in zip(decoded.events, wrong, strict=True)
         for at, time in _places(events, mask)
     ]
-    visits, purchases, refunds, totals = (~mask for mask in wrong)
+    visits, purchases, refunds, totals, controls = (~mask for mask in wrong)
     left = replace(
         decoded,
         visits=decoded.visits.take(visits),
         purchases=decoded.purchases.take(purchases),
         refunds=decoded.refunds.take(refunds),
         totals=decoded.totals.take(totals),
+        controls=decoded.controls.take(controls),
     )
     return left, rejects
 
