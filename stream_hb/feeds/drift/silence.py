@@ -96,7 +96,8 @@ def listened(
     factor
         What a tick's age leaves of the earlier ones.
     silent
-        Stores whose silence is told, or accepted: their forecast stays what it was, or it would sink to nothing.
+        Stores whose silence is told, or accepted: their forecast stays what it was, or it would
+        sink to nothing.
     known
         Stores that have had a visit; an unusable row says nothing of silence.
     """
