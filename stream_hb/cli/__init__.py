@@ -21,6 +21,7 @@ from stream_hb.cli import (
     replay,
     run,
     schema,
+    send_alerts,
     show,
     topics,
 )
@@ -60,6 +61,7 @@ app.command(epilog=topics.EXAMPLES)(topics.topics)
 app.command(epilog=migrate.EXAMPLES)(migrate.migrate)
 app.command(epilog=show.EXAMPLES)(show.show)
 app.command(epilog=accept.EXAMPLES)(accept.accept)
+app.command("send-alerts", epilog=send_alerts.EXAMPLES)(send_alerts.send_alerts)
 app.command(epilog=schema.EXAMPLES)(schema.schema)
 
 
