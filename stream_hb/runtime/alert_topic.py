@@ -15,7 +15,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream_hb.errors import TopicError
+from stream_hb.errors import BrokerError, TopicError
 from stream_hb.runtime.alert_posts import State
 from stream_hb.runtime.alert_sender import Heard
 from stream_hb.runtime.client import TransientError
@@ -23,6 +23,8 @@ from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.no_answer import Heard as Errors
 
 ASK_SECONDS = 10.0
+AGAIN_SECONDS = 0.5
+COORDINATOR_SECONDS = 30.0
 
 log = structlog.get_logger("stream_hb.alerts")
 
@@ -84,13 +86,27 @@ class AlertTopic:
 
         An offset behind the topic's end is one of an earlier topic of that name: nothing of this
         one was sent.
+
+        Raises
+        ------
+        BrokerError
+            No broker tells within a while: its group's coordinator may be moving.
         """
+        until = time.monotonic() + COORDINATOR_SECONDS
+        while True:
+            try:
+                return self._asked()
+            except KafkaException as error:
+                why = error.args[0].str()
+                if time.monotonic() > until:
+                    raise BrokerError(f"how far alerts were sent is not known: {why}") from error
+                log.warning("asks again how far alerts were sent", detail=why)
+                time.sleep(AGAIN_SECONDS)
+
+    def _asked(self) -> dict[int, int]:
         asked = [TopicPartition(self._topic, number) for number in self._partitions]
-        try:
-            found = self._consumer.committed(asked, timeout=ASK_SECONDS)
-            return {at.partition: self._kept(at) for at in found if at.offset >= 0}
-        except KafkaException as error:
-            raise TransientError(f"how far alerts were sent is not known: {error}") from error
+        found = self._consumer.committed(asked, timeout=ASK_SECONDS)
+        return {at.partition: self._kept(at) for at in found if at.offset >= 0}
 
     def _kept(self, at: TopicPartition) -> int:
         _, end = self._consumer.get_watermark_offsets(at, timeout=ASK_SECONDS)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +152,21 @@ def configured(broker: RealBroker | NamedBroker, topic: str, url: str, folder: P
     return str(path)
 
 
-def started(config: str, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "stream_hb", "send-alerts", config, *options]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONWARNINGS": "error"})
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Return what starts a sender; none outlives the test."""
+    senders: list[subprocess.Popen[bytes]] = []
+
+    def start(config: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "stream_hb", "send-alerts", config, *options]
+        sender = subprocess.Popen(command, env={**os.environ, "PYTHONWARNINGS": "error"})
+        senders.append(sender)
+        return sender
+
+    yield start
+    for sender in senders:
+        sender.kill()
+        sender.wait()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -166,7 +178,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.broker
 def test_a_sender_that_is_killed_in_the_middle_loses_nothing_and_repeats_one_request_at_most(
-    broker: RealBroker | NamedBroker, topics: Callable[..., str], tmp_path: Path
+    broker: RealBroker | NamedBroker,
+    topics: Callable[..., str],
+    started: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
 ) -> None:
     topic = topics(partitions=2, cleanup_policy="compact")
     writer = Writer(broker.bootstrap_servers, topic)
