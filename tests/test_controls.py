@@ -215,6 +215,19 @@ def test_a_word_moves_with_its_store_to_another_partitioning() -> None:
         assert kept == names[number::2]
 
 
+def test_a_word_neither_holds_the_watermark_nor_moves_it() -> None:
+    made = engine()
+    step(made, hour(0))
+    before_ms = made.watermark_ms()
+    said = [word(0), word(5, "word2")]
+    made.apply(made.ingest({0: [batch(said, topic="control")]}))
+    assert made.watermark_ms() == before_ms
+    step(made, hour(9))
+    assert made.watermark_ms() == before_ms + 9 * HOUR_MS
+    step(made)
+    assert words(made) == [["word1"], ["word2"]]
+
+
 @pytest.mark.parametrize("partition", [0, 1])
 def test_it_does_not_matter_which_partition_a_word_comes_in(partition: int) -> None:
     made = engine(shards=(0, 1))

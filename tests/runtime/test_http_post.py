@@ -64,8 +64,13 @@ def test_a_connection_that_is_closed_or_refused_is_no_answer() -> None:
         post(receiver)(b"[]", {})
 
 
-def test_a_status_is_an_answer_whatever_becomes_of_its_text(receiver: Receiver) -> None:
-    receiver.behaviours.append(http_receiver.take_and_hang_in_the_text)
+@pytest.mark.parametrize(
+    "behaviour", [http_receiver.take_and_hang_in_the_text, http_receiver.take_and_garble_the_text]
+)
+def test_a_status_is_an_answer_whatever_becomes_of_its_text(
+    receiver: Receiver, behaviour: Behaviour
+) -> None:
+    receiver.behaviours.append(behaviour)
     assert post(receiver, 0.3)(b"[]", {}).is_taken
 
 

@@ -128,6 +128,16 @@ def take_and_hang_in_the_text(handler: Handler) -> None:
     handler.close_connection = True
 
 
+def take_and_garble_the_text(handler: Handler) -> None:
+    """Answer with 200, and with chunks that are none."""
+    handler.note(taken=True)
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"not a number of bytes\r\n")
+    handler.close_connection = True
+
+
 @contextmanager
 def receiving(port: int = 0, **shared: Any) -> Iterator[Receiver]:
     """Serve on a port of the loopback address; ``shared`` are fields of the receiver."""
