@@ -175,11 +175,6 @@ class CalibrationFeed:
     engine: EngineSettings
     pools: Mapping[Pool, _Believed] = field(default_factory=lambda: MappingProxyType({}))
 
-    @property
-    def tallies(self) -> Mapping[str, int]:
-        """Nothing is left out that is not in the records."""
-        return {}
-
     def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
         """Look at a closed tick of a chain."""
         pools, records = dict(self.pools), []

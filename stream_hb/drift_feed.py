@@ -66,6 +66,9 @@ class DriftFeed:
     pools: Mapping[Pool, _Watched] = field(default_factory=lambda: MappingProxyType({}))
     tallies: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
+    reads_controls = True
+    """Ticks are shown in which stores did nothing and operators said something."""
+
     def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
         """Look at a closed tick of a chain."""
         pools, records, tallies = dict(self.pools), [], Counter(self.tallies)

@@ -68,10 +68,9 @@ def read_tick_row(row: bytes, kinds: Mapping[str, type[Statistic]]) -> dict[str,
                 f"another worker tells of ticks of other metrics: {', '.join(sorted(columns))}"
             )
         statistics = {name: kind(**columns[name]) for name, kind in kinds.items()}
-        arms, said = [*more, *([], [])[len(more) :]]
-        controls = tuple(Control(*plain) for plain in said)
-        told = restored_arms(arms) if arms else {}
-        found[chain] = TickPart(stores, np.asarray(zones, np.intp), statistics, told, controls)
+        arms = restored_arms(more[0]) if more else {}
+        controls = tuple(Control(*plain) for said in more[1:] for plain in said)
+        found[chain] = TickPart(stores, np.asarray(zones, np.intp), statistics, arms, controls)
     return found
 
 

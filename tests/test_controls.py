@@ -36,9 +36,7 @@ class Hearing:
 
     heard: tuple[Any, ...] = field(default=())
 
-    @property
-    def tallies(self) -> dict[str, int]:
-        return {}
+    reads_controls = True
 
     def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
         told = json.dumps([tick.number - HOUR, tick.stores, tick.controls])

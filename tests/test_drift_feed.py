@@ -19,7 +19,7 @@ from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.moments import Moments
 from stream_hb.stores import Stores
-from stream_hb.tick_feeds import TickMoment
+from stream_hb.tick_feeds import Memory, TickMoment, watch
 
 DAY_MS = 86_400_000
 FIRST = 20_000
@@ -234,6 +234,21 @@ def test_a_word_where_nothing_is_open_is_counted_and_changes_nothing() -> None:
     assert same == records
     assert feed.tallies == {"accepted_without_alert": 2}
     assert pack(feed.snapshot()["pools"]) == pack(without.snapshot()["pools"])
+
+
+def test_what_is_said_while_the_whole_chain_is_silent_is_heard() -> None:
+    tick = days()[0]
+    nobody = np.empty(0, np.intp)
+    silent = replace(
+        said(tick, "s03"),
+        stores=[],
+        hours=tick.hours[nobody],
+        weekdays=tick.weekdays[nobody],
+        statistics={name: kept.take(nobody) for name, kept in tick.statistics.items()},
+    )
+    memory = Memory({"alerts": DriftFeed(SETTINGS, METRICS)})
+    watched = watch(memory, [silent], moment(tick))
+    assert watched.memory.tallies == {"accepted_without_alert": 1}
 
 
 def test_what_was_counted_is_remembered() -> None:

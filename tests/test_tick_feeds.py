@@ -24,10 +24,6 @@ class Counting:
 
     seen: tuple[int, ...] = ()
 
-    @property
-    def tallies(self) -> dict[str, int]:
-        return {}
-
     def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
         visits = int(tick.statistics["conversion"].columns()["trials"].sum())
         record = OutRecord(tick.chain.encode(), b"%d of %d" % (visits, len(self.seen)))
