@@ -10,6 +10,7 @@ import numpy as np
 from stream_hb.arm_parts import Arms, joined_arms
 from stream_hb.arm_ticks import arms_of_ticks
 from stream_hb.events.batch import Int64s
+from stream_hb.events.controls import Controls
 from stream_hb.events.ticks import TickClock, Zones
 from stream_hb.shard import Shard
 from stream_hb.statistics.columns import Floats, Statistic
@@ -38,6 +39,8 @@ class ChainTick:
         By metric, a row a store: the plain statistics.
     arms
         What it tells of the units of experiments.
+    controls
+        What operators said of stores in it.
     """
 
     chain: str
@@ -48,29 +51,32 @@ class ChainTick:
     weekdays: Int64s
     statistics: Mapping[str, Statistic]
     arms: Arms = field(default_factory=lambda: MappingProxyType({}))
+    controls: Controls = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TickPart:
-    """What the stores of a chain in one shard did in one tick, a row a store."""
+    """What the stores of a chain in one shard did in one tick, a row a store; and was said."""
 
     stores: Sequence[str]
     zones: Zones
     statistics: Mapping[str, Statistic]
     arms: Arms = field(default_factory=lambda: MappingProxyType({}))
+    controls: Controls = ()
 
     def joined(self, other: "TickPart") -> "TickPart":
-        """Return both; a store is in one shard only."""
+        """Return both; a store is in one shard only, what is said of it may be in any."""
         statistics = {
             name: kept.concatenate(other.statistics[name]) for name, kept in self.statistics.items()
         }
         zones = np.concatenate([self.zones, other.zones])
         arms = joined_arms(self.arms, other.arms)
-        return TickPart([*self.stores, *other.stores], zones, statistics, arms)
+        controls = tuple(sorted({*self.controls, *other.controls}))
+        return TickPart([*self.stores, *other.stores], zones, statistics, arms, controls)
 
     def told(self, chain: str, number: int, clock: TickClock) -> ChainTick:
         """Return it as all there is of the chain in the tick."""
-        order = np.argsort(np.array(self.stores))
+        order = np.argsort(np.array(self.stores, np.str_))
         return ChainTick(
             chain,
             number,
@@ -80,6 +86,7 @@ class TickPart:
             clock.weekdays(number, self.zones)[order],
             {name: kept.take(order) for name, kept in self.statistics.items()},
             self.arms,
+            self.controls,
         )
 
 
@@ -111,20 +118,22 @@ def parts_of(shard: Shard, number: int) -> dict[str, TickPart]:
     rows = rows_of(cells.codes)
     keys = [shard.table.keys[row] for row in rows.tolist()]
     zones = shard.membership.zones_with([])[rows]
-    chains = np.array([chain for chain, _ in keys])
+    chains = np.array([chain for chain, _ in keys], np.str_)
+    said = [control for control in shard.ledger.controls if control.tick == number]
     found = {}
-    for chain in dict.fromkeys(chain for chain, _ in keys):
+    for chain in dict.fromkeys([*(chain for chain, _ in keys), *(c.chain for c in said)]):
         mine = np.flatnonzero(chains == chain)
         some = cells.take(mine)
         stores = [keys[at][1] for at in mine.tolist()]
-        found[chain] = TickPart(stores, zones[mine], some.statistics)
+        controls = tuple(control for control in said if control.chain == chain)
+        found[chain] = TickPart(stores, zones[mine], some.statistics, controls=controls)
     return found
 
 
 def open_ticks(shards: Iterable[Shard]) -> list[int]:
-    """Return the ticks in which some store did something and that are not closed, ascending."""
+    """Return the ticks in which something was done or said and that are not closed, ascending."""
     ledgers = [shard.ledger for shard in shards if shard.ledger is not None]
-    return sorted({tick for ledger in ledgers for tick in ledger.cells.ticks()})
+    return sorted({tick for ledger in ledgers for tick in ledger.ticks()})
 
 
 def chain_ticks(shards: Sequence[Shard], clock: TickClock, closing: int) -> Iterator[ChainTick]:

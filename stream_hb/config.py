@@ -31,6 +31,7 @@ from stream_hb.config_experiments import Experiments
 from stream_hb.config_feeds import Calibration, Drift, NotNegative, Positive, Ticks
 from stream_hb.config_kafka import Kafka, Topics
 from stream_hb.config_metrics import Metrics, ProblemsError, Section
+from stream_hb.config_sender import AlertSender
 from stream_hb.errors import ConfigError, nearest
 
 ENVIRONMENT_PREFIX = "STREAM_HB__"
@@ -179,11 +180,22 @@ class Config(Section):
     bots: Bots = Bots()
     ticks: Ticks = Ticks()
     drift: Drift = Drift()
+    alert_sender: AlertSender = AlertSender()
     calibration: Calibration = Calibration()
     experiments: Experiments = Experiments()
     limits: Limits = Limits()
     http: Http = Http()
     snapshots: Snapshots = Snapshots()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The topics that workers read: those of events, and where alerts are kept that of control.
+
+        >>> Config().sources
+        ('visits', 'purchases')
+        """
+        control = (self.topics.control,) if self.drift.enabled else ()
+        return (*self.topics.inputs, *control)
 
     @model_validator(mode="after")
     def _what_is_watched_is_kept(self) -> Self:
@@ -345,9 +357,18 @@ def _read_client_files(raw: dict[str, Any], folder: Path, problems: list[str]) -
     return {**raw, "kafka": {**kafka, "client": settings}}
 
 
+_PATHS = (
+    ("stores", "path"),
+    ("money", "rates_path"),
+    ("snapshots", "path"),
+    ("alert_sender", "authorization_file"),
+    ("alert_sender", "ca_file"),
+)
+
+
 def _beside(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
-    """Return ``raw`` with the paths of its tables made absolute."""
-    for section, key in (("stores", "path"), ("money", "rates_path"), ("snapshots", "path")):
+    """Return ``raw`` with its paths made absolute."""
+    for section, key in _PATHS:
         values = raw.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str):
             raw = {**raw, section: {**values, key: str((folder / values[key]).resolve())}}
@@ -389,6 +410,10 @@ def _explained(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
     return [f"{path}.{problem}".removeprefix(".") for problem in error.problems]
 
 
+_SECRETS = {"url", "authorization"}
+"""Keys whose values are not shown, even where they are wrong."""
+
+
 def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
     location = [str(part) for part in detail["loc"]]
     path = ".".join(location)
@@ -402,7 +427,7 @@ def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
     if detail["type"] == "value_error":  # ours: it says everything
         return f"{path}: {detail['ctx']['error']}".removeprefix(": ")
     message = detail["msg"].removeprefix("Input ")
-    if isinstance(detail["input"], str | int | float):
+    if isinstance(detail["input"], str | int | float) and location[-1] not in _SECRETS:
         message += f", not {detail['input']!r:.60}"
     return f"{path}: {message}"
 

@@ -134,6 +134,10 @@ class Topics(Section):
     alerts: TopicName = "alerts"
     """Alerts go here (``drift.enabled``): of every alert the newest state."""
 
+    control: TopicName = "control"
+    """What operators say of alerts comes from here (``drift.enabled``), with as many partitions as
+    the inputs: ``stream-hb accept`` writes to it, and workers read it as one of them."""
+
     calibration: TopicName = "calibration"
     """How the intervals have kept their word goes here (``calibration.enabled``): of every pool and
     metric the newest scores."""
@@ -151,7 +155,7 @@ class Topics(Section):
         if not self.inputs:
             raise ValueError("inputs should name at least one topic")
         refits = [self.refits] if self.refits else []
-        feeds = (self.alerts, self.calibration, self.experiments)
+        feeds = (self.alerts, self.control, self.calibration, self.experiments)
         shared = (self.state, self.summaries, self.hyper, *feeds)
         names = (*self.inputs, self.estimates, self.rejects, *shared, *refits)
         twice = sorted({name for name in names if names.count(name) > 1})

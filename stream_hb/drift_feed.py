@@ -1,5 +1,6 @@
 """The feed of alerts: every closed tick of a chain, shown to the drift of each of its metrics."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -9,7 +10,9 @@ import numpy as np
 
 from stream_hb.chain_ticks import ChainTick
 from stream_hb.feeds.drift import feed
-from stream_hb.feeds.drift.alerts import out_record
+from stream_hb.feeds.drift.admittance import Admittance
+from stream_hb.feeds.drift.alerts import AlertRecord, out_record
+from stream_hb.feeds.drift.feed import Diagnostics
 from stream_hb.feeds.drift.records import Stream
 from stream_hb.feeds.drift.settings import DriftHyper, DriftSettings
 from stream_hb.feeds.drift.state import DriftState
@@ -53,25 +56,36 @@ class DriftFeed:
         Says which stores have retired; None: none does.
     pools
         What is remembered, by chain and metric.
+    tallies
+        What was seen and left out, by name.
     """
 
     settings: DriftSettings
     metrics: tuple[str, ...]
     stores: Stores | None = None
     pools: Mapping[Pool, _Watched] = field(default_factory=lambda: MappingProxyType({}))
+    tallies: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    reads_controls = True
+    """Ticks are shown in which stores did nothing and operators said something."""
 
     def step(self, tick: ChainTick, moment: TickMoment) -> tuple[Self, list[OutRecord]]:
         """Look at a closed tick of a chain."""
-        pools, records = dict(self.pools), []
+        pools, records, tallies = dict(self.pools), [], Counter(self.tallies)
+        followed: set[str] = set()
         for metric in self.metrics:
             pool = tick.chain, metric
-            pools[pool], told = self._stepped(pool, tick, moment)
-            records += told
-        return replace(self, pools=pools), records
+            pools[pool], told, found = self._stepped(pool, tick, moment)
+            records += [out_record(record) for record in told]
+            tallies.update(_counted(found))
+            followed.update(pools[pool].stores[row] for row in found.accepted.tolist())
+        idle = sum(control.store not in followed for control in tick.controls)
+        tallies["accepted_without_alert"] += idle
+        return replace(self, pools=pools, tallies=dict(+tallies)), records
 
     def _stepped(
         self, pool: Pool, tick: ChainTick, moment: TickMoment
-    ) -> tuple[_Watched, list[OutRecord]]:
+    ) -> tuple[_Watched, Sequence[AlertRecord], Diagnostics]:
         chain, metric = pool
         settings = self.settings_of(metric)
         known = self.pools.get(pool, _Watched((), DriftState.of_new(settings)))
@@ -79,8 +93,8 @@ class DriftFeed:
         stream = Stream(chain, metric, KINDS[metric], stores, moment.epoch)
         hyper = hyper_of(moment.pools.get(pool))
         shown = self._shown(tick, metric, stores, moment)
-        state, records, _ = feed.step(known.state, shown, stream, settings, hyper)
-        return _Watched(stores, state), [out_record(record) for record in records]
+        state, records, found = feed.step(known.state, shown, stream, settings, hyper)
+        return _Watched(stores, state), records, found
 
     def settings_of(self, metric: str) -> DriftSettings:
         """Return what holds for a metric: log values move less than log-odds and log rates do."""
@@ -95,7 +109,8 @@ class DriftFeed:
     ) -> Tick:
         row_of = {store: row for row, store in enumerate(stores)}
         size, value, m2 = _columns(tick.statistics[metric])
-        some = size > 0
+        some = size != 0  # what is not a number, or below zero, is refused there, and counted
+        reasons = _reasons(tick, metric, row_of)
         return Tick(
             tick.number,
             tick.end_ms,
@@ -104,6 +119,8 @@ class DriftFeed:
             value[some],
             None if m2 is None else m2[some],
             tick.hours[some],
+            accepted=np.array(sorted(reasons), np.intp),
+            reasons=reasons,
             retired=self._retired(tick, stores),
             offsets=moment.offsets,
         )
@@ -116,18 +133,39 @@ class DriftFeed:
 
     def snapshot(self) -> Any:
         """Return what is remembered as plain values and arrays."""
-        return [
+        pools = [
             [*pool, list(watched.stores), watched.state.snapshot()]
             for pool, watched in self.pools.items()
         ]
+        return {"pools": pools, "tallies": dict(self.tallies)}
 
     def restored(self, state: Any) -> Self:
         """Return the feed that remembers a :meth:`snapshot`."""
+        if isinstance(state, list):  # as it was before anything was tallied
+            state = {"pools": state, "tallies": {}}
         pools = {
             (chain, metric): _Watched(tuple(stores), DriftState.restored(values))
-            for chain, metric, stores, values in state
+            for chain, metric, stores, values in state["pools"]
         }
-        return replace(self, pools=pools)
+        return replace(self, pools=pools, tallies=state["tallies"])
+
+
+def _counted(found: Diagnostics) -> dict[str, int]:
+    """Return what a tick had that was left out."""
+    return {
+        "alert_rows_refused": found.refused,
+        "alert_ticks_set_aside": int(found.admittance is Admittance.SUSPECTED),
+    }
+
+
+def _reasons(tick: ChainTick, metric: str, row_of: Mapping[str, int]) -> dict[int, str]:
+    """Return what operators say of stores, by row: of several, what was said first."""
+    said = sorted(tick.controls, key=lambda control: (control.time_ms, control.control_id))
+    reasons: dict[int, str] = {}
+    for control in said:
+        if control.store in row_of and control.metric in ("", metric):
+            reasons.setdefault(row_of[control.store], control.reason)
+    return reasons
 
 
 def _columns(statistic: Statistic) -> tuple[Any, Any, Any]:

@@ -145,6 +145,9 @@ class Engine:
             found["orders"] += int(shard.orders.orders.sum())
             found["orders_without_value"] += int(shard.orders.zero_valued.sum())
             found["orders_capped"] += int(shard.orders.capped.sum())
+            if shard.ledger is not None:
+                found["late_for_tick"] += shard.ledger.late
+        found.update(self.memory.tallies)
         return dict(found)
 
     def ingest(

@@ -9,6 +9,7 @@ from stream_hb.admission import Admission
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.batch import (
     Bools,
+    ControlRows,
     Decoded,
     EventColumns,
     Hashes,
@@ -21,6 +22,7 @@ from stream_hb.events.batch import (
     TotalsRows,
     Visits,
 )
+from stream_hb.events.controls import Collected, Controls, Waiting
 from stream_hb.events.id_hash import in_currency, scoped
 from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
 from stream_hb.events.totals import Refusal, TotalsMentions, series_keys
@@ -40,6 +42,7 @@ ORDERS = frozenset({"conversion", "order_rate", "log_order_value"})
 TOTALS = frozenset({"totals"})
 
 UNREAD = "no metric of the chain reads events of this type"
+NO_ALERTS = "no alerts are kept (drift.enabled)"
 CURRENCY = "the group's orders are in another currency, and no rate converts this one"
 
 
@@ -54,14 +57,21 @@ class Readers:
         What they read; single events where nothing is said.
     default_chain
         Chain of the events that name none.
+    controls
+        Whether some feed reads control events.
     """
 
     def __init__(
-        self, metrics: Collection[str], inputs: Mapping[str, Input], default_chain: str
+        self,
+        metrics: Collection[str],
+        inputs: Mapping[str, Input],
+        default_chain: str,
+        controls: bool = False,
     ) -> None:
         self._metrics = metrics
         self._inputs = inputs
-        self._default_chain = default_chain
+        self.default_chain = default_chain
+        self.controls = controls
         # With every metric on events, which is the rule, nobody has to look at the chains.
         self._plain = all(inputs.get(name, EVENTS) == EVENTS for name in metrics)
 
@@ -74,7 +84,7 @@ class Readers:
         if self._plain:
             return np.full(len(codes), kind == TOTALS or not kind & set(self._metrics))
         distinct, places = np.unique(codes, return_inverse=True)
-        chains = [known[code][0] or self._default_chain for code in distinct.tolist()]
+        chains = [known[code][0] or self.default_chain for code in distinct.tolist()]
         unread = np.array([not self._reads(chain, kind) for chain in chains], np.bool_)
         return unread[places]
 
@@ -119,6 +129,7 @@ class Intake:
         self._purchases: list[tuple[Rows, Purchases, Int64s]] = []
         self._refunds: list[tuple[Rows, Refunds, Int64s]] = []
         self._totals: list[tuple[Rows, TotalsRows, RawBatch]] = []
+        self._controls: list[tuple[ControlRows, RawBatch]] = []
         self._refused = 0
         self._foreign = 0
 
@@ -131,6 +142,10 @@ class Intake:
         self._purchases.append(self._paid(raw, decoded.purchases, refused, clock_ms))
         self._refunds.append(self._paid(raw, decoded.refunds, refused, clock_ms))
         self._totals.append((*self._read(raw, decoded.totals, TOTALS, refused), raw))
+        if self._readers.controls:
+            self._controls.append((decoded.controls, raw))
+        elif len(decoded.controls):
+            refused += _rejects(raw, decoded.controls, "unexpected_input", NO_ALERTS)
         self.rejects += sorted(refused, key=lambda reject: reject.offset)
 
     def _read(
@@ -201,7 +216,9 @@ class Intake:
     @property
     def accepted(self) -> int:
         """Number of events."""
-        return sum(len(rows) for rows, _ in self._parts()) - self._refused - self._foreign
+        controls = sum(len(events) for events, _ in self._controls)
+        used = sum(len(rows) for rows, _ in self._parts()) + controls
+        return used - self._refused - self._foreign
 
     def newest_ms(self, size: int) -> Int64s:
         """Return the newest event time of each of so many rows, 0 where there is none."""
@@ -285,7 +302,19 @@ class Intake:
             at = place - int(ends[part]) + len(rows)
             chosen = np.array([at])
             self.rejects += _rejects(raw, events.take(chosen), reason, detail)
-        self._refused = len(refusals)
+        self._refused += len(refusals)
+
+    def controls(self, waiting: Waiting) -> Controls:
+        """Return what waits for its tick when this has come; what does not fit is rejected."""
+        collected = Collected(waiting)
+        for events, raw in self._controls:
+            for at, (chain, store) in enumerate(events.store_keys):
+                chain = self._readers.default_chain if chain is None else chain
+                refusal = collected.refusal(waiting.control(chain, store, events.accepts[at]))
+                if refusal:
+                    self.rejects += _rejects(raw, events.take(np.array([at])), *refusal)
+                    self._refused += 1
+        return collected.controls
 
     def _column(self, parts: Sequence[tuple[Any, ...]], name: str) -> Any:
         return _flat([getattr(part[1], name) for part in parts], _DTYPES.get(name, np.int64))

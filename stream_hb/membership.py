@@ -36,7 +36,14 @@ class Membership:
 
     def zones_with(self, new: Sequence[GroupKey]) -> Rows:
         """Return the number of each group's time zone, as if ``new`` were appended."""
-        places = self.places_with(new)
+        return self._zones_at(self.places_with(new))
+
+    def zones_of(self, keys: Sequence[GroupKey]) -> Rows:
+        """Return the number of the time zone of stores, whether they are groups or not."""
+        places = self._stores.places(keys) if self._stores else np.full(len(keys), UNKNOWN)
+        return self._zones_at(places)
+
+    def _zones_at(self, places: Rows) -> Rows:
         return self._stores.zones_at(places) if self._stores else np.zeros(len(places), np.intp)
 
     def places(self, rows: Rows) -> Rows:

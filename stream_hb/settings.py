@@ -155,6 +155,8 @@ class EngineSettings:
         The experiments whose units are told to a feed.
     ticks
         The hours or days that the feeds look at one after the other; None: no feed does.
+    controls
+        Whether some feed reads control events.
     groups_max
         Groups kept; events of further groups are rejected and counted.
     belongs
@@ -185,6 +187,7 @@ class EngineSettings:
     units_kept_ms: int = 30 * DAY_MS
     units: tuple[UnitRule, ...] = ()
     ticks: TickClock | None = None
+    controls: bool = False
     groups_max: int = 100_000
     belongs: BelongsTo | None = None
     registers: BelongsTo | None = None

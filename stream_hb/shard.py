@@ -16,6 +16,7 @@ from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
 from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import LATEST_MS, SourceClock, watermark_ms
+from stream_hb.events.controls import Controls, Waiting
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
 from stream_hb.events.id_table import IdTable, Slots
@@ -156,7 +157,9 @@ class Shard:
         self._group_hashes = np.empty(0, np.uint64)
         self._awaited: Mapping[str, Exchange] = {}
         self._purse = Purse(settings.money)
-        self._readers = Readers(settings.methods, settings.inputs, settings.default_chain)
+        self._readers = Readers(
+            settings.methods, settings.inputs, settings.default_chain, settings.controls
+        )
         self.arms = ArmSets()
         self.revision = 0
         self.chain_revisions: dict[str, int] = {}
@@ -208,10 +211,11 @@ class Shard:
         )
         totals = self.totals.probe(intake.totals(groups))
         intake.refuse(totals.refusals)
+        controls = intake.controls(self._waiting(closing))
         newest_ms = intake.newest_ms(len(groups))
         reached_ms = max(reached_ms, *(p.clock.time_ms for p in positions.values()), 0)
         change, awaited, ticks = self._change(
-            attribution.moves, totals, newest_ms, reached_ms, admission.new, closing
+            attribution.moves, totals, newest_ms, reached_ms, admission.new, closing, controls
         )
         return ShardCandidate(
             change,
@@ -238,6 +242,7 @@ class Shard:
         reached_ms: int,
         new: NewGroups,
         closing: int,
+        controls: Controls,
     ) -> tuple[TableChange, dict[str, Exchange], TickChange | None]:
         """Return what becomes of the table, what counts later by metric, and the open ticks."""
         marks = self.table.later_marks(reached_ms)
@@ -272,7 +277,21 @@ class Shard:
         if self.ledger is None:
             return change, awaited, None
         zones = self.membership.zones_with(new.keys)[rows]
-        return change, awaited, self.ledger.probe(rows, zones, exchanges, by_totals, closing)
+        ticks = self.ledger.probe(rows, zones, exchanges, by_totals, closing, controls)
+        return change, awaited, ticks
+
+    def _waiting(self, closing: int) -> Waiting:
+        """Return what is known of controls when ticks before ``closing`` are closed."""
+        if self.ledger is None:
+            return Waiting((), closing, lambda *_: closing)
+        closed = max(self.ledger.closed, closing)
+        return Waiting(self.ledger.controls, closed, self._tick_of)
+
+    def _tick_of(self, chain: str, store: str, time_ms: int) -> int:
+        if self.ledger is None:
+            return 0
+        zones = self.membership.zones_of([(chain, store)])
+        return int(self.ledger.clock.numbers(zones, np.array([time_ms]))[0])
 
     def _ahead(
         self, metric: str, exchanges: Iterable[Exchange], rows: Rows, mark: int

@@ -44,7 +44,8 @@ class TickFeed(Protocol):
     """A feed with what it remembers; never changed, a step returns the next one.
 
     Of ticks in which no store of the chain did anything, and units of experiments became mature,
-    only feeds know whose ``reads_arms`` is true. A feed may say of which groups estimates are to
+    only feeds know whose ``reads_arms`` is true; of those in which an operator said something, only
+    those whose ``reads_controls`` is. A feed may say of which groups estimates are to
     be flagged ``srm`` (``srm``, group keys).
     """
 
@@ -67,6 +68,16 @@ class Chooses(Protocol):
 
     def half_lives_ms(self) -> Mapping[Pool, int | None]:
         """Return the half-life of each pool that it has chosen one for."""
+        ...
+
+
+@runtime_checkable
+class Tallying(Protocol):
+    """A feed that counts what it leaves out."""
+
+    @property
+    def tallies(self) -> Mapping[str, int]:
+        """How much it has seen and left out, by name."""
         ...
 
 
@@ -94,6 +105,12 @@ class Memory:
     def srm(self) -> frozenset[GroupKey]:
         """The groups where an experiment's arms do not have the shares that they should."""
         return frozenset().union(*(getattr(feed, "srm", ()) for feed in self.feeds.values()))
+
+    @property
+    def tallies(self) -> dict[str, int]:
+        """How much the feeds have seen and left out, by name."""
+        counting = [feed for feed in self.feeds.values() if isinstance(feed, Tallying)]
+        return {name: number for feed in counting for name, number in feed.tallies.items()}
 
     def papers(self) -> dict[str, bytes]:
         """Return it as it stands in a log, by the feeds' names."""
@@ -145,8 +162,14 @@ def watch(memory: Memory, ticks: Iterable[ChainTick], moment: TickMoment) -> Wat
             continue
         number, until = number + 1, tick.number + 1
         for name, feed in memory.feeds.items():
-            if not (tick.stores or getattr(feed, "reads_arms", False)):
+            if not _concerns(feed, tick):
                 continue
             after[name], told = after[name].step(tick, moment)
             records[name] += told
     return Watched(Memory(after, until), records, number)
+
+
+def _concerns(feed: TickFeed, tick: ChainTick) -> bool:
+    """Tell whether a tick may have something for a feed."""
+    said = tick.controls and getattr(feed, "reads_controls", False)
+    return bool(tick.stores or said or getattr(feed, "reads_arms", False))

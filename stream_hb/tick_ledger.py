@@ -14,6 +14,7 @@ import numpy as np
 
 from stream_hb.contributions import Exchange, Happened, Share, contribution
 from stream_hb.events.batch import Bools
+from stream_hb.events.controls import Control, Controls
 from stream_hb.events.ticks import TickClock, Zones
 from stream_hb.statistics.columns import Rows, Statistic
 from stream_hb.statistics.forgetting import Never
@@ -36,12 +37,15 @@ class TickChange:
         Ticks before this one are closed then.
     late
         How many things it brought for ticks that are closed.
+    controls
+        What operators said in ticks that are open then.
     """
 
     cells: TickCells
     touched: Codes
     closed: int
     late: int
+    controls: Controls = ()
 
 
 class TickLedger:
@@ -62,6 +66,8 @@ class TickLedger:
         Ticks before this one are closed.
     late
         How many things came for a tick that was closed.
+    controls
+        What operators said in open ticks.
     """
 
     def __init__(self, kinds: Mapping[str, type[Statistic]], clock: TickClock) -> None:
@@ -69,6 +75,7 @@ class TickLedger:
         self.cells = TickCells.empty(kinds)
         self.closed = 0
         self.late = 0
+        self.controls: Controls = ()
         self._kinds = dict(kinds)
 
     def probe(
@@ -78,6 +85,7 @@ class TickLedger:
         exchanges: Sequence[Exchange],
         by_totals: Mapping[str, Bools],
         closing: int = 0,
+        controls: Controls = (),
     ) -> TickChange:
         """Work out what exchanges change; changes nothing.
 
@@ -93,6 +101,8 @@ class TickLedger:
             Of each metric, which of these groups it reads totals of.
         closing
             Ticks before this one are closed first: the feeds have read them.
+        controls
+            All that operators said in ticks that are open then.
         """
         closed = max(self.closed, closing)
         first = closed << ROW_BITS
@@ -108,7 +118,8 @@ class TickLedger:
             name: self._exchanged(name, kept, dated, touched, totals[name])
             for name, kept in before.statistics.items()
         }
-        return TickChange(cells.replaced(TickCells(touched, after)), touched, closed, late)
+        cells = cells.replaced(TickCells(touched, after))
+        return TickChange(cells, touched, closed, late, controls)
 
     def _dated(self, exchange: Exchange, rows: Rows, zones: Zones) -> Exchange:
         def cell(share: Share) -> Codes:
@@ -147,17 +158,35 @@ class TickLedger:
 
     def apply(self, change: TickChange) -> None:
         """Make a change the state."""
-        self.cells, self.closed = change.cells, change.closed
+        self.cells, self.closed, self.controls = change.cells, change.closed, change.controls
         self.late += change.late
+
+    def ticks(self) -> set[int]:
+        """Return the open ticks in which something was done or said."""
+        return {*self.cells.ticks(), *(control.tick for control in self.controls)}
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain values and arrays."""
-        return {"cells": self.cells.snapshot(), "closed": self.closed, "late": self.late}
+        return {"cells": self.cells.snapshot(), "closed": self.closed, **self.told()}
+
+    def told(self) -> dict[str, Any]:
+        """Return what is not told by cells: what was late, and what operators said."""
+        return {"late": self.late, "controls": plain_controls(self.controls)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become the ledger of a :meth:`snapshot`."""
         self.cells = TickCells.restored(state["cells"], self._kinds)
-        self.closed, self.late = state["closed"], state["late"]
+        self.restore_told(state)
+
+    def restore_told(self, told: Mapping[str, Any]) -> None:
+        """Take what is not told by cells."""
+        self.closed, self.late = told["closed"], told["late"]
+        self.controls = tuple(Control(*plain) for plain in told.get("controls", ()))
+
+
+def plain_controls(controls: Controls) -> list[list[Any]]:
+    """Return controls as plain values."""
+    return [list(control) for control in controls]
 
 
 def _reads(totals_rows: Rows, *, totals: bool) -> Callable[[Share], Bools]:

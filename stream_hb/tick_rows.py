@@ -9,6 +9,7 @@ from stream_hb import state
 from stream_hb.arm_parts import plain_arms, restored_arms
 from stream_hb.chain_ticks import TickPart
 from stream_hb.errors import SnapshotError
+from stream_hb.events.controls import Control
 from stream_hb.statistics.columns import Statistic
 
 CLOSED_KEY = b"e"
@@ -40,7 +41,8 @@ def tick_row(parts: Mapping[str, TickPart]) -> bytes:
 
 def _plain(part: TickPart) -> list[Any]:
     columns = {name: kept.columns() for name, kept in part.statistics.items()}
-    return [list(part.stores), part.zones, columns, plain_arms(part.arms)]
+    said = [list(control) for control in part.controls]
+    return [list(part.stores), part.zones, columns, plain_arms(part.arms), said]
 
 
 def read_tick_row(row: bytes, kinds: Mapping[str, type[Statistic]]) -> dict[str, TickPart]:
@@ -59,15 +61,16 @@ def read_tick_row(row: bytes, kinds: Mapping[str, type[Statistic]]) -> dict[str,
         The worker that wrote it keeps other metrics.
     """
     found = {}
-    # Rows that were written before there were experiments end with the columns.
-    for chain, (stores, zones, columns, *arms) in state.unpack(row).items():
+    # Rows of earlier versions end with the columns, or with the arms.
+    for chain, (stores, zones, columns, *more) in state.unpack(row).items():
         if columns.keys() != kinds.keys():
             raise SnapshotError(
                 f"another worker tells of ticks of other metrics: {', '.join(sorted(columns))}"
             )
         statistics = {name: kind(**columns[name]) for name, kind in kinds.items()}
-        told = restored_arms(arms[0]) if arms else {}
-        found[chain] = TickPart(stores, np.asarray(zones, np.intp), statistics, told)
+        arms = restored_arms(more[0]) if more else {}
+        controls = tuple(Control(*plain) for said in more[1:] for plain in said)
+        found[chain] = TickPart(stores, np.asarray(zones, np.intp), statistics, arms, controls)
     return found
 
 

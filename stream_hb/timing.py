@@ -7,6 +7,7 @@ import numpy as np
 
 from stream_hb.events.batch import (
     Bools,
+    ControlRows,
     Decoded,
     EventColumns,
     Int64s,
@@ -113,9 +114,15 @@ def _without_future(
 
 
 def _times_by_place(decoded: Decoded) -> Int64s:
+    """Return the times that move the source's clock, 0 where there is none.
+
+    A word of an operator does not: the next one comes in weeks, and until then all that is read of
+    its topic would seem to be as old as the last.
+    """
     times = np.zeros(decoded.received, np.int64)
     for events in decoded.events:
-        times[events.indexes] = events.event_time_ms
+        if not isinstance(events, ControlRows):
+            times[events.indexes] = events.event_time_ms
     return times
 
 
@@ -159,13 +166,14 @@ def _without(
         for events, mask in zip(decoded.events, wrong, strict=True)
         for at, time in _places(events, mask)
     ]
-    visits, purchases, refunds, totals = (~mask for mask in wrong)
+    visits, purchases, refunds, totals, controls = (~mask for mask in wrong)
     left = replace(
         decoded,
         visits=decoded.visits.take(visits),
         purchases=decoded.purchases.take(purchases),
         refunds=decoded.refunds.take(refunds),
         totals=decoded.totals.take(totals),
+        controls=decoded.controls.take(controls),
     )
     return left, rejects
 

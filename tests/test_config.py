@@ -153,7 +153,7 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
         ("kafka: [", "is not valid YAML: line 1"),
         ("time: {}\ntime: {}", "is not valid YAML: line 2, column 1: the same key a second time"),
         ("[" * 3000, "is not valid YAML"),
-        ("1: 2", "1: no such key; known: bots, calibration, default_chain"),
+        ("1: 2", "1: no such key; known: alert_sender, bots, calibration"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_says_what_is_wrong(

@@ -9,6 +9,7 @@ import pytest
 
 from stream_hb.chain_ticks import ChainTick
 from stream_hb.drift_feed import DriftFeed, hyper_of
+from stream_hb.events.controls import Control
 from stream_hb.feeds.drift.settings import DriftSettings
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.models.registry import FAMILIES
@@ -18,7 +19,7 @@ from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.moments import Moments
 from stream_hb.stores import Stores
-from stream_hb.tick_feeds import TickMoment
+from stream_hb.tick_feeds import Memory, TickMoment, watch
 
 DAY_MS = 86_400_000
 FIRST = 20_000
@@ -178,3 +179,124 @@ def test_the_spread_between_stores_is_that_of_the_fit_on_the_link_scale(method: 
         assert hyper.spread == pytest.approx(0.3, rel=0.12)
         assert hyper.version == 4
     assert hyper.sigma2 == pytest.approx(0.64, rel=0.01)
+
+
+def said(tick: ChainTick, *stores: str, metric: str = "", reason: str = "moved") -> ChainTick:
+    """Return the tick in which operators accept some stores' levels."""
+    controls = tuple(
+        Control(tick.number, "north", store, f"word-{store}", tick.end_ms - 1, metric, reason)
+        for store in stores
+    )
+    return replace(tick, controls=controls)
+
+
+ACCEPTED = CHANGED + 8
+
+
+def accepting(*stores: str, **more: str) -> tuple[DriftFeed, list[dict[str, Any]]]:
+    ticks = days()
+    ticks[ACCEPTED] = said(ticks[ACCEPTED], *stores, **more)
+    feed, records = shown(DriftFeed(SETTINGS, PURCHASING), ticks)
+    return feed, plain(records)
+
+
+PURCHASING = ("conversion", "order_rate")
+
+
+def test_an_accepted_level_ends_the_alert_with_the_operators_reason_and_raises_no_other() -> None:
+    feed, told = accepting("s07")
+    at = f"{np.datetime64((FIRST + ACCEPTED + 1) * DAY_MS, 'ms')}Z"
+    for metric in PURCHASING:
+        mine = [a for a in told if a["labels"]["metric"] == metric]
+        assert {a["labels"]["store_id"] for a in mine} == {"s07"}
+        assert [a["status"] for a in mine].count("resolved") == 1
+        assert mine[-1]["status"] == "resolved"
+        assert mine[-1]["endsAt"] == at
+        assert mine[-1]["annotations"]["resolution"] == "accepted by an operator: moved"
+    assert feed.tallies == {}
+
+
+def test_the_level_of_one_metric_alone_may_be_accepted(alerts: list[dict[str, Any]]) -> None:
+    _, told = accepting("s07", metric="order_rate")
+
+    def of(metric: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [a for a in records if a["labels"]["metric"] == metric]
+
+    assert of("conversion", told) == of("conversion", alerts)
+    assert of("order_rate", told)[-1]["status"] == "resolved"
+
+
+def test_a_word_where_nothing_is_open_is_counted_and_changes_nothing() -> None:
+    ticks = days()[:40]
+    heard = [*ticks[:30], said(ticks[30], "s03", "nobody"), *ticks[31:]]
+    without, records = shown(DriftFeed(SETTINGS, METRICS), ticks)
+    feed, same = shown(DriftFeed(SETTINGS, METRICS), heard)
+    assert same == records
+    assert feed.tallies == {"accepted_without_alert": 2}
+    assert pack(feed.snapshot()["pools"]) == pack(without.snapshot()["pools"])
+
+
+def test_what_is_said_while_the_whole_chain_is_silent_is_heard() -> None:
+    tick = days()[0]
+    nobody = np.empty(0, np.intp)
+    silent = replace(
+        said(tick, "s03"),
+        stores=[],
+        hours=tick.hours[nobody],
+        weekdays=tick.weekdays[nobody],
+        statistics={name: kept.take(nobody) for name, kept in tick.statistics.items()},
+    )
+    memory = Memory({"alerts": DriftFeed(SETTINGS, METRICS)})
+    watched = watch(memory, [silent], moment(tick))
+    assert watched.memory.tallies == {"accepted_without_alert": 1}
+
+
+def test_what_was_counted_is_remembered() -> None:
+    ticks = days()[:3]
+    feed, _ = shown(DriftFeed(SETTINGS, METRICS), [*ticks[:2], said(ticks[2], "nobody")])
+    again = DriftFeed(SETTINGS, METRICS).restored(unpack(pack(feed.snapshot())))
+    assert again.tallies == feed.tallies == {"accepted_without_alert": 1}
+    old = DriftFeed(SETTINGS, METRICS).restored(feed.snapshot()["pools"])
+    assert old.tallies == {}
+    assert old.pools.keys() == feed.pools.keys()
+
+
+def test_what_is_not_a_number_and_a_leap_of_the_clock_are_counted() -> None:
+    ticks = days()[:3]
+    trials = ticks[1].statistics["conversion"].columns()["trials"].copy()
+    trials[4] = np.nan
+    successes = ticks[1].statistics["conversion"].columns()["successes"]
+    bad = replace(ticks[1], statistics={"conversion": Counts(successes, trials)})
+    leap = replace(ticks[2], number=ticks[2].number + 365)
+    feed, records = shown(DriftFeed(SETTINGS, ("conversion",)), [ticks[0], bad, leap])
+    assert records == []
+    assert feed.tallies == {"alert_rows_refused": 1, "alert_ticks_set_aside": 1}
+
+
+def silent_from(ticks: list[ChainTick], first: int, row: int = 4) -> list[ChainTick]:
+    there = np.arange(STORES) != row
+    return ticks[:first] + [
+        replace(
+            tick,
+            stores=[name for name, here in zip(NAMES, there, strict=True) if here],
+            hours=tick.hours[there],
+            weekdays=tick.weekdays[there],
+            statistics={name: kept.take(there) for name, kept in tick.statistics.items()},
+        )
+        for tick in ticks[first:]
+    ]
+
+
+def test_a_silence_that_was_accepted_is_told_again_only_after_a_visit() -> None:
+    ticks = days()[:60]
+    quiet = silent_from(ticks, 30)
+    quiet[35] = said(quiet[35], "s04", reason="closed for the winter")
+    again = silent_from(ticks, 50)
+    _, records = shown(DriftFeed(SETTINGS, ("conversion",)), quiet[:45] + again[45:])
+    silences = [a for a in plain(records) if a["labels"]["alertname"] == "StoreSilent"]
+    changes = [(a["status"], a["updatedAt"][:10]) for a in silences]
+    day = [str(np.datetime64((FIRST + n + 1) * DAY_MS, "ms"))[:10] for n in range(60)]
+    assert ("firing", day[30]) == changes[0]
+    assert [change for change in changes if change[0] == "resolved"] == [("resolved", day[35])]
+    later = [change for change in changes if change[1] > day[35]]
+    assert later[0] == ("firing", day[50])

@@ -11,7 +11,20 @@ import typer
 from typer.main import get_command
 
 from stream_hb import __version__
-from stream_hb.cli import check, convert, demo, fit, migrate, replay, run, schema, show, topics
+from stream_hb.cli import (
+    accept,
+    check,
+    convert,
+    demo,
+    fit,
+    migrate,
+    replay,
+    run,
+    schema,
+    send_alerts,
+    show,
+    topics,
+)
 from stream_hb.errors import StreamHBError
 
 _EPILOG = """\b
@@ -47,6 +60,8 @@ app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=topics.EXAMPLES)(topics.topics)
 app.command(epilog=migrate.EXAMPLES)(migrate.migrate)
 app.command(epilog=show.EXAMPLES)(show.show)
+app.command(epilog=accept.EXAMPLES)(accept.accept)
+app.command("send-alerts", epilog=send_alerts.EXAMPLES)(send_alerts.send_alerts)
 app.command(epilog=schema.EXAMPLES)(schema.schema)
 
 

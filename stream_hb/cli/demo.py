@@ -151,6 +151,7 @@ def _experiment(records: "Sequence[Record]") -> None:
 
 
 def _conclude(running: "Demo", records: "Sequence[Record]", held_out: "HeldOut") -> None:
+    from stream_hb.cli.demo_drift import print_drift
     from stream_hb.cli.estimates_table import group_name, moved
     from stream_hb.cli.output import print_table
 
@@ -170,6 +171,7 @@ def _conclude(running: "Demo", records: "Sequence[Record]", held_out: "HeldOut")
         f"after it, the estimates rank, by log score per 1,000 impressions (higher is better): "
         f"{figures}."
     )
+    print_drift()
     print(
         "\nNext (the command is in .venv/bin): stream-hb fit --help (a table of your own), "
         "stream-hb replay --help\n(events of your own), or README.md for a real broker."

@@ -15,7 +15,7 @@ def schema(
         str,
         typer.Argument(
             metavar="NAME",
-            help="event, estimate, alert, calibration, experiment, refit, reject or config.",
+            help="event, control, estimate, alert, calibration, experiment, refit, reject, config.",
             show_default=False,
         ),
     ],

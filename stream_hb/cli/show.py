@@ -1,4 +1,4 @@
-"""``stream-hb show``: what the estimates topic says now."""
+"""``stream-hb show``: what the topics of estimates and of alerts say now."""
 
 import os
 import time
@@ -21,6 +21,7 @@ Examples:
   stream-hb show config/chain.yaml --store store-01 --json
   stream-hb show config/chain.yaml --calibration
   stream-hb show config/chain.yaml --experiments
+  stream-hb show config/chain.yaml --alerts          # what is open; --all: what was, too
 """
 
 ROWS = 15
@@ -63,6 +64,12 @@ def show(
     experiments: Annotated[
         bool, typer.Option("--experiments", help="Only the experiments, no estimates.")
     ] = False,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Print the open alerts in place of the estimates.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="With --alerts: those that are resolved, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
     """Print hyperparameters, estimates and experiments: the newest record of every key.
@@ -72,9 +79,14 @@ def show(
     each: what to do and why, its arms, its stores. With --calibration: what share of the stores'
     ticks the predictive intervals have held.
     """
+    from stream_hb.cli.show_alerts import show_alerts
     from stream_hb.config import load_config
 
     settings = load_config(config, os.environ)
+    if alerts:
+        labels = {"store_id": store, "metric": metric}
+        show_alerts(settings, labels, limit or ROWS, every, as_json)
+        return
     if calibration:
         _refuse_for_calibration(store=store, sort=sort, limit=limit)
         _show_calibration(settings, metric, as_json)

@@ -219,6 +219,26 @@ class TotalsRows(EventColumns):
 
 
 @dataclass(frozen=True, slots=True)
+class ControlRows(EventColumns):
+    """Valid control events.
+
+    Attributes
+    ----------
+    store_codes, known_stores, event_time_ms, ingest_time_ms, indexes
+        As in :class:`Visits`.
+    accepts
+        The events themselves.
+    """
+
+    store_codes: Int64s
+    known_stores: Sequence[StoreKey]
+    event_time_ms: Int64s
+    ingest_time_ms: Int64s
+    indexes: Int64s
+    accepts: Objects
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A message that cannot be used: where it stood, why, and its bytes.
 
@@ -242,16 +262,17 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A batch taken apart: ``received`` = visits + purchases + refunds + totals + rejects."""
+    """A batch taken apart: ``received`` is the number of all of its events and rejects."""
 
     received: int
     visits: Visits
     purchases: Purchases
     refunds: Refunds
     totals: TotalsRows
+    controls: ControlRows
     rejects: list[Reject]
 
     @property
-    def events(self) -> tuple[Visits, Purchases, Refunds, TotalsRows]:
+    def events(self) -> tuple[Visits, Purchases, Refunds, TotalsRows, ControlRows]:
         """The valid events by type."""
-        return self.visits, self.purchases, self.refunds, self.totals
+        return self.visits, self.purchases, self.refunds, self.totals, self.controls

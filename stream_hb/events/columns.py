@@ -14,9 +14,11 @@ from msgspec.structs import astuple
 from stream_hb.events.batch import (
     Arm,
     Bools,
+    ControlRows,
     Decoded,
     Hashes,
     Int64s,
+    Objects,
     Purchases,
     Refunds,
     Texts,
@@ -30,7 +32,7 @@ from stream_hb.events.identifiers import (
     is_currency,
     only_identifier_characters,
 )
-from stream_hb.events.schema import Experiment, Purchase, Refund, Totals, Visit
+from stream_hb.events.schema import Accept, Experiment, Purchase, Refund, Totals, Visit
 
 KNOWN_NAMES = 200_000
 """Chains, stores and arms after which the next batch begins a new memory of them."""
@@ -61,6 +63,7 @@ class Columns:
         self._no_purchases: Purchases | None = None
         self._no_refunds: Refunds | None = None
         self._no_totals: TotalsRows | None = None
+        self._no_controls: ControlRows | None = None
 
     def renewed(self) -> None:
         """Forget names if there are too many; codes of earlier batches keep their meaning."""
@@ -125,15 +128,26 @@ class Columns:
     def _totals(self, events: Sequence[Totals], indexes: Int64s) -> TotalsRows:
         f = _fields(Totals, events)
         self._checked_currencies([c for c in f["currency"] if c is not None])
-        rows = np.empty(len(events), np.object_)
-        rows[:] = events
         return TotalsRows(
             **self._common(f, indexes),
             source_hash=self._hash.of(f["source"]),
             arm_codes=self._arm_codes(f["experiment"]),
             arms=self._known_arms,
-            totals=rows,
+            totals=_objects(events),
         )
+
+    def controls(self, events: Sequence[Accept], indexes: Int64s) -> ControlRows:
+        """Return control events as columns; a MalformedError where an id is malformed."""
+        if events:
+            return self._controls(events, indexes)
+        if self._no_controls is None:
+            self._no_controls = self._controls(events, indexes)
+        return self._no_controls
+
+    def _controls(self, events: Sequence[Accept], indexes: Int64s) -> ControlRows:
+        f = _fields(Accept, events)
+        _check(f["control_id"])
+        return ControlRows(**self._common(f, indexes), accepts=_objects(events))
 
     def _common(self, f: Fields, indexes: Int64s) -> dict[str, Any]:
         return {
@@ -179,14 +193,18 @@ class Columns:
         return np.array(currencies, "U3")
 
 
-def joined(parts: Sequence[Decoded]) -> tuple[Visits, Purchases, Refunds, TotalsRows]:
+def joined(
+    parts: Sequence[Decoded],
+) -> tuple[Visits, Purchases, Refunds, TotalsRows, ControlRows]:
     """Put the events of consecutive slices, at least one, together by type."""
-    visits, purchases, refunds, totals = zip(*(part.events for part in parts), strict=True)
+    of_kinds = zip(*(part.events for part in parts), strict=True)
+    visits, purchases, refunds, totals, controls = of_kinds
     return (
         Visits.joined(visits),
         Purchases.joined(purchases),
         Refunds.joined(refunds),
         TotalsRows.joined(totals),
+        ControlRows.joined(controls),
     )
 
 
@@ -196,6 +214,12 @@ def _fields(kind: type[Struct], events: Sequence[Struct]) -> Fields:
     if not events:
         return dict.fromkeys(names, ())
     return dict(zip(names, zip(*map(astuple, events), strict=True), strict=True))
+
+
+def _objects(events: Sequence[Struct]) -> Objects:
+    rows = np.empty(len(events), np.object_)
+    rows[:] = events
+    return rows
 
 
 def _numbers(values: tuple[int | None, ...]) -> Int64s:

@@ -1,7 +1,7 @@
 r"""Payloads to columns of valid events and rejects: whatever the bytes, nothing is raised.
 
-An event is accepted exactly when ``schemas/event_v1.json`` accepts it, except where JSON itself
-leaves room:
+An event is accepted exactly when ``schemas/event_v1.json`` or ``control_v1.json`` accepts it,
+except where JSON itself leaves room:
 
 - of a key that occurs twice the last value counts, but each must be valid, and two different
   ``event_type`` are a reject;
@@ -23,6 +23,7 @@ from stream_hb.events.identifiers import MalformedError, bad_identifier
 from stream_hb.events.rejects import Fault, shortened
 from stream_hb.events.schema import (
     SCHEMA_VERSION,
+    Accept,
     Event,
     Purchase,
     Refund,
@@ -55,7 +56,7 @@ _MESSAGES = (
     (" <= ", "out_of_range"),
 )
 _IDENTIFIER_LENGTH = re.compile(
-    r"of length .* at `\$\.((store|chain|visit|order|refund)_id|experiment\.\w+|currency)`"
+    r"of length .* at `\$\.((store|chain|visit|order|refund|control)_id|experiment\.\w+|currency)`"
 )
 _NUMBER_PATH = re.compile(r"at `\$\.(\w+)`$")
 
@@ -106,6 +107,7 @@ class Decoder:
             self._make.purchases(mine[Purchase], at[Purchase]),
             self._make.refunds(mine[Refund], at[Refund]),
             self._make.totals(mine[Totals], at[Totals]),
+            self._make.controls(mine[Accept], at[Accept]),
             [
                 _reject(batch, start + place, payloads[place], fault)
                 for place, fault in zip(places[Fault].tolist(), mine[Fault], strict=True)
@@ -113,7 +115,7 @@ class Decoder:
         )
 
 
-_NUMBERS: dict[type, int] = {Visit: 0, Purchase: 1, Refund: 2, Totals: 3, Fault: 4}
+_NUMBERS: dict[type, int] = {Visit: 0, Purchase: 1, Refund: 2, Totals: 3, Accept: 4, Fault: 5}
 
 
 def _places(events: Sequence[Event | Fault]) -> dict[type, Int64s]:

@@ -14,7 +14,7 @@ from stream_hb.events.schema import Event
 _ALPHABET = (ascii_letters + digits + "._:-").encode()
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_IDENTIFIER_FIELDS = ("store_id", "chain_id", "visit_id", "order_id", "refund_id")
+_IDENTIFIER_FIELDS = ("store_id", "chain_id", "visit_id", "order_id", "refund_id", "control_id")
 
 
 class MalformedError(StreamHBError):

@@ -23,20 +23,21 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "not_utf8": "the payload is not UTF-8 text",
         "not_json": "the payload is not one JSON value (truncated, NaN, trailing characters)",
         "unsupported_schema_version": "schema_version is not one that this release reads",
-        "unknown_event_type": "event_type is not visit, purchase, refund or totals",
+        "unknown_event_type": "event_type is not visit, purchase, refund, totals or accept",
         "missing_field": "a required field is absent",
         "unknown_field": "a closed object (experiment, log_amount) has a field it does not know",
         "wrong_type": "a field has another JSON type than the schema's",
         "out_of_range": "a number or a length is outside the schema's bounds",
         "bad_identifier": "an identifier, a currency or a covariate's name is malformed",
         "invalid_totals": "the totals contradict themselves",
-        "too_late": "the event is older than the watermark less the horizon",
+        "too_late": "the event is older than the watermark less the horizon, or its tick is closed",
         "from_future": "the event is later than the time at which it is known",
         "mixed_currency": "the group's orders are in another currency, and no rate converts them",
         "overlapping_period": "totals of the same source cover a part of the period already",
         "unexpected_input": "no metric of the pool reads events of this type",
         "wrong_partition": "the store's key belongs to another partition",
         "too_many_groups": "the store is new and the limit on groups is reached",
+        "too_many_controls": "more control events wait for their tick than are kept",
     }
 )
 

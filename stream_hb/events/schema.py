@@ -1,4 +1,4 @@
-"""The input events as msgspec types: ``schemas/event_v1.json``, field for field.
+"""The input events as msgspec types: ``schemas/event_v1.json`` and ``control_v1.json``, by field.
 
 Two things are not in the types because a regular expression an event costs a quarter of the
 decoding: the alphabet of identifiers and currencies, which :mod:`stream_hb.events.identifiers`
@@ -13,6 +13,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 SCHEMA_VERSION = 1
+
+#: Longest reason of an operator: it travels in the alert's annotations.
+REASON_CHARACTERS = 256
 
 #: Default of a field that may be absent but never null: msgspec does not check defaults against
 #: the type, so ``str`` refuses null while an absent field still reads as None.
@@ -135,7 +138,21 @@ class Totals(Struct, frozen=True, gc=False, kw_only=True, tag_field="event_type"
     revision: Revision = 0
 
 
-Event = Visit | Purchase | Refund | Totals
+class Accept(Struct, frozen=True, gc=False, kw_only=True, tag_field="event_type", tag="accept"):
+    """An operator's word: a store's present level is its own from now on (``control_v1.json``)."""
+
+    schema_version: Version
+    event_id: EventId
+    event_time_ms: TimeMs
+    ingest_time_ms: TimeMs = ABSENT
+    store_id: Identifier
+    chain_id: Identifier = ABSENT
+    control_id: Identifier
+    metric: Checked | None = None
+    reason: Annotated[str, Meta(max_length=REASON_CHARACTERS)] | None = None
+
+
+Event = Visit | Purchase | Refund | Totals | Accept
 
 
 def inconsistency(totals: Totals) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from river.base import SupervisedTransformer
+from river.base import SupervisedTransformer, Transformer
 
 from stream_hb.river.pooled import Pooled
 
 
-class PartialPoolingEncoder(SupervisedTransformer):
+# A pipeline of river 0.26 takes what is no Transformer for its last step: the steps after it would
+# learn from the raw features.
+class PartialPoolingEncoder(SupervisedTransformer, Transformer):
     """Replaces a category by the mean of its targets, shrunk as far as the data say.
 
     How far is learnt: groups that differ little, or of which little is known, are drawn to the mean
@@ -47,7 +49,7 @@ class PartialPoolingEncoder(SupervisedTransformer):
         """Name of the feature that comes out."""
         return f"y_pooled_by_{'_and_'.join(self._names())}"
 
-    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:  # type: ignore[override]
         """Learn one target; a group beyond the bound is not remembered."""
         group = self._group(x)
         if group in self._pooled.groups or len(self._pooled.groups) < self.groups_max:

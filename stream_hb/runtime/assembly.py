@@ -122,6 +122,7 @@ def _settings(
         units_kept_ms=round(config.experiments.keep_seconds * 1000),
         units=unit_rules(config),
         ticks=tick_clock(config, stores),
+        controls=config.drift.enabled,
         groups_max=config.limits.groups,
         belongs=belongs,
         registers=registers,
@@ -171,18 +172,18 @@ def worker(
     stop
         Ends what takes long at a start, as it ends the worker.
     """
-    kafka, topics = config.kafka, config.topics
+    kafka = config.kafka
     exactly = config.delivery == "exactly_once"
     writer = f"{kafka.group_id}-{slot}"
     settings = consumer_settings(
         kafka.bootstrap_servers,
         kafka.group_id,
-        topics.inputs,
+        config.sources,
         # A static member: without it the broker takes offsets that it cannot tell to be a zombie's.
         instance_id=writer if exactly else None,
         overrides=kafka.revealed_client(),
     )
-    inputs = KafkaInput(topics.inputs, settings, partitions_count)
+    inputs = KafkaInput(config.sources, settings, partitions_count)
     route = route_of(config)
     files = _snapshot_files(config, log) if exactly else None
     make = _exactly_once if exactly else _at_least_once
@@ -342,7 +343,7 @@ def inspected(config: Config) -> list[TopicState]:
 def needs_of(config: Config) -> list[TopicNeed]:
     """Return the topics that the configuration needs."""
     topics = config.topics
-    needs = topic_needs(topics.inputs, topics.estimates, topics.rejects, refits=topics.refits)
+    needs = topic_needs(config.sources, topics.estimates, topics.rejects, refits=topics.refits)
     needs += feed_needs(feed_topics(config).values())
     if config.delivery == "exactly_once":
         needs += state_needs(topics.state, topics.summaries, topics.hyper)

@@ -129,7 +129,7 @@ def _planned(config: Config, old_topic: str, say: Say) -> Plan:
     check_topics(_inspected(config))
     return Plan(
         config.kafka.group_id,
-        config.topics.inputs,
+        config.sources,
         old_count,
         new_count,
         config.topics.state,

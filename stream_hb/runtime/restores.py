@@ -282,6 +282,8 @@ class Restores:
         self._check_group(number, restored)
         marker = {TopicPartition(*source): at for source, at in restored.offsets.items()}
         for partition in restore.partitions:
+            if _is_added(partition, marker, restore):
+                marker[partition] = restore.marks[partition].low
             if partition not in marker:
                 raise SnapshotError(
                     f"the state of shard {number} is of other topics: {_spelt(marker)}, "
@@ -345,6 +347,14 @@ class Restores:
         log.info("shard begins", shard=number)
         offsets = {partition: mark.low for partition, mark in restore.marks.items()}
         return Opened(number, None, offsets, _ends(restore), self._took(restore))
+
+
+def _is_added(
+    partition: TopicPartition, marker: Mapping[TopicPartition, int], restore: _Restore
+) -> bool:
+    """Tell whether a topic is read for the first time, beside all that were read before."""
+    known = marker.keys() <= set(restore.partitions)
+    return known and partition not in marker and partition not in restore.committed
 
 
 def _ends(restore: _Restore) -> dict[TopicPartition, int]:

@@ -19,6 +19,7 @@ from stream_hb.errors import SnapshotError
 from stream_hb.events.arm_sets import MOST_SETS, ArmSet
 from stream_hb.events.batch import Hashes, Int64s
 from stream_hb.events.clock import SourceClock
+from stream_hb.events.controls import Control
 from stream_hb.events.visitor_hours import hour_keys
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, plain_positions
@@ -29,6 +30,7 @@ from stream_hb.statelog.restore import Restored
 from stream_hb.statelog.shard_log import ShardLog
 from stream_hb.statistics.columns import Rows
 from stream_hb.statistics.tick_cells import TickCells, codes_of, rows_of, ticks_of
+from stream_hb.tick_ledger import plain_controls
 from stream_hb.timing import Position, Source
 
 ARM_COLUMNS = ("own_arms", "arms", "arm")
@@ -166,7 +168,7 @@ def _filled(shard: Shard, parts: Sequence[_Part], old: Sequence[Restored], targe
             "arms": list(arms),
             "arms_left_out": before.arms.left_out if before else 0,
             "positions": plain_positions(_positions(shard.number, mine, target)),
-            "ledger": _ledger(shard, parts, before),
+            "ledger": _ledger(shard, parts, before, target.home),
         }
     )
     return max((part.old.log.state.forget_before_ms for part in mine), default=0)
@@ -315,15 +317,19 @@ def joined(one: SourceClock, other: SourceClock) -> SourceClock:
     return replace(later, seen_at_ms=max(one.seen_at_ms, other.seen_at_ms))
 
 
-def _ledger(shard: Shard, parts: Iterable[_Part], before: Shard | None) -> dict[str, Any] | None:
+def _ledger(
+    shard: Shard, parts: Iterable[_Part], before: Shard | None, home: Callable[[str], int]
+) -> dict[str, Any] | None:
     """Return the open ticks of the groups that move; what was closed anywhere stays so."""
     if shard.ledger is None:
         return None
     cells, closed = shard.ledger.cells, []
+    said: set[Control] = set()
     for part in parts:
         theirs = part.old.shard.ledger
         if theirs is not None:
             closed.append(theirs.closed)
+            said |= {control for control in theirs.controls if home(control.store) == shard.number}
             place = part.place[rows_of(theirs.cells.codes)]
             here = theirs.cells.take(place >= 0)
             codes = codes_of(ticks_of(here.codes), place[place >= 0])
@@ -331,4 +337,5 @@ def _ledger(shard: Shard, parts: Iterable[_Part], before: Shard | None) -> dict[
             here = TickCells(codes, here.statistics).take(order)
             cells = cells.with_cells(here.codes).replaced(here)
     late = before.ledger.late if before and before.ledger else 0
-    return {"cells": cells.snapshot(), "closed": max(closed, default=0), "late": late}
+    told = {"late": late, "controls": plain_controls(tuple(sorted(said)))}
+    return {"cells": cells.snapshot(), "closed": max(closed, default=0), **told}

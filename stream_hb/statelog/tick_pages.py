@@ -9,6 +9,7 @@ from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statelog.records import Op, PageId
 from stream_hb.statistics.columns import Statistic
 from stream_hb.statistics.tick_cells import ROW_BITS, Codes, TickCells, rows_of, ticks_of
+from stream_hb.tick_ledger import plain_controls
 
 TICKS = "ticks"
 
@@ -71,12 +72,15 @@ def page_body(shard: Shard, page: PageId) -> Any:
     return [cells.codes, _columns_of(cells.statistics)] if len(cells) else None
 
 
-def marker_part(shard: Shard, candidate: ShardCandidate | None) -> dict[str, int] | None:
+def marker_part(shard: Shard, candidate: ShardCandidate | None) -> dict[str, Any] | None:
     """Return what the marker says of the ticks; None: no feed looks at any."""
     if shard.ledger is None:
         return None
-    late = candidate.ticks.late if candidate and candidate.ticks else 0
-    return {"closed": closed_before(shard, candidate), "late": shard.ledger.late + late}
+    told = {"closed": closed_before(shard, candidate), **shard.ledger.told()}
+    if candidate and candidate.ticks:
+        told["late"] += candidate.ticks.late
+        told["controls"] = plain_controls(candidate.ticks.controls)
+    return told
 
 
 def _columns_of(statistics: Mapping[str, Statistic]) -> dict[str, Any]:
@@ -97,11 +101,11 @@ class TickRows:
         self._parts.append((codes, columns))
         return numbers
 
-    def restore(self, shard: Shard, told: Mapping[str, int] | None) -> None:
+    def restore(self, shard: Shard, told: Mapping[str, Any] | None) -> None:
         """Give the shard the cells that are open by its marker's word."""
         if shard.ledger is None or told is None:
             return
-        shard.ledger.closed, shard.ledger.late = told["closed"], told["late"]
+        shard.ledger.restore_told(told)
         cells = list(self._cells(shard.ledger.cells))
         if cells:
             whole = cells[0]

@@ -15,7 +15,11 @@ from stream_hb.errors import BrokerError, ConfigError, TopicError
 from tests.cli.running import run
 
 PROGRAM = (sys.executable, "-m", "stream_hb")
-NAMES = sorted(command.callback.__name__ for command in app.registered_commands if command.callback)
+NAMES = sorted(
+    command.name or command.callback.__name__
+    for command in app.registered_commands
+    if command.callback
+)
 
 
 def program(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":

@@ -65,6 +65,16 @@ def test_it_says_what_the_feed_would_do_with_the_two_policies(ended: Ended) -> N
     assert "the items are the stores" in ended.stdout
 
 
+def test_a_store_that_drifts_on_simulated_days_is_told_of_and_no_other(ended: Ended) -> None:
+    assert "SIMULATED days" in ended.stdout
+    told = re.search(
+        r"Told after (\d+) such days \((\w+)\): its odds moved by -\d+ %", ended.stdout
+    )
+    assert told
+    assert 1 <= int(told[1]) <= 9
+    assert "Others told of: 0." in ended.stdout
+
+
 def test_it_says_what_to_try_next(ended: Ended) -> None:
     assert "stream-hb fit --help" in ended.stdout
 

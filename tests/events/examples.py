@@ -12,6 +12,12 @@ from stream_hb.events.decode import Decoder
 SCHEMA: dict[str, Any] = json.loads(
     files("stream_hb").joinpath("schemas/event_v1.json").read_text("utf-8")
 )
+CONTROL_SCHEMA: dict[str, Any] = json.loads(
+    files("stream_hb").joinpath("schemas/control_v1.json").read_text("utf-8")
+)
+CONTROL_EXAMPLES: dict[str, list[dict[str, Any]]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "events" / "control_examples.json").read_text("utf-8")
+)
 EXAMPLES: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parents[1] / "data" / "events" / "event_examples.json").read_text("utf-8")
 )
@@ -50,6 +56,16 @@ TOTALS = {
     "conversions": 39,
     "orders": 41,
     "log_amount": {"count": 41, "mean": 8.02, "m2": 14.7},
+}
+
+
+ACCEPT = {
+    **_COMMON,
+    "event_type": "accept",
+    "chain_id": "chain-1",
+    "control_id": "word-1",
+    "metric": "conversion",
+    "reason": "moved to the first floor",
 }
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from stream_hb.events.batch import Decoded, RawBatch
 from stream_hb.events.decode import Decoder
 from stream_hb.events.rejects import REASONS
-from tests.events.examples import PURCHASE, REFUND, TOTALS, VISIT, as_json, raw_batch
+from tests.events.examples import ACCEPT, PURCHASE, REFUND, TOTALS, VISIT, as_json, raw_batch
 
 MUTANTS = 20_000
-SEEDS = [as_json(event) for event in (VISIT, PURCHASE, REFUND, TOTALS)] + [
+SEEDS = [as_json(event) for event in (VISIT, PURCHASE, REFUND, TOTALS, ACCEPT)] + [
     as_json(VISIT | {"experiment": {"experiment_id": "e1", "arm": "a"}, "covariates": {"a": 1.5}}),
     as_json(PURCHASE | {"visitor_id": "é😀", "unknown": [{"a": [None, 1e300]}]}),
 ]

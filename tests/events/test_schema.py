@@ -1,4 +1,4 @@
-"""The decoder accepts an event exactly when event_v1.json does."""
+"""The decoder accepts an event exactly when event_v1.json or control_v1.json does."""
 
 import json
 import re
@@ -13,6 +13,9 @@ from jsonschema.validators import extend
 
 from stream_hb.events.decode import Decoder
 from tests.events.examples import (
+    ACCEPT,
+    CONTROL_EXAMPLES,
+    CONTROL_SCHEMA,
     EXAMPLES,
     PURCHASE,
     REFUND,
@@ -110,13 +113,23 @@ TOTALS_EVENTS = st.fixed_dictionaries(
         "revision": st.integers(0, 2**31 - 1),
     },
 )
-EVENTS = st.one_of(VISITS, PURCHASES, REFUNDS, TOTALS_EVENTS)
+ACCEPTS = st.fixed_dictionaries(
+    COMMON | {"event_type": st.just("accept"), "control_id": IDENTIFIERS},
+    optional={
+        "ingest_time_ms": TIMES_MS,
+        "chain_id": IDENTIFIERS,
+        "metric": st.none() | IDENTIFIERS,
+        "reason": st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=256),
+        "unknown": st.sampled_from([None, 10**30, "é", [1, {"a": []}]]),
+    },
+)
+EVENTS = st.one_of(VISITS, PURCHASES, REFUNDS, TOTALS_EVENTS, ACCEPTS)
 ODD_VALUES = st.sampled_from(
     [
         *(None, True, False, 0, 1, -1, 2, -0.0, 0.5, 1.0, 2.0, 1e9, 1e12, 1e300, 10**30, -(10**30)),
         *(946_684_799_999, 946_684_800_000.0, 4_102_444_800_001, 1_730_000_000, 10**12 + 1),
         *("", "a", "a b", "é", "eur", "EUR", "EURO", "a\n", "abcdefgh\n", "x" * 64, "x" * 65),
-        *("visit", "purchase", "refund", "totals", "click", "1", "Infinity"),
+        *("visit", "purchase", "refund", "totals", "accept", "click", "1", "Infinity"),
         *([], {}, [1], {"a": 1}, {"A": 1}, {"a\n": 1}, {"a": "b"}, {"a": None}, {"a": 1e9 + 1}),
         {f"a{i}": i for i in range(17)},
         *({"arm": "b"}, {"experiment_id": "e", "arm": "b"}, {"experiment_id": "e", "arm": "b c"}),
@@ -135,9 +148,12 @@ def _ecma_pattern(
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-VALIDATOR: Any = cast("Any", extend)(Draft202012Validator, {"pattern": _ecma_pattern})(SCHEMA)
+DEFS = SCHEMA["$defs"] | CONTROL_SCHEMA["$defs"]
+_Ecma: Any = cast("Any", extend)(Draft202012Validator, {"pattern": _ecma_pattern})
+VALIDATOR = _Ecma(SCHEMA)
+CONTROL_VALIDATOR = _Ecma(CONTROL_SCHEMA)
 # The branch that an event's type leads to; four times faster than the whole oneOf.
-BRANCHES = {kind: VALIDATOR.evolve(schema=branch) for kind, branch in SCHEMA["$defs"].items()}
+BRANCHES = {kind: VALIDATOR.evolve(schema=branch) for kind, branch in DEFS.items()}
 DECODER = Decoder()
 
 
@@ -169,7 +185,8 @@ def assert_as_the_schema_says(event: dict[str, Any], *, ensure_ascii: bool) -> N
 @given(EVENTS, st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_every_valid_event_is_accepted(event: dict[str, Any], ensure_ascii: bool) -> None:
-    assert VALIDATOR.is_valid(event)
+    validator = CONTROL_VALIDATOR if event["event_type"] == "accept" else VALIDATOR
+    assert validator.is_valid(event)
     assert_as_the_schema_says(event, ensure_ascii=ensure_ascii)
 
 
@@ -195,19 +212,28 @@ def test_the_invalid_examples_are_rejected(event: dict[str, Any]) -> None:
     assert not accepted(as_json(event))
 
 
-@pytest.mark.parametrize("event", [VISIT, PURCHASE, REFUND, TOTALS])
+def test_the_examples_of_control_events_are_judged_as_they_stand() -> None:
+    for event in CONTROL_EXAMPLES["valid"]:
+        assert CONTROL_VALIDATOR.is_valid(event)
+        assert accepted(as_json(event))
+    for event in CONTROL_EXAMPLES["invalid"]:
+        assert not CONTROL_VALIDATOR.is_valid(event)
+        assert not accepted(as_json(event))
+
+
+@pytest.mark.parametrize("event", [VISIT, PURCHASE, REFUND, TOTALS, ACCEPT])
 @pytest.mark.parametrize("value", ODD_VALUES.elements)  # type: ignore[attr-defined]
 def test_each_odd_value_in_each_field_is_judged_as_the_schema_does(
     event: dict[str, Any], value: Any
 ) -> None:
-    properties = SCHEMA["$defs"][event["event_type"]]["properties"]
+    properties = DEFS[event["event_type"]]["properties"]
     for field in properties:
         assert_as_the_schema_says(event | {field: value}, ensure_ascii=True)
 
 
-@pytest.mark.parametrize("event", [VISIT, PURCHASE, REFUND, TOTALS])
+@pytest.mark.parametrize("event", [VISIT, PURCHASE, REFUND, TOTALS, ACCEPT])
 def test_the_bounds_of_every_number_belong_to_it(event: dict[str, Any]) -> None:
-    properties = SCHEMA["$defs"][event["event_type"]]["properties"]
+    properties = DEFS[event["event_type"]]["properties"]
     for field, rule in properties.items():
         for bound in {"minimum", "maximum"} & rule.keys():
             for beside in (-1, 0, 1):

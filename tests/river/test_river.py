@@ -75,6 +75,13 @@ def test_the_encoder_is_a_step_of_a_pipeline() -> None:
     assert math.isfinite(model.predict_one({"store": 1}))
 
 
+def test_the_step_after_the_encoder_learns_from_what_it_makes() -> None:
+    model = PartialPoolingEncoder(by="store") | linear_model.LinearRegression()
+    for number in range(30):
+        model.learn_one({"store": f"s{number % 3}"}, float(number % 3))
+    assert list(model["LinearRegression"].weights) == ["y_pooled_by_store"]
+
+
 def test_a_shrunk_mean_is_a_normal_posterior_mean() -> None:
     mean = ShrunkMean(prior=10.0, prior_sd=2.0, variance=9.0, variance_df=1e12)
     assert isinstance(mean, stats.base.Univariate)

@@ -12,6 +12,7 @@ from stream_hb.runtime.client import (
     ClientError,
     Committed,
     RefusedError,
+    TopicPartition,
     TransactionAbortedError,
     TransientError,
     Trouble,
@@ -385,3 +386,24 @@ def test_events_that_go_while_a_worker_runs_are_named() -> None:
     said = rf"events-0: out of range .*events {position}\.\.{position + 6} are gone before they"
     with pytest.raises(LostError, match=said):
         once.step(2)
+
+
+def test_a_topic_that_is_read_for_the_first_time_begins_at_its_beginning() -> None:
+    broker = broker_with(*shop_log())
+    once = Once(broker)
+    once.to_end()
+    broker.append([BAD] * 3, "control")
+    more = once.again()
+    more.to_end()
+    assert broker.committed[TopicPartition("control", 0)].offset == 3
+    assert len(rejects(broker)) == 3
+    assert broker.committed[EVENTS].offset == broker.end(EVENTS)
+
+
+def test_a_state_of_other_topics_is_refused() -> None:
+    broker = broker_with(*shop_log(visits=10), topic="renamed")
+    once = Once(broker)
+    once.to_end()
+    renamed = broker_with(*shop_log(visits=10))
+    with pytest.raises(SnapshotError, match="is of other topics: renamed, not events"):
+        Once(renamed, once.transactions).step(9)

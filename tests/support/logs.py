@@ -40,6 +40,16 @@ def refund(store: str, order_id: str, at_ms: int, chain: str | None = "c", **fie
     return _event("refund", store, at_ms, chain, {"order_id": order_id, **fields})
 
 
+def accept(
+    store: str = "s1",
+    control_id: str = "word1",
+    at_ms: int = START_MS,
+    chain: str | None = "c",
+    **more: Any,
+) -> bytes:
+    return _event("accept", store, at_ms, chain, {"control_id": control_id, **more})
+
+
 def _event(kind: str, store: str, at_ms: int, chain: str | None, fields: dict[str, Any]) -> bytes:
     common = {"schema_version": 1, "event_type": kind, "event_id": "event-0001"}
     where = {"store_id": store, "event_time_ms": at_ms} | ({"chain_id": chain} if chain else {})

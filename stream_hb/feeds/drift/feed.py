@@ -1,6 +1,6 @@
 """One closed tick of one chain and metric: who drifts, who is far off, who is silent."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,14 +19,14 @@ from stream_hb.feeds.drift.expectation import (
 )
 from stream_hb.feeds.drift.families import FAMILIES
 from stream_hb.feeds.drift.judgement import drifting, levelled
-from stream_hb.feeds.drift.outcome import Judgements, remembered, settled
+from stream_hb.feeds.drift.outcome import Judgements, Settled, remembered, settled
 from stream_hb.feeds.drift.records import Stream, Told, alert_records
 from stream_hb.feeds.drift.settings import DriftHyper, DriftSettings
 from stream_hb.feeds.drift.shift import shifts
 from stream_hb.feeds.drift.silence import HALF_LIFE_DAYS as SILENCE_HALF_LIFE_DAYS
 from stream_hb.feeds.drift.silence import listened
 from stream_hb.feeds.drift.state import NEVER, DriftState
-from stream_hb.feeds.drift.tick import Cleaned, Kind, Tick, cleaned
+from stream_hb.feeds.drift.tick import NO_ROWS, Cleaned, Kind, Tick, cleaned
 from stream_hb.statistics.columns import Floats, Rows
 
 
@@ -54,6 +54,8 @@ class Diagnostics:
         Of a store's day, link scale.
     z
         Standardised innovations of all stores; NaN where not tested.
+    accepted
+        Stores of which an operator's word ended something.
     """
 
     admittance: Admittance
@@ -65,6 +67,7 @@ class Diagnostics:
     chain_offset: float = float("nan")
     noise_sd: float = float("nan")
     z: Floats | None = None
+    accepted: Rows = field(default_factory=lambda: NO_ROWS)
 
 
 class Step(NamedTuple):
@@ -158,8 +161,18 @@ def _judged(
         seen.offset.offset,
         float(np.sqrt(seen.noise_variance)),
         np.where(seen.tested, seen.told.z, np.nan),
+        _followed(tick, after),
     )
     return Step(new, tuple(records), told)
+
+
+def _followed(tick: Tick, after: Settled) -> Rows:
+    """Return the accepted stores that had something to accept."""
+    found = after.accepted.copy()
+    for alert, moved in zip(ALERTS, after.advanced, strict=True):
+        if not alert.of_chain:
+            found |= moved.resolved
+    return tick.accepted[found[tick.accepted]]
 
 
 def _with_room(state: DriftState, tick: Tick, stream: Stream) -> DriftState:
@@ -231,7 +244,7 @@ def _listened(
         return state, np.zeros(state.stores)
     slot = tick.index % (7 * settings.ticks_a_day)
     factor = decay(elapsed, SILENCE_HALF_LIFE_DAYS * settings.ticks_a_day)
-    silent = state.episodes[ALERTS.index(SILENT)].is_open
+    silent = state.episodes[ALERTS.index(SILENT)].is_open | state.silence.accepted
     warm = tick.index - state.known.first_tick >= settings.warm_up_days * settings.ticks_a_day
     known = (state.known.first_tick != NEVER) & ~state.known.retired
     silence, log_none = listened(state.silence, clean, slot, factor, silent, known)

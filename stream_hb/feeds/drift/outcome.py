@@ -201,6 +201,7 @@ def remembered(
     begun = drifted & ~state.known.drifted
     state = replace(state, known=replace(state.known, drifted=drifted))
     state = _levels_known(state, judged)
+    state = _silence_known(state, judged, after)
     state = _deposited(state, family, clean, seen, tick.index // settings.ticks_a_day, drifted)
     first_day = np.floor(judged.drifting.change.changed_at / settings.ticks_a_day)
     state = _withdrawn(state, np.where(begun, first_day, np.inf))
@@ -226,6 +227,13 @@ def _levels_known(state: DriftState, judged: Judgements) -> DriftState:
             level_below=(known.level_below & ~found.near) | (told & ~above),
         ),
     )
+
+
+def _silence_known(state: DriftState, judged: Judgements, after: Settled) -> DriftState:
+    """Return the state in which a silence that was accepted is not told again in the next tick."""
+    ended = after.advanced[ALERTS.index(SILENT)].resolved & ~judged.heard
+    accepted = state.silence.accepted | ended
+    return replace(state, silence=replace(state.silence, accepted=accepted))
 
 
 def _deposited(

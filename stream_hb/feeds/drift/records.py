@@ -30,7 +30,7 @@ from stream_hb.feeds.drift.outcome import Judgements, Settled
 from stream_hb.feeds.drift.settings import DAY_MS, DriftHyper, DriftSettings
 from stream_hb.feeds.drift.state import DriftState
 from stream_hb.feeds.drift.tick import Kind, Tick
-from stream_hb.feeds.drift.wording import annotations
+from stream_hb.feeds.drift.wording import annotations, resolution
 from stream_hb.feeds.estimate_record import Version
 
 CRITICAL_PROBABILITY = 0.95
@@ -89,6 +89,9 @@ def _record(told: Told, alert: Alert, row: int, resolved: bool) -> AlertRecord:
     key, started = fingerprint(named), date_time(int(episodes.started_ms[row]))
     evidence = _evidence(told, alert, row, float(episodes.changed_at[row]))
     status = "resolved" if resolved else Status(episodes.status[row]).name.lower()
+    notes = annotations(alert, evidence, stream.kind, stream.chain_id, store, metric)
+    if resolved and store is not None:
+        notes |= resolution(bool(told.judged.retired[row]), told.tick.reasons.get(row))
     return AlertRecord(
         schema_version=SCHEMA_VERSION,
         fingerprint=key,
@@ -96,7 +99,7 @@ def _record(told: Told, alert: Alert, row: int, resolved: bool) -> AlertRecord:
         status=status,
         severity=_severity(told, alert, row),
         labels=named,
-        annotations=annotations(alert, evidence, stream.kind, stream.chain_id, store, metric),
+        annotations=notes,
         startsAt=started,
         endsAt=date_time(ended_ms) if resolved else None,
         updatedAt=date_time(ended_ms),

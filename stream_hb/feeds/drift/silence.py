@@ -55,18 +55,22 @@ class Silence:
         Visits forecast since the last one came.
     variance
         Of the logarithm of that forecast.
+    accepted
+        An alert of it has ended, and no visit has come since: no news.
     """
 
     baseline: Baseline
     habits: tuple[Habit, ...]
     forecast: Floats
     variance: Floats
+    accepted: Bools
 
     @classmethod
     def of_new(cls, stores: int, slots: int) -> Self:
         """Return nothing known."""
         habits = tuple(Habit.of_new(0) for _ in range(slots))
-        return cls(Baseline.of_new(stores), habits, np.zeros(stores), np.zeros(stores))
+        zeros = np.zeros(stores), np.zeros(stores)
+        return cls(Baseline.of_new(stores), habits, *zeros, np.zeros(stores, bool))
 
     def grown(self, stores: int) -> Self:
         """Return the same with room for so many stores."""
@@ -76,13 +80,8 @@ class Silence:
             baseline=self.baseline.grown(stores),
             forecast=np.concatenate([self.forecast, more]),
             variance=np.concatenate([self.variance, more]),
+            accepted=np.concatenate([self.accepted, more > 0]),
         )
-
-    def renewed(self, chosen: Bools) -> Self:
-        """Return the same with nothing known of the chosen stores."""
-        habits = tuple(habit.renewed(chosen[: len(habit)]) for habit in self.habits)
-        baseline = self.baseline.renewed(chosen)
-        return type(self)(baseline, habits, self.forecast * ~chosen, self.variance * ~chosen)
 
 
 def listened(
@@ -97,7 +96,8 @@ def listened(
     factor
         What a tick's age leaves of the earlier ones.
     silent
-        Stores told to be silent: their forecast stays what it was, or it would sink to nothing.
+        Stores whose silence is told, or accepted: their forecast stays what it was, or it would
+        sink to nothing.
     known
         Stores that have had a visit; an unusable row says nothing of silence.
     """
@@ -119,5 +119,6 @@ def listened(
     baseline = silence.baseline.where(learns, silence.baseline.decayed(factor).merged(contribution))
     habits = list(silence.habits)
     habits[slot] = Habit(habit.ticks + learns, habit.empty + (empty & learns))
-    after = Silence(baseline, tuple(habits), forecast, spread)
-    return after, log_probability_of_none(forecast, spread)
+    after = Silence(baseline, tuple(habits), forecast, spread, silence.accepted & ~tick.seen)
+    log_none = log_probability_of_none(forecast, spread)
+    return after, np.where(after.accepted, 0.0, log_none)

@@ -36,6 +36,8 @@ class Tick:
         What the tick had: 24, or 23 or 25 where a zone changes its offset.
     accepted
         Rows whose present level the operator accepts with this tick.
+    reasons
+        What the operator says of them, by row.
     retired
         Rows of stores that are closed for good.
     offsets
@@ -50,6 +52,7 @@ class Tick:
     m2: Floats | None = None
     hours: Floats | float = 24.0
     accepted: Rows = field(default_factory=lambda: NO_ROWS)
+    reasons: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     retired: Rows = field(default_factory=lambda: NO_ROWS)
     offsets: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -17,6 +17,21 @@ def annotations(
     return {"summary": summary[:_TEXT_MAX], "description": description[:_TEXT_MAX]}
 
 
+def resolution(retired: bool, reason: str | None) -> dict[str, str]:
+    """Return why an alert has ended, where it did not end by itself.
+
+    >>> resolution(False, "moved to the first floor")
+    {'resolution': 'accepted by an operator: moved to the first floor'}
+    >>> resolution(False, None)
+    {}
+    """
+    if retired:
+        return {"resolution": "the store has retired"}
+    if reason is None:
+        return {}
+    return {"resolution": f"accepted by an operator: {reason}"[:_TEXT_MAX].removesuffix(": ")}
+
+
 def _texts(
     alert: Alert, evidence: Evidence, kind: Kind, chain_id: str, store_id: str | None, metric: str
 ) -> tuple[str, str]:
