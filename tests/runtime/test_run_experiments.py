@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from stream_hb.config import load_config
 from stream_hb.engine import Engine
+from stream_hb.events.calendar import DAY_MS
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.runtime.assembly import replay_settings
 from stream_hb.runtime.feeds import feeds_of
@@ -62,13 +64,13 @@ def wait_for(chain: Chain, count: int) -> dict[int, Record]:
     deadline = time.monotonic() + SECONDS_MAX
     while len(found := looks(chain)) < count:
         assert time.monotonic() < deadline, f"{len(found)} looks; the worker said:\n{chain.said()}"
-        time.sleep(0.5)
+        time.sleep(1.5)
     return found
 
 
 def replayed(chain: Chain) -> dict[int, Record]:
     loaded = load_config(chain.config, {})
-    settings = replay_settings(loaded)
+    settings = replace(replay_settings(loaded), refit_every_ms=DAY_MS)
     engine = Engine(settings, feeds=feeds_of(loaded, settings))
     path = chain.config.with_name("log.ndjson")
     path.write_bytes(b"\n".join(LOG))
