@@ -1,6 +1,6 @@
 """The units of a shard's experiments by the ticks that tell of them: when new, and when mature."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from stream_hb.arm_parts import ArmKey, ArmPart, Arms
 from stream_hb.contributions import Share, Sums
-from stream_hb.events.arm_sets import ArmSets
+from stream_hb.events.arm_sets import ArmSet, ArmSets
 from stream_hb.events.batch import Bools, Int64s
 from stream_hb.events.ticks import TickClock
 from stream_hb.events.totals import ABSENT, Summed
@@ -28,6 +28,8 @@ from stream_hb.shard import Shard
 from stream_hb.statistics.columns import Floats, Rows, sum_by_row
 from stream_hb.statistics.forgetting import Never
 from stream_hb.statistics.moments import Moments
+
+_NOT_OF = -3
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ def _told(
                 int(units.first_ms.min()),
                 int(ticks.ends_ms[-1]) + longest_ms,
             )
-            found.append((rule, *_of_units(shard, rule, mine, ticks, seen)))
+            part = seen.part(_is_of(shard.arms, rule, seen.units.arms))
+            found.append((rule, *_of_units(shard, rule, mine, ticks, part)))
         some = _totals_of_rule(shard, rule, totals, ticks)
         if len(some.row):
             found.append((rule, *_of_totals(shard, rule, some, ticks)))
@@ -143,19 +146,23 @@ def _told(
 
 
 def _codes(sets: ArmSets, rule: UnitRule, numbers: Int64s) -> Int64s:
-    """Return the arm that each set of arms is, of one experiment's sets."""
-    used, places = np.unique(numbers, return_inverse=True)
+    """Return the arm that each set of arms is, ``_NOT_OF`` where it is of other experiments."""
     arms = {name: at for at, name in enumerate(rule.arms)}
-    each = [sets.known[number] for number in used.tolist()]
-    codes = [CROSSED if len(some) > 1 else arms.get(some[0][1], UNDECLARED) for some in each]
-    return np.array(codes, np.int64)[places]
+    each = [_code(some, rule.experiment_id, arms) for some in sets.known]
+    return np.array([*each, _NOT_OF], np.int64)[numbers]  # the last place is the empty set's
+
+
+def _code(some: ArmSet, experiment_id: str, arms: Mapping[str, int]) -> int:
+    """Return the arm of a set; all arms of a set are of one experiment."""
+    if some[0][0] != experiment_id:
+        return _NOT_OF
+    return CROSSED if len(some) > 1 else arms.get(some[0][1], UNDECLARED)
 
 
 def _is_of(sets: ArmSets, rule: UnitRule, numbers: Int64s) -> Bools:
-    """Tell which sets of arms are an experiment's; of all arms of a set one experiment is."""
-    used, places = np.unique(numbers, return_inverse=True)
-    each = [number >= 0 and sets.known[number][0][0] == rule.experiment_id for number in used]
-    return np.array(each, np.bool_)[places]
+    """Tell which sets of arms are an experiment's."""
+    mine: Bools = _codes(sets, rule, numbers) != _NOT_OF
+    return mine
 
 
 def _of_rule(shard: Shard, rule: UnitRule, units: Units, ticks: _Ticks) -> Units:

@@ -15,7 +15,7 @@ from stream_hb.contributions import Exchange, contribution
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
 from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
-from stream_hb.events.clock import LATEST_MS, SourceClock, watermark_ms
+from stream_hb.events.clock import SourceClock, watermark_ms
 from stream_hb.events.controls import Controls, Waiting
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
@@ -336,21 +336,12 @@ class Shard:
         clocks = [position.clock for position in positions.values()]
         time = self._settings.time
         before_ms = watermark_ms(clocks, time.lateness_ms, now_ms) - time.horizon_ms
-        return min(before_ms, self._needed_from_ms(closing))
-
-    def _needed_from_ms(self, closing: int) -> int:
-        """Return from when on visits are needed: a tick may be closed long after it was over.
-
-        A batch may span more than the horizon (a log that is read anew, or has a gap); what units
-        did is told when the next one comes.
-        """
-        clock = self._settings.ticks
-        if self.ledger is None or clock is None or not self.units:
-            return LATEST_MS
-        closed = max(self.ledger.closed, closing)
-        if not closed:
-            return 0
-        return clock.end_ms(closed - 1) - max(rule.window_ms for rule in self.units) - 1
+        if self.ledger is None or not self.units:
+            return before_ms
+        # A batch may span more than the horizon (a log that is read anew, or has a gap): what units
+        # did in its ticks is told when the next one comes, and must be remembered until then.
+        window_ms = max(rule.window_ms for rule in self.units)
+        return min(before_ms, self.ledger.closed_until_ms(closing) - window_ms - 1)
 
     def register(self) -> None:
         """Give the registered stores of this shard their rows, those that have none yet."""

@@ -156,6 +156,11 @@ class TickLedger:
         kept = reduce(lambda into, e: with_(into, e.taken, remove=True), placed, kept)
         return reduce(lambda into, e: with_(into, e.put, remove=False), placed, kept)
 
+    def closed_until_ms(self, closing: int = 0) -> int:
+        """Return when the last tick that is closed ended, those before ``closing`` too; 0: none."""
+        closed = max(self.closed, closing)
+        return self.clock.end_ms(closed - 1) if closed else 0
+
     def apply(self, change: TickChange) -> None:
         """Make a change the state."""
         self.cells, self.closed, self.controls = change.cells, change.closed, change.controls

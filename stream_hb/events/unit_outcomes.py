@@ -14,6 +14,7 @@ import numpy as np
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution
 from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.id_table import IdTable, Slots
 from stream_hb.events.packed_time import DAY_MS
 from stream_hb.events.units import VisitUnits
 from stream_hb.events.visit_memory import Visits
@@ -96,6 +97,10 @@ class SeenVisits:
         visits, keys = attribution.visits.read(slots), table.column("key")[slots]
         return cls(keys, visits, VisitUnits.of(sets, keys, visits, attribution.counts(visits)))
 
+    def part(self, chosen: Bools) -> "SeenVisits":
+        """Return them with some of their units."""
+        return SeenVisits(self.keys, self.visits, self.units.take(chosen))
+
 
 def outcomes(attribution: Attribution, seen: SeenVisits, asked: Asked, codes: Codes) -> Outcomes:
     """Return what units of an experiment did.
@@ -150,15 +155,22 @@ def _bought(
     """Return how many live orders units had, and their value."""
     memory, size = attribution.orders, len(asked.key)
     number, revenue = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    slots = memory.of_visits(visit_keys)
-    if not len(slots):
-        return number, revenue
-    slots = slots[np.argsort(memory.table.column("key")[slots])]
     by_key = np.argsort(visit_keys)
-    at = by_key[np.searchsorted(visit_keys[by_key], memory.table.read(slots, "visit_key"))]
-    unit = place[at]
+    slots = _slots_until(memory.table, int(asked.until_ms.max(initial=0)))
+    at, mine = _placed(visit_keys[by_key], memory.table.read(slots, "visit_key"))
+    if not mine.any():
+        return number, revenue
+    slots, unit = slots[mine], place[by_key[at[mine]]]
+    order = np.argsort(memory.table.column("key")[slots])
+    slots, unit = slots[order], unit[order]
     orders = memory.known_before(slots, asked.until_ms[unit], attribution.refunds)
     counts = orders.counts & (orders.time_ms < asked.until_ms[unit])
     np.add.at(number, unit[counts], 1)
     np.add.at(revenue, unit[counts], orders.value[counts])
     return number, revenue
+
+
+def _slots_until(table: IdTable, until_ms: int) -> Slots:
+    """Return what a table holds of before a time, and of the rest of its day."""
+    some = (table.column("key") != 0) & (table.column("day") <= until_ms // DAY_MS)
+    return np.flatnonzero(some)

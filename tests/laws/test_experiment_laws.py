@@ -24,6 +24,7 @@ from tests.support.experiments import (
     step,
     visitors,
 )
+from tests.support.records import assert_alike
 
 WINDOW_MS = EXPERIMENT.attribution_window_ms
 COUNTED = replace(EXPERIMENT, metrics=("conversion",))
@@ -83,7 +84,7 @@ def expected(engine: Engine, log: list[Event]) -> experiment_units.Counts:
     return experiment_units.count(log, "ab", at_ms, WINDOW_MS, HOUR_MS)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_units_are_what_the_plain_rules_count(seed: int) -> None:
     log = visitors(seed, count=300, days=2, arms="abx")
     engine, _ = fed(log, seed)
@@ -118,22 +119,6 @@ def without(record: dict[str, Any]) -> dict[str, Any]:
     """Leave out what says how far the reading had got, and the reasons' rounded figures."""
     mine = {name: value for name, value in record.items() if name not in ("offsets", "as_of_ms")}
     return mine | {"decision": record["decision"]["arm"]}
-
-
-def assert_alike(one: Any, two: Any) -> None:
-    """Assert that two records are the same, floats to 1e-9."""
-    if isinstance(one, dict):
-        assert one.keys() == two.keys()
-        for name, value in one.items():
-            assert_alike(value, two[name])
-    elif isinstance(one, list):
-        assert len(one) == len(two)
-        for value, other in zip(one, two, strict=True):
-            assert_alike(value, other)
-    elif isinstance(one, float):
-        assert two == pytest.approx(one, rel=1e-9, abs=1e-12)
-    else:
-        assert one == two
 
 
 def test_a_snapshot_in_the_middle_changes_nothing() -> None:

@@ -128,3 +128,19 @@ def _numbers(record: Record) -> dict[str, float | None]:
     names = ("estimate", "sd", "raw", "pooled", "shrinkage_weight", "n_eff")
     interval = {end: record["interval"][end] for end in ("lo", "hi")}
     return {name: record[name] for name in names} | interval
+
+
+def assert_alike(one: Any, two: Any) -> None:
+    """Assert that two records are the same, floats to 1e-9."""
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for name, value in one.items():
+            assert_alike(value, two[name])
+    elif isinstance(one, list):
+        assert len(one) == len(two)
+        for value, other in zip(one, two, strict=True):
+            assert_alike(value, other)
+    elif isinstance(one, float):
+        assert two == pytest.approx(one, rel=1e-9, abs=1e-12)
+    else:
+        assert one == two
