@@ -79,7 +79,7 @@ class Fate:
             self.freezes("pause")
         elif errors and drawn < kill + self.PAUSE + self.ERROR:
             self.around.counts[f"error of {client}"] += 1
-            raise self.random.choice(errors)
+            raise _another(self.random.choice(errors))
 
     def survives(self, point: str, client: str, *, errors: tuple[Exception, ...]) -> None:
         """After it: a kill, or an error although it worked."""
@@ -90,7 +90,7 @@ class Fate:
             self._kill(f"after {point}")
         elif errors and drawn < kill + self.ERROR:
             self.around.counts[f"error of {client}, done"] += 1
-            raise self.random.choice(errors)
+            raise _another(self.random.choice(errors))
 
     @property
     def _kill_probability(self) -> float:
@@ -114,6 +114,11 @@ class Fate:
         counts["kill in transaction"] += self.around.is_open()
         counts[f"kill {point}"] += 1
         raise KilledError(point)
+
+
+def _another(error: Exception) -> Exception:
+    """Return an error like this one: the one itself would keep the frames of all its raisers."""
+    return type(error)(*error.args)
 
 
 class Client(Protocol):
