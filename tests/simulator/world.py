@@ -83,6 +83,17 @@ class Outcome:
     violations: list[str] = field(default_factory=list)
 
 
+class Awake(Event):
+    """Tells nobody to stop, and lets nobody sleep: time is the simulator's.
+
+    A mutant whose transactions all fail would sleep for two seconds after each.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return at once."""
+        return self.is_set()
+
+
 class Process:
     """One worker's process: it may die, and its supervisor starts it again.
 
@@ -205,7 +216,7 @@ class World:
         counts["eager runs" if eager else "cooperative runs"] += 1
         self.disk = Disk(counts) if self.random.random() < SNAPSHOTS else None
         counts["runs with snapshots"] += self.disk is not None
-        self._stop = Event()
+        self._stop = Awake()
         self._depth = 0
         self._made = 0
         self._violations_max = 5
