@@ -129,7 +129,10 @@ def test_a_name_that_the_terminal_cannot_write_is_escaped() -> None:
 def test_an_interrupt_ends_quietly_with_130(tmp_path: Path) -> None:
     pipe = tmp_path / "table.csv"
     os.mkfifo(pipe)
+    # A job in a shell's background ignores interrupts, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen((*PROGRAM, "fit", str(pipe)), stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     with pipe.open("w"):  # opens as soon as the program reads the other end
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
