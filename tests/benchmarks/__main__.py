@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from tests.benchmarks.catching_up import catching_up
 from tests.benchmarks.engine_alone import engine_alone
-from tests.benchmarks.feeds_on import feeds_on
+from tests.benchmarks.feeds_on import CONFIGURATIONS, feeds_on
 from tests.benchmarks.ids import remembered
 from tests.benchmarks.job import QUIX_PYTHON, NotMeasuredError
 from tests.benchmarks.live import live
@@ -63,6 +63,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, help="events in a full topic")
     parser.add_argument("--engine-events", type=int, help="events of the engine alone")
     parser.add_argument("--feed-events", type=int, help="events of the engine with feeds on")
+    parser.add_argument("--feed-days", type=int, default=7, help="days that these events span")
+    parser.add_argument("--feeds", nargs="+", choices=CONFIGURATIONS, default=[], help="only these")
     parser.add_argument("--stores", type=int, nargs="+", help="numbers of stores")
     parser.add_argument(
         "--spread", type=float, default=0.0, help="how much stores differ (.3: a chain's)"
@@ -85,7 +87,7 @@ def _engine(_broker: Broker, told: argparse.Namespace) -> None:
 
 
 def _feeds(_broker: Broker, told: argparse.Namespace) -> None:
-    feeds_on(told.rounds, told.feed_events, told.stores[0])
+    feeds_on(told.rounds, told.feed_events, told.stores[0], told.feed_days, told.feeds)
 
 
 def _ids(_broker: Broker, told: argparse.Namespace) -> None:

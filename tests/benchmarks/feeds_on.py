@@ -5,7 +5,7 @@ and an emission every day of event time. Rounds of every mode in turn, medians o
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -34,7 +34,6 @@ STARTED_MS = 1_760_054_400_000
 
 BATCH = 40_000
 CHAINS = 3
-DAYS = 7
 EXPERIMENTS = 5
 PURCHASE_SHARE = 0.1
 
@@ -120,20 +119,25 @@ CONFIGURATIONS: dict[str, On] = {
 """By name; the first is what the others are held against."""
 
 
-def feeds_on(rounds: int, count: int, stores: int = 10_000) -> None:
-    """Print the table."""
-    texts = list(payloads(count, stores))
-    taken: dict[str, list[float]] = {name: [] for name in CONFIGURATIONS}
+def feeds_on(
+    rounds: int, count: int, stores: int = 10_000, days: int = 7, names: Sequence[str] = ()
+) -> None:
+    """Print the table, of some configurations beside none or of all."""
+    texts = list(payloads(count, stores, days))
+    chosen = {
+        name: on for name, on in CONFIGURATIONS.items() if name in {"off", *names} or not names
+    }
+    taken: dict[str, list[float]] = {name: [] for name in chosen}
     records: dict[str, int] = {}
     with quiet_collector():
         for _ in range(rounds):
-            for name, on in CONFIGURATIONS.items():
+            for name, on in chosen.items():
 
                 def run(some: list[bytes], name: str = name, on: On = on) -> None:
-                    records[name] = replayed(some, on)
+                    records[name] = replayed(some, on, days)
 
                 taken[name].append(cpu_seconds(run, texts))
-    what = f"{count:,} events of {DAYS} days, {stores:,} stores, {EXPERIMENTS} experiments"
+    what = f"{count:,} events of {days} days, {stores:,} stores, {EXPERIMENTS} experiments"
     print_table(f"Feeds on: {what}, {rounds} rounds", HEADER, _rows(taken, records, count))
 
 
@@ -152,13 +156,13 @@ def _rows(taken: dict[str, list[float]], records: dict[str, int], count: int) ->
     ]
 
 
-def replayed(texts: list[bytes], on: On) -> int:
+def replayed(texts: list[bytes], on: On, days: int = 7) -> int:
     """Put everything through an engine with these feeds; return how many records they made."""
     engine = Engine(on.settings, feeds=on.feeds(on.settings))
     engine.open_shard(0, epoch=1)
     told, now_ms = 0, STARTED_MS
-    per_day = -(-len(texts) // DAYS)
-    for day in range(DAYS):
+    per_day = -(-len(texts) // days)
+    for day in range(days):
         ends = min((day + 1) * per_day, len(texts))
         for start in range(day * per_day, ends, BATCH):
             some = texts[start : min(start + BATCH, ends)]
@@ -180,7 +184,7 @@ def _taken(engine: Engine, batches: dict[int, list[RawBatch]], now_ms: int) -> i
     return sum(len(records) for records in watched.records.values())
 
 
-def payloads(count: int, stores: int, seed: int = 1) -> Iterator[bytes]:
+def payloads(count: int, stores: int, days: int, seed: int = 1) -> Iterator[bytes]:
     """Yield events in the order of time, spread over the days; every visit is in an experiment."""
     rng = np.random.default_rng(seed)
     popularity = rng.lognormal(0, 0.8, stores)
@@ -195,7 +199,7 @@ def payloads(count: int, stores: int, seed: int = 1) -> Iterator[bytes]:
             "schema_version": 1,
             "event_type": "purchase" if buys else "visit",
             "event_id": f"e{number:011}",
-            "event_time_ms": STARTED_MS + number * DAYS * DAY_MS // count,
+            "event_time_ms": STARTED_MS + number * days * DAY_MS // count,
             "store_id": f"store-{store_of[of]:05}",
             "chain_id": f"chain-{store_of[of] % CHAINS}",
             "visit_id": f"v{of:011}",
