@@ -1,4 +1,4 @@
-"""One pass of emission over a shard: who may have changed, who is worth a record, the records."""
+"""A pass of emission over the shards: who may have changed, who is worth a record, the records."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -19,10 +19,11 @@ from stream_hb.feeds.estimates import (
 )
 from stream_hb.group_flags import group_flags
 from stream_hb.metrics import OF_MONEY
+from stream_hb.models.family import Posterior
 from stream_hb.moment import Moment
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
-from stream_hb.statistics.columns import Rows
+from stream_hb.statistics.columns import Floats, Rows
 from stream_hb.view import View
 
 
@@ -127,6 +128,7 @@ def _looks(
 def _emit_pool(
     looks: list[_Look], estimator: Estimator, moment: Moment, settings: EngineSettings
 ) -> Iterator[tuple[list[OutRecord], MemoryUpdate]]:
+    """Find who is worth a record among a pool's groups; yield the records by shard."""
     groups = estimator.joined([estimator.read(look.view, look.rows) for look in looks])
     mean, sd = estimator.screen(groups)
     last = Emitted.joined(
@@ -138,36 +140,50 @@ def _emit_pool(
         return
     posterior = estimator.posterior(estimator.take(groups, chosen), settings.level)
     known = estimator.is_known(posterior)
-    chosen[chosen] = known
-    size = int(chosen.sum())
-    alive = np.zeros(size, dtype=bool)
-    at_ms = np.full(size, moment.now_ms)
-    emitted = Emitted(last.seq[chosen] + 1, mean[chosen], sd[chosen], at_ms, alive)
-    posterior = posterior.take(known)
+    chosen[chosen], posterior = known, posterior.take(known)
     sizes = estimator.sizes(estimator.take(groups, chosen))
-    ends = np.cumsum([len(look.rows) for look in looks])
-    done = 0
-    for look, mine in zip(looks, np.split(chosen, ends[:-1]), strict=True):
-        some = slice(done, done + int(mine.sum()))
-        done = some.stop
-        if some.start == some.stop:
-            continue
-        rows = look.rows[mine]
-        written = emitted.take(np.arange(some.start, some.stop))
-        records = estimate_records(
-            _provenance(look.view, estimator, moment, settings),
-            [look.view.key(row) for row in rows.tolist()],
-            written.seq.tolist(),
-            posterior.take(some),
-            Sizes(
-                sizes[some],
-                look.view.mass(estimator.base_metric, rows, estimator.half_life_ms),
-                look.view.kish(estimator.base_metric, rows, estimator.half_life_ms),
-            ),
-            _currencies(look.view, estimator.metric, rows),
-            group_flags(look.view, estimator.metric, rows, moment, settings),
+    emitted = _emitted(last.take(np.flatnonzero(chosen)), mean[chosen], sd[chosen], moment)
+    starts = np.cumsum([0, *(len(look.rows) for look in looks)])
+    for look, start in zip(looks, starts.tolist(), strict=False):
+        mine = chosen[start : start + len(look.rows)]
+        if mine.any():
+            before = int(chosen[:start].sum())
+            some = np.arange(before, before + int(mine.sum()))
+            view, rows, written = look.view, look.rows[mine], emitted.take(some)
+            told = posterior.take(some), written.seq.tolist(), sizes[some]
+            records = _records(view, rows, *told, estimator, moment, settings)
+            yield records, MemoryUpdate(view.shard.number, estimator.metric, rows, written)
+
+
+def _emitted(last: Emitted, mean: Floats, sd: Floats, moment: Moment) -> Emitted:
+    """Return what is to be remembered of keys whose next record is written now."""
+    at_ms = np.full(len(mean), moment.now_ms)
+    return Emitted(last.seq + 1, mean, sd, at_ms, np.zeros(len(mean), dtype=bool))
+
+
+def _records(
+    view: View,
+    rows: Rows,
+    posterior: Posterior,
+    seq: list[int],
+    sizes: Floats,
+    estimator: Estimator,
+    moment: Moment,
+    settings: EngineSettings,
+) -> list[OutRecord]:
+    """Return the records of some groups of a shard and pool."""
+    base, half_life_ms = estimator.base_metric, estimator.half_life_ms
+    return list(
+        estimate_records(
+            _provenance(view, estimator, moment, settings),
+            [view.key(row) for row in rows.tolist()],
+            seq,
+            posterior,
+            Sizes(sizes, view.mass(base, rows, half_life_ms), view.kish(base, rows, half_life_ms)),
+            _currencies(view, estimator.metric, rows),
+            group_flags(view, estimator.metric, rows, moment, settings),
         )
-        yield list(records), MemoryUpdate(look.view.shard.number, estimator.metric, rows, written)
+    )
 
 
 def _currencies(view: View, metric: str, rows: Rows) -> list[str | None] | None:
