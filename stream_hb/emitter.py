@@ -1,13 +1,15 @@
 """A pass of emission over the shards: who may have changed, who is worth a record, the records."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain as flatten
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_hb.estimator import Estimator, estimator_of, parts_of
+from stream_hb.estimator import Estimator, estimator_of
 from stream_hb.feeds.emission import Emitted, heartbeat_rows, worth_a_record
 from stream_hb.feeds.estimate_record import record_key
 from stream_hb.feeds.estimates import (
@@ -24,6 +26,7 @@ from stream_hb.moment import Moment
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statistics.columns import Floats, Rows
+from stream_hb.unscreened import Looked
 from stream_hb.view import View
 
 
@@ -47,13 +50,21 @@ class Emission:
         For the estimates topic, in the order to be written.
     updates
         The memory of what was emitted.
-    shards
-        The shards that were looked at.
+    looked
+        The groups that were looked at, whether they were worth a record or not.
+    is_part
+        Others wait to be looked at.
     """
 
     records: list[OutRecord]
     updates: list[MemoryUpdate]
-    shards: frozenset[int]
+    looked: list[Looked]
+    is_part: bool = False
+
+    @property
+    def looked_count(self) -> int:
+        """How many estimates were looked at."""
+        return sum(len(looked.rows) for looked in self.looked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +87,16 @@ class _Look:
 
 
 def emit(
-    shards: Iterable[tuple[Shard, ShardCandidate | None]], moment: Moment, settings: EngineSettings
-) -> Iterator[tuple[list[OutRecord], MemoryUpdate]]:
-    """Yield, per pool and shard, the records and what to remember of them.
+    shards: Iterable[tuple[Shard, ShardCandidate | None]],
+    moment: Moment,
+    settings: EngineSettings,
+    rows_max: int | None = None,
+) -> Emission:
+    """Return the records of some shards, and what to remember of them.
 
     The groups of a pool are worked out together, whichever shards they are in: a call for every
-    shard costs more than its few groups do.
+    shard costs more than its few groups do. Of those that wait to be looked at, some ``rows_max``
+    are (None: all); those that the candidates touch, or that are due by the clock, are not counted.
     """
     views = [
         View(shard, candidate, settings, moment.watermark_ms)
@@ -89,40 +104,55 @@ def emit(
         if candidate is not None or not _is_quiet(shard, moment, settings)
     ]
     retired = [view.retired(moment.now_ms) for view in views]
+    share = _share(views, settings, rows_max)
+    looked: list[Looked] = []
+    parts: list[tuple[list[OutRecord], MemoryUpdate]] = []
     for metric in settings.emitted_metrics:
         looks: dict[str, list[_Look]] = defaultdict(list)
         for view, gone in zip(views, retired, strict=True):
-            for chain, look in _looks(view, gone, metric, moment, settings):
-                looks[chain].append(look)
+            due = _due(view, metric, moment, settings)
+            looked.append(_look(view, metric, due, share))
+            for chain, rows in view.by_chain(np.setdiff1d(looked[-1].rows, gone, True)):
+                looks[chain].append(_Look(view, rows, due[rows]))
             if len(gone):
-                yield _bury(view, gone, metric, moment)
+                parts.append(_bury(view, gone, metric, moment))
         for chain, some in looks.items():
             estimator = estimator_of(chain, metric, moment.pools, settings)
             if estimator is not None:
-                yield from _emit_pool(some, estimator, moment, settings)
+                parts.extend(_emit_pool(some, estimator, moment, settings))
+    records = list(flatten.from_iterable(records for records, _ in parts))
+    return Emission(records, [update for _, update in parts], looked, share < 1)
 
 
 def _is_quiet(shard: Shard, moment: Moment, settings: EngineSettings) -> bool:
     """Tell whether nothing can be due, so that nobody has to look: so it is while nothing comes."""
     beats = settings.emission.heartbeat_ms is not None or settings.stores is not None
-    return not (beats or moment.everything or shard.unscreened or shard.refitted)
+    return not (beats or moment.everything or shard.unscreened)
 
 
-def _looks(
-    view: View, retired: Rows, metric: str, moment: Moment, settings: EngineSettings
-) -> Iterator[tuple[str, _Look]]:
-    """Yield by chain what may be worth a record."""
+def _share(views: Sequence[View], settings: EngineSettings, rows_max: int | None) -> float:
+    """Return which share of what waits is looked at: the same of every shard and metric."""
+    waiting = (v.shard.unscreened.count(name) for v in views for name in settings.emitted_metrics)
+    return 1.0 if rows_max is None else min(1.0, rows_max / max(sum(waiting), 1))
+
+
+def _due(view: View, metric: str, moment: Moment, settings: EngineSettings) -> NDArray[np.bool_]:
+    """Tell which groups get a record whether they have changed or not."""
     due = np.full(len(view), moment.everything)
     due[heartbeat_rows(settings.emission, view.shard.emitted[metric], moment.now_ms)] = True
-    considered = due.copy()
-    considered[slice(None) if view.shard.unscreened else view.touched] = True
-    parts = parts_of(metric, settings)
-    considered |= view.of_chains({chain for chain, name in view.shard.refitted if name in parts})
-    considered[retired] = False
     if settings.emission.everything_touched:
         due[view.touched] = True
-    for chain, rows in view.by_chain(np.flatnonzero(considered)):
-        yield chain, _Look(view, rows, due[rows])
+    return due
+
+
+def _look(view: View, metric: str, due: NDArray[np.bool_], share: float) -> Looked:
+    """Return what is looked at now of a shard and metric."""
+    unscreened = view.shard.unscreened
+    some, next_row = unscreened.some(metric, ceil(share * unscreened.count(metric)))
+    considered = due.copy()
+    considered[view.touched] = True
+    considered[some] = True
+    return Looked(view.shard.number, metric, np.flatnonzero(considered), next_row)
 
 
 def _emit_pool(

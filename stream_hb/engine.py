@@ -8,7 +8,6 @@ engine (Kafka, files, a simulator) can drop what it could not deliver, and nothi
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain as flatten
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +15,7 @@ from stream_hb import state
 from stream_hb.chain_ticks import ChainTick, chain_ticks
 from stream_hb.emitter import Emission, emit
 from stream_hb.errors import SnapshotError
+from stream_hb.estimator import parts_of
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.events.clock import EARLIEST_MS, SourceClock, watermark_ms
 from stream_hb.events.decode import OPEN_KEY, Decoder
@@ -291,6 +291,7 @@ class Engine:
         shards: Collection[int] | None = None,
         everything: bool = False,
         srm: Collection[GroupKey] | None = None,
+        rows_max: int | None = None,
     ) -> Emission:
         """Work out the records due now, as if ``candidate`` were applied; changes nothing.
 
@@ -307,6 +308,9 @@ class Engine:
         srm
             Groups whose records say ``srm``: the arms of an experiment there do not have the shares
             that they should. None: those that the feed of experiments says.
+        rows_max
+            About how many groups are looked at that the candidate does not touch; the others wait
+            for the next call. None: all. See :class:`stream_hb.unscreened.Unscreened`.
         """
         candidates = candidate.shards if candidate else {}
         mark_ms = self.watermark_ms(candidate, now_ms)
@@ -316,11 +320,7 @@ class Engine:
         moment = Moment(now_ms, mark_ms, self.pools, everything, flags, frozenset(srm))
         chosen = {n: s for n, s in self.shards.items() if shards is None or n in shards}
         pairs = [(shard, candidates.get(number)) for number, shard in chosen.items()]
-        parts = list(emit(pairs, moment, self.settings))
-        records = list(flatten.from_iterable(records for records, _ in parts))
-        updates = [update for _, update in parts]
-        # A pool is done with when its groups in all shards have been looked at.
-        return Emission(records, updates, frozenset(chosen))
+        return emit(pairs, moment, self.settings, rows_max)
 
     def watermark_ms(self, candidate: Candidate | None = None, now_ms: int = 0) -> int:
         """Return the event time up to which every source was read, less the lateness."""
@@ -366,21 +366,26 @@ class Engine:
             self.refits = change.version
             self.pools = {**self.pools, **change.pools}
             for shard in self.shards.values():
-                shard.refitted |= change.pools.keys()
+                self._mark_refitted(shard, change.pools.keys())
         if change.whole and self.settings.forgetting:  # what is silent fades
             self._rescreen()
 
+    def _mark_refitted(self, shard: Shard, pools: Collection[Pool]) -> None:
+        for metric in self.settings.emitted_metrics:
+            parts = parts_of(metric, self.settings)
+            chains = {chain for chain, part in pools if part in parts}
+            shard.unscreened.mark(shard.table.rows_of_chains(chains), [metric])
+
     def _rescreen(self) -> None:
         for shard in self.shards.values():
-            shard.unscreened = True
+            shard.unscreened.mark_all(len(shard.table))
 
     def _apply_emission(self, emission: Emission) -> None:
         for update in emission.updates:
             emitted = self.shards[update.shard].emitted
             emitted[update.metric] = emitted[update.metric].put(update.rows, update.emitted)
-        for number in emission.shards:
-            self.shards[number].unscreened = False
-            self.shards[number].refitted.clear()
+        for looked in emission.looked:
+            self.shards[looked.shard].unscreened.look(looked)
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes."""

@@ -41,6 +41,7 @@ from stream_hb.statistics.table import (
 )
 from stream_hb.tick_ledger import TickChange, TickLedger
 from stream_hb.timing import Position, Source, in_time
+from stream_hb.unscreened import Unscreened
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,7 @@ class Shard:
     Attributes
     ----------
     unscreened
-        A batch was applied that no emission has looked at yet.
-    refitted
-        The pools (chain, metric) that were refitted and that no emission has looked at yet.
+        The groups that no emission has looked at since they may have changed.
     attribution, totals
         What is remembered of events.
     orders
@@ -145,8 +144,7 @@ class Shard:
         self.orders = OrderTallies.zeros(0)
         self.positions: dict[Source, Position] = {}
         self.emitted = {name: Emitted.zeros(0) for name in settings.emitted_metrics}
-        self.unscreened = False
-        self.refitted: set[tuple[str, str]] = set()
+        self.unscreened = Unscreened(settings.emitted_metrics)
         self.membership = Membership(settings.stores)
         self.summaries = PoolSummaries(self.table, self.membership)
         self.ledger = TickLedger(kinds, settings.ticks) if settings.ticks else None
@@ -352,8 +350,9 @@ class Shard:
         new = NewGroups(keys, spelt_out(keys, len(self.table), self._settings.default_chain))
         nothing = np.empty(0, dtype=np.intp)
         statistics = {name: self.table.read(name, nothing) for name in self.table.metrics}
+        first = len(self.table)
         self._apply_change(TableChange(nothing, statistics, np.empty(0, dtype=np.int64), new))
-        self.unscreened |= bool(keys)
+        self.unscreened.mark(np.arange(first, len(self.table)))
 
     def _apply_change(self, change: TableChange) -> None:
         self.membership.append(change.new_groups.keys)
@@ -377,7 +376,7 @@ class Shard:
         self._purse = candidate.purse
         self._count_orders(candidate.attribution.moves.orders)
         self.positions = candidate.positions
-        self.unscreened = True
+        self.unscreened.mark(candidate.change.rows)
 
     def forget(self, before_ms: int) -> None:
         """Forget ids that are older, and the totals of periods that ended before."""
@@ -426,7 +425,7 @@ class Shard:
             "number": self.number,
             "epoch": self.epoch,
             "hash_key": self.hash_key,
-            "unscreened": self.unscreened or bool(self.refitted),
+            "unscreened": bool(self.unscreened),
             "table": self.table.snapshot(),
             "awaited": {name: e.snapshot() for name, e in self._awaited.items()},
             "attribution": self.attribution.snapshot(),
@@ -454,7 +453,8 @@ class Shard:
         self.table.restore(state["table"], self._settings.default_chain)
         self.membership.append(self.table.keys)
         self.chain_revisions = dict.fromkeys(self.table.chains, self.revision)
-        self.unscreened = state["unscreened"]
+        if state["unscreened"]:
+            self.unscreened.mark_all(len(self.table))
         self._group_hashes = state.get("group_hashes", self._group_hashes)
         self._group_hashes = self._groups_with(self.table.keys[len(self._group_hashes) :])
         self._awaited = {name: Exchange.restored(e) for name, e in state["awaited"].items()}

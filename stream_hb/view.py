@@ -1,6 +1,6 @@
 """A shard as it will be once a candidate is applied: what an emission looks at."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,11 +153,6 @@ class View:
         if stores is None:
             return np.zeros(len(rows), dtype=bool)
         return stores.retired_at(self._places[rows], by_ms)
-
-    def of_chains(self, chains: Collection[str]) -> NDArray[np.bool_]:
-        """Tell which rows are of some chains."""
-        codes = [code for code, chain in enumerate(self._chains) if chain in chains]
-        return np.isin(self._chain_codes, codes) if codes else np.zeros(len(self), dtype=bool)
 
     def by_chain(self, rows: Rows) -> Iterator[tuple[str, Rows]]:
         """Yield each chain with its share of the rows; sorted once, as there may be many chains."""

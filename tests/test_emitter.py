@@ -10,7 +10,7 @@ from stream_hb.pool_fit import PoolFit
 from stream_hb.refit import Refit
 from stream_hb.settings import EmissionRule, EngineSettings
 from tests.support.logs import START_MS, batch, feed, open_engine, purchase, refit, shop_log, visit
-from tests.support.records import Record, assert_without_gaps, emit, name_of
+from tests.support.records import Record, assert_without_gaps, checked, emit, name_of
 
 MINUTE_MS = 60_000
 NO_HEART = EmissionRule(heartbeat_ms=None)
@@ -236,3 +236,37 @@ def test_records_carry_the_level_of_their_interval() -> None:
         interval, other = record["interval"], wide[name_of(record)]
         assert interval["level"] == 0.8
         assert other["lo"] < interval["lo"] <= interval["hi"] < other["hi"]
+
+
+def test_emissions_in_parts_write_what_one_would_have() -> None:
+    """And each key once: what was looked at waits no more."""
+    whole, parted = engine_with(), engine_with()
+    expected = {name_of(record): record for record in emit(whole, START_MS)}
+    found: list[Record] = []
+    emission = parted.emit(START_MS, rows_max=5)
+    while emission.is_part:
+        assert 0 < emission.looked_count <= 5 + len(parted.settings.emitted_metrics)
+        found += checked(emission.records)
+        parted.apply(emission)
+        emission = parted.emit(START_MS, rows_max=5)
+    found += checked(emission.records)
+    parted.apply(emission)
+    assert len(found) == len(expected)
+    assert {name_of(record): record for record in found} == expected
+    assert emit(parted, START_MS) == []
+
+
+def test_what_a_batch_touches_does_not_wait_for_what_a_refit_left() -> None:
+    engine = engine_with()
+    candidate = engine.ingest({0: [batch(visits("c-6", 60), first_offset=10_000)]})
+    emission = engine.emit(START_MS, candidate, rows_max=1)
+    assert emission.is_part
+    assert ("c", "c-6", "conversion") in {name_of(r) for r in checked(emission.records)}
+
+
+def test_what_is_due_by_the_clock_does_not_wait_either() -> None:
+    engine = engine_with(EmissionRule(heartbeat_ms=MINUTE_MS))
+    emit(engine, START_MS)
+    refit(engine, START_MS + MINUTE_MS)
+    emission = engine.emit(START_MS + 2 * MINUTE_MS, rows_max=1)
+    assert len(checked(emission.records)) == 8 * 3

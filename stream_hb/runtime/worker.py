@@ -25,6 +25,7 @@ from stream_hb.runtime.delivery import Delivery, Outgoing, Route, Tally
 from stream_hb.runtime.durations import Durations
 from stream_hb.runtime.pooling import OwnPooling, Pooling
 from stream_hb.runtime.quiet import quiet_collector
+from stream_hb.runtime.screen_limit import ScreenLimit
 
 POLL_SECONDS = 0.05
 IDLE_EMIT_MS = 1_000
@@ -111,6 +112,8 @@ class Worker:
         Reads the time.
     pooling
         Where the hyperparameters come from; None: from this worker's shards alone.
+    screen_limit
+        How many groups an emission looks at that nothing has come for; None: the usual.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class Worker:
         route: Route,
         clock_ms: Callable[[], int] = wall_clock_ms,
         pooling: Pooling | None = None,
+        screen_limit: ScreenLimit | None = None,
     ) -> None:
         self.engine = engine
         self.status = Status(delivery.guarantee)
@@ -131,6 +135,8 @@ class Worker:
         self._clock_ms = clock_ms
         self._limit = BatchLimit(route.batch_events, route.batch_seconds)
         self._refits: list[OutRecord] = []
+        self._screen_limit = screen_limit or ScreenLimit()
+        self._refit_goes_on = self._emission_goes_on = False  # in the next step
         self._emitted_at_ms = 0
         self._reported_at_ms = self.status.stepped_at_ms = clock_ms()
         self._brokers_down = False
@@ -170,7 +176,8 @@ class Worker:
     def step(self, stop: Event) -> bool:
         """Poll once and deliver what follows; False when nothing came."""
         self.status.stepped_at_ms = self._clock_ms()
-        polled = self._inputs.poll(self._limit.events, POLL_SECONDS)
+        wait_seconds = 0.0 if self._refit_goes_on or self._emission_goes_on else POLL_SECONDS
+        polled = self._inputs.poll(self._limit.events, wait_seconds)
         self.status.rebalances += bool(polled.assigned or polled.revoked)
         # First of all: a trouble may end the worker, which then must not commit for a new owner.
         self._delivery.revoked(polled.revoked)
@@ -243,17 +250,31 @@ class Worker:
         behind = self._delivery.behind(candidate)
         self.status.rebuilding = len(behind)
         self._pooling.listen(now_ms)
+        self._refit_goes_on = False
         if behind:
+            self._emission_goes_on = False
             return None
         until_ms = self._clock_ms() + REFIT_MS_MAX
         refit = self._pooling.refit(now_ms, lambda: self._clock_ms() >= until_ms)
         if refit:
             self.engine.apply(refit)
             self._tell(refit)
+        self._refit_goes_on = refit is not None and not refit.whole
         if not self._emission_is_due(candidate, now_ms):
             return None
         self._emitted_at_ms = now_ms
-        return self.engine.emit(now_ms, candidate)
+        return self._emitted(candidate, now_ms)
+
+    def _emitted(self, candidate: Candidate, now_ms: int) -> Emission:
+        """Emit; while live, not so much at once that what comes would wait for long."""
+        live = _events(candidate) < self._limit.events // 2
+        began_ms = self._clock_ms()
+        emission = self.engine.emit(
+            now_ms, candidate, rows_max=self._screen_limit.rows if live else None
+        )
+        self._screen_limit.took(emission.looked_count, (self._clock_ms() - began_ms) / 1000)
+        self._emission_goes_on = emission.is_part
+        return emission
 
     def _tell(self, refit: Refit) -> None:
         """Log what the refit found; keep its records until they are written."""
@@ -277,9 +298,11 @@ class Worker:
         Behind, an estimate is out of date before it is read: writing one with every batch would
         only make the worker stay behind for longer.
         """
-        events = candidate.accepted + len(candidate.rejects)
+        events = _events(candidate)
         live = 0 < events < self._limit.events // 2
-        if live or (events and self.engine.settings.emission.everything_touched):
+        if live or self._emission_goes_on:
+            return True
+        if events and self.engine.settings.emission.everything_touched:
             return True
         wait_ms = self._route.behind_emit_ms if events else IDLE_EMIT_MS
         return now_ms - self._emitted_at_ms >= wait_ms
@@ -316,6 +339,10 @@ class Worker:
             tallies=self.engine.tallies,
             watermark_ms=self.engine.watermark_ms(now_ms=now_ms),
         )
+
+
+def _events(candidate: Candidate) -> int:
+    return candidate.accepted + len(candidate.rejects)
 
 
 def _size(batch: RawBatch) -> tuple[int, int]:

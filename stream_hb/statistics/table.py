@@ -1,6 +1,6 @@
 """The groups of a shard as columns: one statistic per metric, one row per group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,6 +176,11 @@ class GroupTable:
         if chain not in self.chains:
             return np.empty(0, dtype=np.intp)
         return np.flatnonzero(self._chain_codes[: len(self)] == self.chains.index(chain))
+
+    def rows_of_chains(self, chains: Collection[str]) -> Rows:
+        """Return the rows of the groups of some chains, ascending."""
+        codes = [code for code, chain in enumerate(self.chains) if chain in chains]
+        return np.flatnonzero(np.isin(self._chain_codes[: len(self)], codes))
 
     def chains_of(self, rows: Rows) -> list[str]:
         """Return the chains that some groups are of, each once."""

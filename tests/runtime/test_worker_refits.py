@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 from structlog.testing import capture_logs
 
+from stream_hb.runtime.screen_limit import ScreenLimit
 from stream_hb.stores import Stores
 from tests.support.logs import START_MS
-from tests.support.records import checked_refit, name_of
+from tests.support.records import assert_same_estimates, checked_refit, name_of
 from tests.support.running import SETTINGS, Running, broker_with, estimates
 
 METRICS = {"conversion", "order_rate", "log_order_value"}
@@ -54,3 +55,13 @@ def test_a_retired_stores_keys_are_deleted() -> None:
     assert len(deleted) == len(METRICS)
     assert set(deleted) == {f"c|c-0||{metric}".encode() for metric in METRICS}
     assert "c-0" not in {name_of(record)[1] for record in estimates(running.broker)}
+
+
+def test_an_emission_in_parts_goes_on_though_nothing_comes() -> None:
+    at_once, parted = (Running(broker_with()) for _ in range(2))
+    parted.worker._screen_limit = ScreenLimit(2, 2)
+    for running in (at_once, parted):
+        running.to_end()
+    parted.step(12)
+    assert not any(shard.unscreened for shard in parted.engine.shards.values())
+    assert_same_estimates(estimates(at_once.broker), estimates(parted.broker), 0.0)

@@ -27,6 +27,7 @@ FAULTS = (
     "commit beyond its timeout",
     "cooperative runs",
     "eager runs",
+    "emission in parts",
     "end_delayed",
     "end_lost",
     "end_slow",

@@ -11,6 +11,7 @@ from stream_hb.runtime.client import Committed, TopicPartition
 from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.restores import Restores
+from stream_hb.runtime.screen_limit import ScreenLimit
 from stream_hb.runtime.shared_pooling import Board, SharedPooling
 from stream_hb.runtime.worker import Worker
 from stream_hb.settings import EmissionRule, EngineSettings
@@ -62,6 +63,9 @@ SETTINGS = EngineSettings(
     refit_min_change=0.0,
     emission=EmissionRule(changed_sd=0.0, changed_width=0.0, heartbeat_ms=None),
 )
+
+ROWS_MAX = (2, 5, 1_000)
+"""How many waiting groups an emission looks at, by the seed: no time passes while it does."""
 
 
 @dataclass(slots=True)
@@ -163,7 +167,9 @@ class Process:
         )
         board = Board("summaries", "hyper", PARTITIONS, GROUP, writer)
         pooling = SharedPooling(engine, summaries, hyper, board)
-        self.worker = Worker(engine, inputs, delivery, route, self._world.clock_ms, pooling)
+        clock_ms, rows_max = self._world.clock_ms, self._world.rows_max
+        limit = ScreenLimit(rows_max, rows_max)
+        self.worker = Worker(engine, inputs, delivery, route, clock_ms, pooling, limit)
         self._world.mutant.change(self.worker, cluster)
 
     def step(self, stop: Event) -> None:
@@ -178,6 +184,7 @@ class Process:
                 self._end()
             else:
                 self.worker.step(stop)
+                self.counts["emission in parts"] += self.worker._emission_goes_on
         except KilledError:
             self._end()
         except StreamHBError as error:
@@ -210,6 +217,7 @@ class World:
     def __init__(self, seed: int, mutant: Mutant = NOTHING) -> None:
         self.random = Random(seed)
         self.outcome = Outcome(seed)
+        self.rows_max = ROWS_MAX[seed % len(ROWS_MAX)]
         self.mutant = mutant
         counts, eager = self.outcome.counts, self.random.random() < 0.5
         self.cluster = Cluster(self.random, counts, PARTITIONS, eager=eager)

@@ -80,7 +80,7 @@ class Driven:
         refit = self.engine.refit(first + 1, force=True)
         if refit:
             self.engine.apply(refit)
-        self.shard.unscreened = True
+        self.shard.unscreened.mark_all(len(self.shard.table))
         emission = self.engine.emit(START_MS + first, candidate)
         papers = {"counting": b"%d" % candidate.closing} if candidate.closing else {}
         plan = self.log.plan(candidate.shards[0], emission.updates, {"writer": "tests"}, papers)
