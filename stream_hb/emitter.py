@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain as flatten
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
+from msgspec import Raw
 from numpy.typing import NDArray
 
 from stream_hb.estimator import Estimator, estimator_of
@@ -26,6 +28,7 @@ from stream_hb.moment import Moment
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statistics.columns import Floats, Rows
+from stream_hb.statistics.forgetting import Forgetting, HalfLife
 from stream_hb.unscreened import Looked
 from stream_hb.view import View
 
@@ -86,6 +89,24 @@ class _Look:
     due: NDArray[np.bool_]
 
 
+class _Written(NamedTuple):
+    """A pool as its records tell of it: worked out once for all of its shards.
+
+    Attributes
+    ----------
+    estimator
+        Of the pool.
+    hyper
+        JSON of the hyperparameters.
+    flags
+        Those of the pool's fit.
+    """
+
+    estimator: Estimator
+    hyper: Raw
+    flags: tuple[str, ...]
+
+
 def emit(
     shards: Iterable[tuple[Shard, ShardCandidate | None]],
     moment: Moment,
@@ -112,7 +133,8 @@ def emit(
         for view, gone in zip(views, retired, strict=True):
             due = _due(view, metric, moment, settings)
             looked.append(_look(view, metric, due, share))
-            for chain, rows in view.by_chain(np.setdiff1d(looked[-1].rows, gone, True)):
+            staying = np.setdiff1d(looked[-1].rows, gone) if len(gone) else looked[-1].rows
+            for chain, rows in view.by_chain(staying):
                 looks[chain].append(_Look(view, rows, due[rows]))
             if len(gone):
                 parts.append(_bury(view, gone, metric, moment))
@@ -173,6 +195,7 @@ def _emit_pool(
     chosen[chosen], posterior = known, posterior.take(known)
     sizes = estimator.sizes(estimator.take(groups, chosen))
     emitted = _emitted(last.take(np.flatnonzero(chosen)), mean[chosen], sd[chosen], moment)
+    pool = _Written(estimator, encode_raw(estimator.reference()), estimator.flags())
     starts = np.cumsum([0, *(len(look.rows) for look in looks)])
     for look, start in zip(looks, starts.tolist(), strict=False):
         mine = chosen[start : start + len(look.rows)]
@@ -181,7 +204,7 @@ def _emit_pool(
             some = np.arange(before, before + int(mine.sum()))
             view, rows, written = look.view, look.rows[mine], emitted.take(some)
             told = posterior.take(some), written.seq.tolist(), sizes[some]
-            records = _records(view, rows, *told, estimator, moment, settings)
+            records = _records(view, rows, *told, pool, moment, settings)
             yield records, MemoryUpdate(view.shard.number, estimator.metric, rows, written)
 
 
@@ -197,21 +220,22 @@ def _records(
     posterior: Posterior,
     seq: list[int],
     sizes: Floats,
-    estimator: Estimator,
+    pool: _Written,
     moment: Moment,
     settings: EngineSettings,
 ) -> list[OutRecord]:
     """Return the records of some groups of a shard and pool."""
-    base, half_life_ms = estimator.base_metric, estimator.half_life_ms
+    metric, base = pool.estimator.metric, pool.estimator.base_metric
+    kept = view.kept(base, rows, pool.estimator.half_life_ms)
     return list(
         estimate_records(
-            _provenance(view, estimator, moment, settings),
+            _provenance(view, kept.rule, pool, moment, settings),
             [view.key(row) for row in rows.tolist()],
             seq,
             posterior,
-            Sizes(sizes, view.mass(base, rows, half_life_ms), view.kish(base, rows, half_life_ms)),
-            _currencies(view, estimator.metric, rows),
-            group_flags(view, estimator.metric, rows, moment, settings),
+            Sizes(sizes, view.mass(base, kept), view.kish(base, kept)),
+            _currencies(view, metric, rows),
+            group_flags(view, metric, rows, moment, settings),
         )
     )
 
@@ -239,18 +263,19 @@ def _rates_version(metric: str, settings: EngineSettings) -> str | None:
 
 
 def _provenance(
-    view: View, estimator: Estimator, moment: Moment, settings: EngineSettings
+    view: View, rule: Forgetting, pool: _Written, moment: Moment, settings: EngineSettings
 ) -> Provenance:
+    metric = pool.estimator.metric
     return Provenance(
-        metric=estimator.metric,
-        model=estimator.record_model,
+        metric=metric,
+        model=pool.estimator.record_model,
         epoch=view.shard.epoch,
-        hyper=encode_raw(estimator.reference()),
+        hyper=pool.hyper,
         offsets=view.offsets,
         level=settings.level,
         watermark_ms=moment.watermark_ms,
         as_of_ms=moment.now_ms,
-        flags=estimator.flags() + moment.flags,
-        half_life_s=view.half_life_s(estimator.base_metric, estimator.half_life_ms),
-        rates_version=_rates_version(estimator.metric, settings),
+        flags=pool.flags + moment.flags,
+        half_life_s=rule.half_life_ms / 1000 if isinstance(rule, HalfLife) else None,
+        rates_version=_rates_version(metric, settings),
     )

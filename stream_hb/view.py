@@ -68,13 +68,21 @@ class View:
         """Return the rows' statistics, the candidate's where it touches them."""
         if self._change is None:
             return self.shard.table.read(metric, rows)
+        changed = self._change.statistics[metric]
+        at, mine = self._places_among_touched(rows)
+        if mine.all():  # the rule where only a batch is looked at
+            return changed.take(at)
         groups = self.shard.table.at_mark(metric, rows, self._mark(metric))
-        _, here, there = np.intersect1d(
-            rows, self._change.rows, assume_unique=True, return_indices=True
-        )
-        for name, column in self._change.statistics[metric].columns().items():
-            groups.columns()[name][here] = column[there]
+        for name, column in changed.columns().items():
+            groups.columns()[name][mine] = column[at[mine]]
         return groups
+
+    def _places_among_touched(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+        """Return where rows are among the touched ones, and which of them are."""
+        if not len(self.touched):
+            return np.zeros(len(rows), np.intp), np.zeros(len(rows), np.bool_)
+        at = np.minimum(np.searchsorted(self.touched, rows), len(self.touched) - 1)
+        return at, self.touched[at] == rows
 
     def kept(self, metric: str, rows: Rows, half_life_ms: int | None) -> Kept:
         """Return the rows' statistics under one of the half-lives that are kept side by side."""
@@ -90,7 +98,8 @@ class View:
         widen by it.
         """
         rule, kept, _ = self.kept(metric, rows, half_life_ms)
-        age = rule.age(self._watermark_ms - self._event_time_ms(rows))
+        fades = isinstance(rule, HalfLife)
+        age = rule.age(self._watermark_ms - self._event_time_ms(rows)) if fades else 0.0
         groups = METRICS[metric].seen(kept, age)
         if self._settings.stores is None:
             return groups
@@ -103,29 +112,19 @@ class View:
     def _event_time_ms(self, rows: Rows) -> Int64s:
         times = self.shard.table.read_event_time_ms(rows)
         if self._change is not None:
-            known = np.searchsorted(self._change.rows, rows)
-            known[known == len(self._change.rows)] = 0
-            if len(self._change.rows):
-                mine = self._change.rows[known] == rows
-                times[mine] = self._change.event_time_ms[known[mine]]
+            at, mine = self._places_among_touched(rows)
+            times[mine] = self._change.event_time_ms[at[mine]]
         return times
 
-    def mass(self, metric: str, rows: Rows, half_life_ms: int | None) -> Floats:
+    def mass(self, metric: str, kept: Kept) -> Floats:
         """Return the sum of the observations' weights as of the watermark, per group."""
-        rule, kept, mark = self.kept(metric, rows, half_life_ms)
-        column = kept.columns()[METRICS[metric].size_column]
+        column = kept.statistic.columns()[METRICS[metric].size_column]
         sizes = column if column.ndim == 1 else column.sum(axis=1)
-        return rule.mass(sizes, mark, self._watermark_ms)
+        return kept.rule.mass(sizes, kept.mark, self._watermark_ms)
 
-    def kish(self, metric: str, rows: Rows, half_life_ms: int | None) -> Floats:
+    def kish(self, metric: str, kept: Kept) -> Floats:
         """Return Kish's effective number of observations per group."""
-        kept = self.kept(metric, rows, half_life_ms).statistic
-        return METRICS[metric].sizes(METRICS[metric].seen(kept))
-
-    def half_life_s(self, metric: str, half_life_ms: int | None) -> float | None:
-        """Return the metric's half-life, None where it has none."""
-        rule = self.kept(metric, np.empty(0, np.intp), half_life_ms).rule
-        return rule.half_life_ms / 1000 if isinstance(rule, HalfLife) else None
+        return METRICS[metric].sizes(METRICS[metric].seen(kept.statistic))
 
     def incidents(self, rows: Rows) -> Incidents:
         """Return when something of the groups last could not be counted."""
@@ -136,11 +135,9 @@ class View:
         tallies = self.shard.orders.take(rows)
         if self._orders is not None:
             changed = self.shard.order_tallies_after(self.touched, self._orders)
-            _, here, there = np.intersect1d(
-                rows, self.touched, assume_unique=True, return_indices=True
-            )
+            at, mine = self._places_among_touched(rows)
             for name, column in tallies.columns().items():
-                column[here] = changed.columns()[name][there]
+                column[mine] = changed.columns()[name][at[mine]]
         return tallies
 
     def retired(self, now_ms: int) -> Rows:
@@ -160,9 +157,10 @@ class View:
             return
         codes = self._chain_codes[rows]
         order = np.argsort(codes, kind="stable")
-        distinct, starts = np.unique(codes[order], return_index=True)
-        for code, some in zip(distinct.tolist(), np.split(rows[order], starts[1:]), strict=False):
-            yield self._chains[code], some
+        rows, codes = rows[order], codes[order]
+        starts = np.flatnonzero(np.diff(codes, prepend=-1)).tolist()
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            yield self._chains[codes[start]], rows[start:end]
 
 
 def _incidents_after(shard: Shard, candidate: ShardCandidate | None, size: int) -> Incidents:

@@ -56,6 +56,8 @@ class Emitted:
     def take(self, rows: Rows) -> Self:
         """Return copies of the given rows; rows beyond the memory are new keys."""
         known = rows < len(self.seq)
+        if known.all():
+            return type(self)(*(getattr(self, name)[rows] for name in field_names(type(self))))
         at = np.where(known, rows, 0)
         if not len(self.seq):
             return self.zeros(len(rows))
@@ -115,6 +117,9 @@ def heartbeat_rows(rule: EmissionRule, emitted: Emitted, now_ms: int) -> Rows:
     """
     if rule.heartbeat_ms is None:
         return np.empty(0, dtype=np.intp)
-    share = 1 - (np.arange(len(emitted.seq)) * GOLDEN_RATIO % 1) / 2
-    alive = (emitted.seq > 0) & ~emitted.buried
-    return np.flatnonzero(alive & (now_ms - emitted.at_ms >= rule.heartbeat_ms * share))
+    rows = np.flatnonzero(now_ms - emitted.at_ms >= rule.heartbeat_ms / 2)
+    if not len(rows):
+        return rows
+    share = 1 - (rows * GOLDEN_RATIO % 1) / 2
+    alive = (emitted.seq[rows] > 0) & ~emitted.buried[rows]
+    return rows[alive & (now_ms - emitted.at_ms[rows] >= rule.heartbeat_ms * share)]
