@@ -117,7 +117,7 @@ def heartbeat_rows(rule: EmissionRule, emitted: Emitted, now_ms: int) -> Rows:
     """
     if rule.heartbeat_ms is None:
         return np.empty(0, dtype=np.intp)
-    rows = np.flatnonzero(now_ms - emitted.at_ms >= rule.heartbeat_ms / 2)
+    rows = np.flatnonzero(emitted.at_ms <= now_ms - rule.heartbeat_ms // 2)
     if not len(rows):
         return rows
     share = 1 - (rows * GOLDEN_RATIO % 1) / 2

@@ -28,6 +28,8 @@ from stream_hb.runtime.quiet import quiet_collector
 from stream_hb.runtime.screen_limit import ScreenLimit
 
 POLL_SECONDS = 0.05
+"""How long events are collected for a batch, the work on the one before included: a batch has its
+price, however few events it has, and to wait longer would only keep them waiting."""
 IDLE_EMIT_MS = 1_000
 """Time between two looks for heartbeats while nothing comes."""
 REPORT_MS = 10_000
@@ -138,7 +140,7 @@ class Worker:
         self._screen_limit = screen_limit or ScreenLimit()
         self._refit_goes_on = self._emission_goes_on = False  # in the next step
         self._emitted_at_ms = 0
-        self._reported_at_ms = self.status.stepped_at_ms = clock_ms()
+        self._polled_at_ms = self._reported_at_ms = self.status.stepped_at_ms = clock_ms()
         self._brokers_down = False
 
     @property
@@ -176,8 +178,8 @@ class Worker:
     def step(self, stop: Event) -> bool:
         """Poll once and deliver what follows; False when nothing came."""
         self.status.stepped_at_ms = self._clock_ms()
-        wait_seconds = 0.0 if self._refit_goes_on or self._emission_goes_on else POLL_SECONDS
-        polled = self._inputs.poll(self._limit.events, wait_seconds)
+        polled = self._inputs.poll(self._limit.events, self._wait_seconds())
+        self._polled_at_ms = self._clock_ms()
         self.status.rebalances += bool(polled.assigned or polled.revoked)
         # First of all: a trouble may end the worker, which then must not commit for a new owner.
         self._delivery.revoked(polled.revoked)
@@ -194,6 +196,13 @@ class Worker:
         self._delivery.commit()
         self._report()
         return bool(batches)
+
+    def _wait_seconds(self) -> float:
+        """Return how long to wait for events: not at all where there is something else to do."""
+        if self._refit_goes_on or self._emission_goes_on:
+            return 0.0
+        worked_seconds = (self._clock_ms() - self._polled_at_ms) / 1000
+        return min(max(POLL_SECONDS - worked_seconds, 0.0), POLL_SECONDS)
 
     def _take(self, trouble: Trouble) -> None:
         ends = _ENDS.get(trouble.kind)

@@ -398,3 +398,20 @@ def test_the_clients_are_closed_even_if_the_last_commit_fails() -> None:
         running.worker.run(running.stop)
     assert running.inputs.closed
     assert running.outputs.closed
+
+
+@pytest.mark.parametrize(("worked_ms", "wait_seconds"), [(0, 0.05), (20, 0.03), (70, 0.0)])
+def test_events_are_collected_for_50_ms_the_work_on_the_last_batch_included(
+    worked_ms: int, wait_seconds: float
+) -> None:
+    running = live(visit("c-0", "v"))
+    ingest = running.engine.ingest
+
+    def slow(*arguments: Any, **more: Any) -> Any:
+        running.now_ms += worked_ms
+        return ingest(*arguments, **more)
+
+    running.engine.ingest = slow  # type: ignore[method-assign]
+    for _ in range(2):
+        running.worker.step(running.stop)
+    assert running.inputs.waits[-1] == pytest.approx(wait_seconds)

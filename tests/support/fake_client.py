@@ -66,10 +66,16 @@ class FakeInput:
         Where the messages are.
     idle
         Called when a poll of started partitions finds nothing.
+
+    Attributes
+    ----------
+    waits
+        How long each poll was told to wait.
     """
 
     def __init__(self, broker: FakeBroker, idle: Callable[[], None] = lambda: None) -> None:
         self.closed = False
+        self.waits: list[float] = []
         self.faults: dict[str, deque[Exception]] = defaultdict(deque)
         self.polls: deque[Polled] = deque([Polled([], sorted(broker.inputs), [], [])])
         self._broker = broker
@@ -94,6 +100,7 @@ class FakeInput:
         self.polls.append(Polled([], [], [], list(troubles)))
 
     def poll(self, messages_max: int, timeout_seconds: float) -> Polled:
+        self.waits.append(timeout_seconds)
         quiet = not self.polls
         said = Polled([], [], [], []) if quiet else self.polls.popleft()
         for partition in said.revoked:
