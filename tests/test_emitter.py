@@ -4,11 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from stream_hb.engine import Engine
+from stream_hb.estimator import PARTS
 from stream_hb.pool_fit import PoolFit
 from stream_hb.refit import Refit
 from stream_hb.settings import EmissionRule, EngineSettings
+from stream_hb.statistics.forgetting import Forgetting, HalfLife, Never
 from tests.support.logs import START_MS, batch, feed, open_engine, purchase, refit, shop_log, visit
 from tests.support.records import Record, assert_without_gaps, checked, emit, name_of
 
@@ -270,3 +273,35 @@ def test_what_is_due_by_the_clock_does_not_wait_either() -> None:
     refit(engine, START_MS + MINUTE_MS)
     emission = engine.emit(START_MS + 2 * MINUTE_MS, rows_max=1)
     assert len(checked(emission.records)) == 8 * 3
+
+
+@pytest.mark.parametrize("half_life_ms", [None, 60 * MINUTE_MS])
+def test_a_groups_record_is_the_same_before_and_after_a_batch_that_touches_some_is_applied(
+    half_life_ms: int | None,
+) -> None:
+    metrics = EngineSettings().methods
+    rule: Forgetting = HalfLife(half_life_ms) if half_life_ms else Never()
+    forgetting = dict.fromkeys(metrics, rule)
+    engine = engine_with(forgetting=forgetting, composites=("revenue_per_visit",))
+    emit(engine, START_MS)
+    later = [visit(f"c-{n % 2}", f"later-{n}", START_MS + n * MINUTE_MS) for n in range(90)]
+    candidate = engine.ingest({0: [batch(later, first_offset=10_000)]})
+    changed = engine.emit(START_MS, candidate).records
+    ahead = engine.emit(START_MS, candidate, everything=True).records
+    engine.apply(candidate)
+    assert len(ahead) == 8 * 4
+    assert {record.key for record in changed} >= {b"c|c-0||conversion", b"c|c-1||conversion"}
+    assert set(changed) < set(ahead)
+    assert ahead == engine.emit(START_MS, everything=True).records
+
+
+@pytest.mark.parametrize("part", PARTS["revenue_per_visit"])
+def test_a_metric_that_is_made_of_others_is_looked_at_when_one_of_these_is_refitted(
+    part: str,
+) -> None:
+    engine = engine_with(composites=("revenue_per_visit",))
+    emit(engine, START_MS)
+    fit = engine.pools["c", part]
+    engine.apply(Refit(2, START_MS, {("c", part): replace(fit, version=2)}))
+    looked = {each.metric for each in engine.emit(START_MS).looked if len(each.rows)}
+    assert looked == {part, "revenue_per_visit"}
