@@ -78,32 +78,40 @@ def _sequence(records: list[Record]) -> Iterator[str]:
         last[store] = version["seq"]
 
 
+def _estimate(record: Record, hyper: Record, conversions: int) -> float:
+    """Return what a record's estimate is under some hyperparameters."""
+    alpha, beta, mean = (hyper["params"][name] for name in ("alpha", "beta", "mean"))
+    if "inf" not in (alpha, beta):
+        mean = (alpha + conversions) / (alpha + beta + record["n_eff"])
+    # Where nobody or everybody buys the model has a rule of its own.
+    return float(mean) if 0 < mean < 1 else float(record["estimate"])
+
+
 def _counts(record: Record, inputs: Inputs) -> Iterator[str]:
     """A record is what the input up to its offsets says, under its own hyperparameters."""
     store = record["key"]["store_id"]
     group = inputs.group(store, record["offsets"][f"{INPUT}-{partition_of(store)}"])
     visits, conversions = len(group.visits), len(group.conversions)
-    alpha, beta, mean = (record["hyper"]["params"][name] for name in ("alpha", "beta", "mean"))
-    if "inf" not in (alpha, beta):
-        mean = (alpha + conversions) / (alpha + beta + visits)
-    if not 0 < mean < 1:
-        mean = record["estimate"]  # nobody or everybody buys: the model has a rule of its own
+    mean = _estimate(record, record["hyper"], conversions)
     if record["n_eff"] != visits or abs(record["estimate"] - mean) > 1e-9:
         said = (record["n_eff"], record["estimate"])
         yield f"{store} seq {record['version']['seq']}: {said}, not {(visits, mean)}"
 
 
 def _last(records: list[Record], inputs: Inputs) -> Iterator[str]:
-    """The newest record of every store has everything, and all name one refit."""
+    """The newest record of every store has everything, under the newest refit."""
     newest = {record["key"]["store_id"]: record for record in records}
     for store in sorted(inputs.stores):
         visits = len(inputs.group(store).visits)
         if visits and (store not in newest or newest[store]["n_eff"] != visits):
             yield f"{store}: the newest record has not all of {visits} visits"
     # Not of one refit: a later one that changes no estimate of a store is not worth a record.
-    means = {record["hyper"]["params"]["mean"] for record in newest.values()}
-    if means and max(means) - min(means) > 1e-9:
-        yield f"the newest records are of different hyperparameters: {sorted(means)}"
+    hypers = [record["hyper"] for record in newest.values()]
+    for store, record in newest.items():
+        hyper = max(hypers, key=lambda hyper: hyper["version"])
+        estimate = _estimate(record, hyper, len(inputs.group(store).conversions))
+        if abs(record["estimate"] - estimate) > 1e-9:
+            yield f"{store}: {record['estimate']} is not {estimate}, under the newest refit"
 
 
 def _rejects(cluster: Cluster, inputs: Inputs) -> Iterator[str]:
