@@ -97,7 +97,7 @@ def _quantile(mean: Floats, sd: Floats, weight: Floats, probability: float) -> F
         inside = (there >= low[rows]) & (there <= high[rows])
         at[rows] = np.where(inside, there, (low[rows] + high[rows]) / 2)
         going = ~(inside & (error <= close[rows]))
-        going &= np.abs(at[rows] - here) > _CLOSE * close[rows]
+        going &= np.abs(at[rows] - here) > close[rows]
         if not going.any():
             break
         if not going.all():
