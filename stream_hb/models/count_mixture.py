@@ -11,8 +11,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from stream_hb.models.distinct import once_each
 from stream_hb.models.family import Posterior
-from stream_hb.models.mixture import CELLS_MAX, Kernels, mixture_quantile
+from stream_hb.models.mixture import CELLS_MAX, Kernels, down, mixture_quantile
 from stream_hb.models.pool import ratio
 from stream_hb.statistics.columns import Floats
 
@@ -68,30 +69,39 @@ class CountMixture(Generic[K]):
         given_weight = prior / (prior + size)
         given_mean = (prior * location + total) / (prior + size)
         given_variance = self.variance(given_mean, prior + size)
-        on_pool = (weight * given_weight).sum(axis=0)
-        pooled = (weight * given_weight * location).sum(axis=0) / on_pool
+        on_pool = down(weight * given_weight)
+        pooled = down(weight * given_weight * location) / on_pool
         on_pool = np.where(size > 0, np.minimum(on_pool, 1.0), 1.0)
         raw = np.divide(total, size, out=pooled.copy(), where=size > 0)
         mean = (1 - on_pool) * raw + on_pool * pooled
         kernel_mean, kernel_variance = self._rows(given_mean, given_variance)
         share = self.weight.sum(axis=1)[:, np.newaxis]
-        variance = (share * (kernel_variance + (kernel_mean - mean) ** 2)).sum(axis=0)
+        variance = down(share * (kernel_variance + (kernel_mean - mean) ** 2))
         return Moments(on_pool, pooled, mean, np.sqrt(variance), kernel_mean, kernel_variance)
 
     def posterior(
         self, total: Floats, size: Floats, level: float, natural: Callable[[Floats], Floats]
     ) -> Posterior:
         """Return every group's posterior; ``natural`` undoes the kernels' scale."""
-        parts = [
-            self._part(total[some], size[some], level, natural) for some in self._chunks(len(total))
-        ]
-        columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Posterior(ratio(total, size), *columns)
+
+        def work(total: Floats, size: Floats) -> Iterator[Floats]:
+            parts = [
+                self._part(total[some], size[some], level, natural)
+                for some in self._chunks(len(total))
+            ]
+            return (np.concatenate(column) for column in zip(*parts, strict=True))
+
+        return Posterior(ratio(total, size), *once_each(work, total, size))
 
     def screen(self, total: Floats, size: Floats) -> tuple[Floats, Floats]:
         """Return posterior means and sds."""
-        parts = [self.moments(total[some], size[some]) for some in self._chunks(len(total))]
-        return np.concatenate([m.mean for m in parts]), np.concatenate([m.sd for m in parts])
+
+        def work(total: Floats, size: Floats) -> tuple[Floats, Floats]:
+            parts = [self.moments(total[some], size[some]) for some in self._chunks(len(total))]
+            return np.concatenate([m.mean for m in parts]), np.concatenate([m.sd for m in parts])
+
+        mean, sd = once_each(work, total, size)
+        return mean, sd
 
     def tail_probability(self, total: Floats, size: Floats, above: float) -> Floats:
         """Return each group's probability above a value on the kernels' scale."""
@@ -99,7 +109,7 @@ class CountMixture(Generic[K]):
         parts = []
         for some in self._chunks(len(total)):
             at = np.full(len(total[some]), above)
-            parts.append((share * self.kernels(total[some], size[some]).tail(at, True)).sum(axis=0))
+            parts.append(down(share * self.kernels(total[some], size[some]).tail(at, True)))
         return np.concatenate(parts)
 
     def kernels(self, total: Floats, size: Floats) -> K:
@@ -137,9 +147,9 @@ class CountMixture(Generic[K]):
         share = self.weight / self.weight.sum(axis=1, keepdims=True)
         share = share[:, :, np.newaxis]
         means, variances = (v.reshape(rows, columns, -1) for v in (mean, variance))
-        centre = (share * means).sum(axis=1)
+        centre = down(share * means, axis=1)
         away = means - centre[:, np.newaxis]
-        return centre, (share * (variances + away**2)).sum(axis=1)
+        return centre, down(share * (variances + away**2), axis=1)
 
     def _chunks(self, length: int) -> Iterator[slice]:
         step = max(1, CELLS_MAX // self.weight.size)

@@ -34,6 +34,19 @@ class Kernels(Protocol):
         ...
 
 
+def down(values: Floats, axis: int = 0) -> Floats:
+    """Return the sum over kernels of arrays whose last axis is the groups.
+
+    NumPy adds up one group's kernels in pairs, as it does those that lie together in memory, and
+    others one after the other: here a group alone has the same bits as beside others.
+    """
+    values, alone = np.ascontiguousarray(values), values.shape[-1] == 1
+    total: Floats = (
+        np.add.accumulate(values, axis=axis).take(-1, axis=axis) if alone else values.sum(axis=axis)
+    )
+    return total
+
+
 def mixture_quantile(
     kernels: Kernels, weight: Floats, matched: Kernels, probability: float, upper: bool
 ) -> Floats:
@@ -61,8 +74,8 @@ def mixture_quantile(
     column = weight[:, np.newaxis]
     for _ in range(_STEPS_MAX):
         t = out[active]
-        tail = (column * kernels.tail(t, upper)).sum(axis=0)
-        slope = (column * kernels.slope(t)).sum(axis=0)
+        tail = down(column * kernels.tail(t, upper))
+        slope = down(column * kernels.slope(t))
         short = (tail > probability) if upper else (tail < probability)
         below[active] = np.where(short, t, below[active])
         above[active] = np.where(short, above[active], t)

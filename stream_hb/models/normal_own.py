@@ -14,14 +14,17 @@ group's variance, and with it its bin: it has to be made anew from the groups wh
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from stream_hb.errors import FitError
+from stream_hb.field_names import field_names
 from stream_hb.models import normal_shrinkage
+from stream_hb.models.distinct import once_each
 from stream_hb.models.family import Fit, Posterior
 from stream_hb.models.given import take_given
 from stream_hb.models.hyperprior import DEFAULT, Prior
@@ -143,16 +146,16 @@ class NormalSeparate:
     def screen(self, groups: Moments, hyper: AnyHyper) -> tuple[Floats, Floats]:
         """Return posterior mean and sd."""
         if isinstance(hyper, NormalNodes):
-            nodes = variance_nodes(groups, _variances(hyper))
-            return normal_shrinkage.screen(groups.mean, nodes, hyper.kernels())
+            mean, sd = once_each(partial(_screen, hyper), *groups.columns().values())
+            return mean, sd
         return self._known.screen(*_as_known(groups, hyper))
 
     def posterior(self, groups: Moments, hyper: AnyHyper, level: float) -> Posterior:
         """Return the posterior of every group."""
         if isinstance(hyper, NormalNodes):
-            nodes = variance_nodes(groups, _variances(hyper))
-            kernels = hyper.kernels(), hyper.few_kernels()
-            return normal_shrinkage.posterior(groups.mean, nodes, *kernels, level)
+            return Posterior(
+                *once_each(partial(_posterior, hyper, level), *groups.columns().values())
+            )
         return self._known.posterior(*_as_known(groups, hyper), level)
 
     def tail_probability(self, groups: Moments, hyper: AnyHyper, above: float) -> Floats:
@@ -190,6 +193,20 @@ def _variances(hyper: AnyHyper) -> VariancePrior:
     if math.isnan(hyper.prior_variance):
         raise FitError("these hyperparameters know no group's variance: they are another family's")
     return VariancePrior(hyper.prior_degrees, hyper.prior_variance, hyper.pooled_degrees)
+
+
+def _screen(hyper: NormalNodes, *columns: Floats) -> tuple[Floats, Floats]:
+    groups = Moments(*columns)
+    nodes = variance_nodes(groups, _variances(hyper))
+    return normal_shrinkage.screen(groups.mean, nodes, hyper.kernels())
+
+
+def _posterior(hyper: NormalNodes, level: float, *columns: Floats) -> Iterator[Floats]:
+    groups = Moments(*columns)
+    nodes = variance_nodes(groups, _variances(hyper))
+    kernels = hyper.kernels(), hyper.few_kernels()
+    found = normal_shrinkage.posterior(groups.mean, nodes, *kernels, level)
+    return (getattr(found, name) for name in field_names(Posterior))
 
 
 def _as_known(groups: Moments, hyper: AnyHyper) -> tuple[Measured, NormalHyper]:

@@ -4,12 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stream_hb.models.distinct import once_each
 from stream_hb.models.family import Posterior
 from stream_hb.models.normal_mixture import Mixture
 from stream_hb.models.normal_nodes import Kernels
+from stream_hb.models.normal_shared import SharedMoments, shared_moments
 from stream_hb.statistics.columns import Floats
 
-_CELLS_MAX = 1 << 18
+_CELLS_MAX = 1 << 14
+"""Kernels x groups held at once: their arrays stay in the processor's cache."""
 
 
 class Variances(NamedTuple):
@@ -88,6 +91,9 @@ def _conditional(mean: Floats, variance: Floats, kernels: Kernels) -> tuple[Floa
 
 def screen(mean: Floats, variances: Variances, kernels: Kernels) -> tuple[Floats, Floats]:
     """Return posterior mean and sd."""
+    if variances.log_share is None:
+        found = shared_moments(mean, variances.variance[:, 0], kernels)
+        return found.mean, found.sd
     parts = [
         shrink(mean[rows], variances.take(rows), kernels).mixture.moments()
         for rows in _chunks(len(mean), variances, kernels)
@@ -108,25 +114,49 @@ def posterior(
     mean: Floats, variances: Variances, kernels: Kernels, few: Kernels, level: float
 ) -> Posterior:
     """Return the groups' posteriors: moments by all kernels, the interval's shape by the few."""
+    if variances.log_share is not None:
+        found = _own_moments(mean, variances, kernels)
+        return Posterior(*_posterior(mean, variances, found, few, level))
+
+    def work(mean: Floats, variance: Floats) -> tuple[Floats, ...]:
+        found = shared_moments(mean, variance, kernels)
+        return _posterior(mean, Variances(variance[:, np.newaxis]), found, few, level)
+
+    return Posterior(*once_each(work, mean, variances.variance[:, 0]))
+
+
+def _posterior(
+    mean: Floats, variances: Variances, found: SharedMoments, few: Kernels, level: float
+) -> tuple[Floats, ...]:
+    """Return the columns of a posterior: the moments, and the few kernels' interval about them."""
     parts = [
-        _posterior(mean[rows], variances.take(rows), kernels, few, level)
-        for rows in _chunks(len(mean), variances, kernels)
+        interval(
+            shrink(mean[rows], variances.take(rows), few).mixture,
+            found.mean[rows],
+            found.sd[rows],
+            level,
+        )
+        for rows in _chunks(len(mean), variances, few)
     ]
-    return Posterior(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    ends = (np.concatenate(end) for end in zip(*parts, strict=True))
+    raw = np.where(np.isfinite(variances.variance[:, 0]), mean, np.nan)
+    return raw, found.pooled, found.weight, found.mean, found.sd, *ends
 
 
 def posterior_mean(mean: Floats, variances: Variances, kernels: Kernels) -> Floats:
     """Return the groups' posterior means alone."""
+    return screen(mean, variances, kernels)[0]
+
+
+def _own_moments(mean: Floats, variances: Variances, kernels: Kernels) -> SharedMoments:
     parts = [
-        shrink(mean[rows], variances.take(rows), kernels).mixture.moments()[0]
+        _moments(mean[rows], variances.take(rows), kernels)
         for rows in _chunks(len(mean), variances, kernels)
     ]
-    return np.concatenate(parts)
+    return SharedMoments(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _posterior(
-    mean: Floats, variances: Variances, kernels: Kernels, few: Kernels, level: float
-) -> tuple[Floats, ...]:
+def _moments(mean: Floats, variances: Variances, kernels: Kernels) -> SharedMoments:
     pull, toward, mixture = shrink(mean, variances, kernels)
     weight = np.minimum((mixture.weight * pull).sum(axis=-1), 1.0)
     origin = toward[0]
@@ -134,12 +164,8 @@ def _posterior(
     safe = np.where(weight > 0, weight, 1.0)
     pooled = origin + share.sum(axis=-1) / safe
     seen = np.isfinite(variances.variance[:, 0])
-    raw = np.where(seen, mean, np.nan)
     estimate = np.where(seen, mean + weight * (pooled - mean), pooled)
-    weight = np.where(seen, weight, 1.0)
-    centre, sd = mixture.moments()
-    lo, hi = interval(shrink(mean, variances, few).mixture, centre, sd, level)
-    return raw, pooled, weight, estimate, sd, lo, hi
+    return SharedMoments(np.where(seen, weight, 1.0), pooled, estimate, mixture.moments()[1])
 
 
 def interval(few: Mixture, mean: Floats, sd: Floats, level: float) -> tuple[Floats, Floats]:

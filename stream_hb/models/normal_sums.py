@@ -7,7 +7,7 @@ v = σ²/p for any σ². The weights are w = 1/(v + τ²) = p/(σ² + pτ²), wh
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -104,6 +104,69 @@ class NormalSums(Protocol):
         ...
 
 
+class _Kinds(NamedTuple):
+    """Groups of the same precision, which have the same weight at any (τ², σ²).
+
+    Where observations are few, thousands of groups are of a few kinds; else each is its own.
+
+    precision
+        p of each kind.
+    groups
+        Number of groups of it.
+    away
+        Distance of their plain mean from the origin.
+    squares
+        Σ(y - their mean)².
+    origin, top
+        The mean and the position of the most precise kind.
+    """
+
+    precision: Floats
+    groups: Floats
+    away: Floats
+    squares: Floats
+    origin: float
+    top: int
+
+    @classmethod
+    def of(cls, precision: Floats, mean: Floats) -> Self:
+        kinds, which = np.unique(precision, return_inverse=True)
+        # About a group of the most precise kind, so that the means' distance takes no digits.
+        middle = float(mean[precision.argmax()])
+        groups = np.bincount(which).astype(np.float64)
+        centre: Floats = np.bincount(which, mean - middle) / groups
+        apart = (mean - middle - centre[which]) ** 2
+        squares = np.bincount(which, apart).astype(np.float64)
+        top = len(kinds) - 1
+        return cls(kinds, groups, centre - centre[top], squares, middle + float(centre[top]), top)
+
+    def at(self, tau2: Floats, sigma2: Floats) -> Sums:
+        """Return the sums at columns of τ² and σ²."""
+        variance = sigma2 / self.precision + tau2
+        weight = 1 / variance
+        # One of the most precise groups is summed apart, and their mean is the origin: nothing then
+        # cancels, however much heavier than all others that group is.
+        heaviest = weight[:, self.top]
+        all_weight = weight * self.groups
+        others = all_weight.copy()
+        others[:, self.top] = heaviest * (self.groups[self.top] - 1)
+        rest = others.sum(axis=-1)
+        total = rest + heaviest
+        apart = (others * (total[:, np.newaxis] - weight)).sum(axis=-1) + heaviest * rest
+        offset = (all_weight * self.away).sum(axis=-1) / total
+        squares = self.groups * (self.away - offset[:, np.newaxis]) ** 2 + self.squares
+        squares *= weight
+        return Sums(
+            (self.groups * np.log(variance)).sum(axis=-1),
+            total,
+            (all_weight * weight).sum(axis=-1),
+            apart / total,
+            self.origin + offset,
+            squares.sum(axis=-1),
+            (weight * squares).sum(axis=-1),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class GroupSums:
     """Every group by itself.
@@ -126,6 +189,11 @@ class GroupSums:
 
     precision: Floats
     mean: Floats
+    _kinds: _Kinds = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Gather the groups of the same precision."""
+        object.__setattr__(self, "_kinds", _Kinds.of(self.precision, self.mean))
 
     @property
     def groups_count(self) -> float:
@@ -154,38 +222,13 @@ class GroupSums:
 
     def at(self, tau2: Any, sigma2: Any = 1.0) -> Sums:
         """Return the sums at arrays of τ² and σ², broadcast."""
-        return in_blocks(self._at, len(self.precision), tau2, sigma2)
+        return in_blocks(self._kinds.at, len(self._kinds.precision), tau2, sigma2)
 
     def log_inflation(self, ratio: Any) -> Floats:
         """Return Σ ln(1 + pρ) at an array of ratios."""
-        sums = [log1p(self.precision * r).sum() for r in np.ravel(ratio)]
+        kinds = self._kinds
+        sums = [(kinds.groups * log1p(kinds.precision * r)).sum() for r in np.ravel(ratio)]
         return np.reshape(sums, np.shape(ratio))
-
-    def _at(self, tau2: Floats, sigma2: Floats) -> Sums:
-        variance = sigma2 / self.precision + tau2
-        weight = 1 / variance
-        # The most precise group is the origin and is summed apart: nothing then cancels, whatever
-        # the means' distance from zero and however much heavier than all others that group is.
-        top = int(self.precision.argmax())
-        heaviest = weight[:, top].copy()
-        squares = (weight**2).sum(axis=-1)
-        others = weight.copy()
-        others[:, top] = 0.0
-        rest = others.sum(axis=-1)
-        total = rest + heaviest
-        apart = (others * (total[:, np.newaxis] - others)).sum(axis=-1) + heaviest * rest
-        away = self.mean - self.mean[top]
-        offset = (weight * away).sum(axis=-1) / total
-        deviation = away - offset[:, np.newaxis]
-        return Sums(
-            np.log(variance).sum(axis=-1),
-            total,
-            squares,
-            apart / total,
-            self.mean[top] + offset,
-            (weight * deviation**2).sum(axis=-1),
-            ((weight * deviation) ** 2).sum(axis=-1),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """The weighted sums against their definitions, group by group."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -50,6 +53,30 @@ def test_many_variances_at_once_are_each_by_itself(sums: NormalSums) -> None:
     for i, j in np.ndindex(3, 2):
         one = sums.at(tau2[i, 0], sigma2[j])
         np.testing.assert_allclose([x[i, j] for x in at], one, rtol=1e-14)
+
+
+@pytest.mark.parametrize("origin", [0, 10**9])
+def test_groups_of_one_precision_count_each_by_itself(origin: int) -> None:
+    n, y = [1, 2, 1, 5, 2, 5, 1], [0, 3, 7, 4, -2, 5, 6]
+    tau2, sigma2 = Fraction(1, 4), Fraction(3)
+    weight = [1 / (sigma2 / p + tau2) for p in n]
+    total, squares = sum(weight), sum(w**2 for w in weight)
+    mu = sum(w * z for w, z in zip(weight, y, strict=True)) / total
+    away2 = [(z - mu) ** 2 for z in y]
+    expected = (
+        -sum(math.log(w) for w in weight),
+        total,
+        squares,
+        total - squares / total,
+        origin + mu,
+        sum(w * d for w, d in zip(weight, away2, strict=True)),
+        sum(w**2 * d for w, d in zip(weight, away2, strict=True)),
+    )
+    sums = GroupSums(np.array(n, dtype=np.float64), origin + np.array(y, dtype=np.float64))
+    found = sums.at(float(tau2), float(sigma2))
+    np.testing.assert_allclose(found, [float(x) for x in expected], rtol=1e-13)
+    inflation = sum(math.log1p(p * tau2 / sigma2) for p in n)
+    assert sums.log_inflation(float(tau2 / sigma2)) == pytest.approx(inflation, rel=1e-13)
 
 
 def test_groups_without_data_are_left_out() -> None:
