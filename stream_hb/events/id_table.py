@@ -6,7 +6,7 @@ that is restored page by page is to the bit the one that was written. Everything
 ids at once; a key's place depends on its keyed hash, which nobody outside can choose.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,21 +109,51 @@ class IdTable:
 
     def read(self, slots: Slots, name: str) -> NDArray[Any]:
         """Return a column at some slots, 0 where the slot is -1."""
+        return self.reader(slots)(name)
+
+    def reader(self, slots: Slots) -> Callable[[str], NDArray[Any]]:
+        """Return what reads columns at some slots, 0 where the slot is -1."""
+        unknown = slots < 0
+        if unknown.all():
+            return lambda name: np.zeros(len(slots), self._kind(name))
+        some_unknown = bool(unknown.any())
+
+        def read(name: str) -> NDArray[Any]:
+            column = self._columns.get(name)
+            if column is None:
+                return np.zeros(len(slots), self._kind(name))
+            values = column[slots]
+            if some_unknown:
+                values[unknown] = 0
+            return values
+
+        return read
+
+    def _kind(self, name: str) -> Any:
         column = self._columns.get(name)
-        if column is None or not len(column):
-            kind = self._optional[name] if column is None else column.dtype
-            return np.zeros(len(slots), kind)
-        values = column[slots]
-        values[slots < 0] = 0
-        return values
+        return self._optional[name] if column is None else column.dtype
 
     def find(self, keys: Hashes) -> Slots:
         """Return the slot of every key, -1 where it is unknown."""
         found = np.full(len(keys), -1, np.int64)
-        asked, places = np.arange(len(keys)), self._places(keys)
-        known, width = self._columns["key"], 1
-        # Most keys are found, or not, at their first place. The rounds grow, or the longest chain
-        # of a batch would make one for each of its places.
+        if not self._end:
+            return found
+        # Most keys are found, or not, at their first place.
+        known, places = self._columns["key"], self._places(keys)
+        slots = self._index[places]
+        held = np.flatnonzero(slots < _GONE)
+        filled = slots[held]
+        hit = known[filled] == keys[held]
+        found[held[hit]] = filled[hit]
+        self._find_further(keys, places, np.flatnonzero((slots != _EMPTY) & (found < 0)), found)
+        return found
+
+    def _find_further(
+        self, keys: Hashes, places: NDArray[np.int64], asked: Slots, found: Slots
+    ) -> None:
+        """Look behind their first place for those keys that are asked."""
+        # The rounds grow, or the longest chain of a batch would make one for each of its places.
+        known, places, width = self._columns["key"], places[asked] + 1, 2
         while len(asked) and width <= 2 * len(self._index):
             slots = self._index[self._windows(places, width)]
             which, there = np.nonzero(slots < _GONE)
@@ -133,7 +163,6 @@ class IdTable:
             on = (slots != _EMPTY).all(axis=1)
             on[which[hit]] = False
             asked, places, width = asked[on], places[on] + width, 2 * width
-        return found
 
     def _windows(self, places: NDArray[np.int64], width: int) -> NDArray[np.int64]:
         """Return so many places of the index from each of some places on."""
@@ -156,6 +185,7 @@ class IdTable:
         if not len(write.slots):
             return
         self._make_room(write.values)
+        end = self._end
         self._grow(int(write.slots.max()) + 1)
         fresh = self._columns["key"][write.slots] == 0
         new = write.slots[fresh]
@@ -163,9 +193,17 @@ class IdTable:
             if name in self._columns:  # an optional one of which all is 0 has no room
                 self._columns[name][write.slots] = values
         self._columns["key"][new] = write.keys[fresh]
-        self._free = self._free[~np.isin(self._free, new)] if len(self._free) else self._free
+        if len(self._free):
+            self._use(np.sort(new[new < end]))
         self._index_keys(write.keys[fresh], new)
         self._touch(write.slots)
+
+    def _use(self, slots: Slots) -> None:
+        """Take slots from the free ones: the lowest of them, as :meth:`plan` gives them."""
+        if np.array_equal(self._free[: len(slots)], slots):
+            self._free = self._free[len(slots) :]
+        else:
+            self._free = self._free[~np.isin(self._free, slots)]
 
     def forget(self, slots: Slots) -> None:
         """Free slots that hold ids."""
@@ -212,7 +250,11 @@ class IdTable:
     def _insert(self, keys: Hashes, slots: Slots) -> None:
         """Give every key the first empty place of its chain; of two that want one, one goes on."""
         self._used += len(keys)
-        places, numbers, width = self._places(keys), slots.astype(np.uint32), 1
+        places, numbers = self._places(keys), slots.astype(np.uint32)
+        empty = self._index[places] == _EMPTY
+        self._index[places[empty]] = numbers[empty]
+        on = self._index[places] != numbers
+        places, numbers, width = self._next(places[on]), numbers[on], 2
         for _ in range(_ROUNDS):
             if not len(numbers):
                 return
