@@ -169,6 +169,8 @@ class GroupTable:
     def read_event_time_ms(self, rows: Rows) -> NDArray[np.int64]:
         """Return the last event times of the given rows, 0 for rows not in the table yet."""
         known = rows < len(self)
+        if known.all():
+            return self._event_time_ms[rows]
         return np.where(known, self._event_time_ms[np.where(known, rows, 0)], 0)
 
     def rows_of_chain(self, chain: str) -> Rows:
@@ -213,10 +215,12 @@ class GroupTable:
                 self.marks[name] = mark
 
     def _append(self, new: NewGroups) -> None:
+        self.index.update(new.spellings)
+        if not new.keys:
+            return
         start = len(self)
         self.chains, codes = self.chain_codes_with(new.keys)
         self.keys.extend(new.keys)
-        self.index.update(new.spellings)
         self._grow(len(self))
         self._chain_codes[start : len(self)] = codes[start:]
 
