@@ -131,6 +131,8 @@ def decoded(raw: bytes) -> Any:
 
 def put_ops(table: str, write: TableWrite) -> Iterator[Op]:
     """Yield what is written to a table of ids, in parts that fit into a record."""
+    if not len(write.slots):
+        return
     row_bytes = 16 + sum(values.dtype.itemsize for values in write.values.values())
     for part in _parts(len(write.slots), row_bytes):
         values = {name: column[part] for name, column in write.values.items()}
@@ -147,6 +149,8 @@ def row_ops(
     name: str, rows: Slots, columns: Mapping[str, Any], more: Sequence[Any] = ()
 ) -> Iterator[Op]:
     """Yield what is written to groups; columns may stand in mappings of their own."""
+    if not len(rows):
+        return
     for part in _parts(len(rows), 8 + _row_bytes(columns)):
         yield [name, *more, _short(rows[part]), _taken(columns, part)]
 
@@ -199,6 +203,11 @@ def numbers_of_pages(places: Any, size: int) -> list[int]:
     >>> numbers_of_pages(np.array([0, 9000, 4095]), 4096)
     [0, 2]
     """
+    if not len(places):
+        return []
+    first, last = int(places.min()) // size, int(places.max()) // size
+    if first == last:  # as it is where all are new
+        return [first]
     numbers: list[int] = np.flatnonzero(np.bincount(places // size)).tolist()
     return numbers
 

@@ -85,6 +85,7 @@ class GroupTable:
         self.chains: list[str] = []
         self.rules = {name: (rules or {}).get(name, Never()) for name in kinds}
         self.marks = dict.fromkeys(kinds, 0)
+        self._forgets = {name: str(rule) for name, rule in self.rules.items()}
         self._kinds = dict(kinds)
         self._statistics = {name: self._zeros(name, INITIAL_CAPACITY) for name in kinds}
         self._event_time_ms = np.zeros(INITIAL_CAPACITY, dtype=np.int64)
@@ -128,7 +129,7 @@ class GroupTable:
         """Return how metrics forget, in words: what was kept under one rule says nothing under
         another.
         """
-        return {name: str(rule) for name, rule in self.rules.items()}
+        return dict(self._forgets)
 
     def check_forgets(self, kept: Mapping[str, str] | None) -> None:
         """Refuse what was kept under other rules; None: it was written before they were told.
