@@ -74,9 +74,10 @@ class IdTable:
     def __init__(
         self, columns: Mapping[str, Any], optional: Mapping[str, Any] | None = None
     ) -> None:
+        always = {"key": np.uint64, **columns}
         self._optional = dict(optional or {})
-        kinds = {"key": np.uint64, **columns}
-        self._columns = {name: np.zeros(0, kind) for name, kind in kinds.items()}
+        self._kinds = {name: np.dtype(k) for name, k in {**always, **self._optional}.items()}
+        self._columns = {name: np.zeros(0, kind) for name, kind in always.items()}
         self._end = 0  # slots ever used
         self._free: Slots = np.empty(0, np.int64)  # below the end, ascending
         self._index = np.full(_INITIAL, _EMPTY)
@@ -115,13 +116,13 @@ class IdTable:
         """Return what reads columns at some slots, 0 where the slot is -1."""
         unknown = slots < 0
         if unknown.all():
-            return lambda name: np.zeros(len(slots), self._kind(name))
+            return lambda name: np.zeros(len(slots), self._kinds[name])
         some_unknown = bool(unknown.any())
 
         def read(name: str) -> NDArray[Any]:
             column = self._columns.get(name)
             if column is None:
-                return np.zeros(len(slots), self._kind(name))
+                return np.zeros(len(slots), self._kinds[name])
             values = column[slots]
             if some_unknown:
                 values[unknown] = 0
@@ -129,9 +130,10 @@ class IdTable:
 
         return read
 
-    def _kind(self, name: str) -> Any:
-        column = self._columns.get(name)
-        return self._optional[name] if column is None else column.dtype
+    def typed(self, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return columns in the types in which they are kept."""
+        kinds = self._kinds
+        return {name: each.astype(kinds[name], copy=False) for name, each in values.items()}
 
     def find(self, keys: Hashes) -> Slots:
         """Return the slot of every key, -1 where it is unknown."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from stream_hb.emitter import MemoryUpdate
-from stream_hb.events.id_table import PAGE_SLOTS
+from stream_hb.events.id_table import PAGE_SLOTS, TableWrite
 from stream_hb.shard import Shard, ShardCandidate, plain_positions
 from stream_hb.statelog import group_rows
 from stream_hb.statelog.records import (
@@ -234,11 +234,15 @@ class ShardLog:
             yield ["arms", self.state.arms, plain_arms(arms)]
 
     def _counted(self, candidate: ShardCandidate) -> Iterator[Op]:
+        tables = self._shard.tables
         for name, write in (
             *candidate.attribution.writes.items(),
             ("totals", candidate.totals.write),
         ):
-            yield from put_ops(name, write)
+            if len(write.slots):
+                # As they are kept: what is worked out in eight bytes has room in four, or in one.
+                values = tables[name].typed(write.values)
+                yield from put_ops(name, TableWrite(write.slots, write.keys, values))
         yield from tick_ops(candidate)
         rows = candidate.change.rows
         yield from row_ops("rows", rows, group_rows.changed(self._shard, candidate))
