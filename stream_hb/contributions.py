@@ -265,7 +265,7 @@ class Exchange:
 
 
 def _happened(moves: Moves, place: Rows, sign: int, cap_minor: int | None) -> Happened:
-    if not any((signed.signs == sign).any() for signed in moves.all):
+    if not any(np.count_nonzero(signed.signs == sign) for signed in moves.all):
         return _no_moves()
     visits, conversions, orders = (_share(signed, place, sign) for signed in moves.all)
     values = moves.orders.values[moves.orders.signs == sign]

@@ -505,7 +505,7 @@ def _touched(size: int, moves: Moves, others: Iterable[Rows]) -> tuple[Rows, Row
     mark = np.zeros(size, np.bool_)
     for rows in (*(signed.rows for signed in moves.all), *others):
         mark[rows] = True
-    touched = np.flatnonzero(mark)
+    touched = mark.nonzero()[0]
     place = np.empty(len(mark), dtype=np.intp)
     place[touched] = np.arange(len(touched))
     return touched, place

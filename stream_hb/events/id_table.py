@@ -115,16 +115,16 @@ class IdTable:
     def reader(self, slots: Slots) -> Callable[[str], NDArray[Any]]:
         """Return what reads columns at some slots, 0 where the slot is -1."""
         unknown = slots < 0
-        if unknown.all():
+        unknown_count = np.count_nonzero(unknown)
+        if unknown_count == len(slots):
             return lambda name: np.zeros(len(slots), self._kinds[name])
-        some_unknown = bool(unknown.any())
 
         def read(name: str) -> NDArray[Any]:
             column = self._columns.get(name)
             if column is None:
                 return np.zeros(len(slots), self._kinds[name])
             values = column[slots]
-            if some_unknown:
+            if unknown_count:
                 values[unknown] = 0
             return values
 
@@ -143,11 +143,12 @@ class IdTable:
         # Most keys are found, or not, at their first place.
         known, places = self._columns["key"], self._places(keys)
         slots = self._index[places]
-        held = np.flatnonzero(slots < _GONE)
+        held = (slots < _GONE).nonzero()[0]
         filled = slots[held]
         hit = known[filled] == keys[held]
         found[held[hit]] = filled[hit]
-        self._find_further(keys, places, np.flatnonzero((slots != _EMPTY) & (found < 0)), found)
+        further = ((slots != _EMPTY) & (found < 0)).nonzero()[0]
+        self._find_further(keys, places, further, found)
         return found
 
     def _find_further(
@@ -155,7 +156,7 @@ class IdTable:
     ) -> None:
         """Look behind their first place for those keys that are asked."""
         # The rounds grow, or the longest chain of a batch would make one for each of its places.
-        known, places, width = self._columns["key"], places[asked] + 1, 2
+        known, places, width = self._columns["key"], places[asked] + 1, 4
         while len(asked) and width <= 2 * len(self._index):
             slots = self._index[self._windows(places, width)]
             which, there = np.nonzero(slots < _GONE)
@@ -279,7 +280,7 @@ class IdTable:
         raise AssertionError("a key is not in the index")
 
     def _touch(self, slots: Slots) -> None:
-        for page in np.flatnonzero(np.bincount(slots // PAGE_SLOTS)).tolist():
+        for page in np.bincount(slots // PAGE_SLOTS).nonzero()[0].tolist():
             self._touched[page] = self._mark
 
     def mark(self) -> int:

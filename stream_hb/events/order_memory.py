@@ -198,13 +198,16 @@ class OrderMemory:
         """
         if not len(orders.key) and not len(deltas.order_key):
             return _nothing()
-        touched = [orders.key, deltas.order_key]
+        chosen = _best_mentions(orders, sets)
+        keys = orders.key[chosen]
+        others = [deltas.order_key]
         if currencies is not None:
-            touched.append(self._of_groups(currencies.turned))
-        keys = np.unique(np.concatenate(touched))
+            others.append(self._of_groups(currencies.turned))
+        if any(map(len, others)):
+            keys = np.unique(np.concatenate([keys, *others]))
         slots = self.table.find(keys)
         before = self.read(slots)
-        after = _defined(before, keys, orders, sets)
+        after = _defined(before, keys, orders, chosen, sets)
         if self._factors is not None:
             after = self._priced(before, after, keys, known_refunds)
         after = self._refunded(after, keys, deltas)
@@ -326,11 +329,12 @@ def _nothing() -> OrderChange:
     return OrderChange(keys, slots, none, none)
 
 
-def _defined(before: Orders, keys: Hashes, orders: OrderMentions, sets: ArmSets) -> Orders:
+def _defined(
+    before: Orders, keys: Hashes, orders: OrderMentions, chosen: Slots, sets: ArmSets
+) -> Orders:
     """Return the orders as the better of what is known and of the batch's events defines them."""
-    if not len(orders.key):
+    if not len(chosen):
         return before
-    chosen = _best_mentions(orders, sets)
     at = np.searchsorted(keys, orders.key[chosen])
     known = before if len(at) == len(keys) else before.take(at)  # all of them, in their order
     best = Orders(

@@ -7,6 +7,7 @@ import numpy as np
 
 from stream_hb.events.arm_sets import NO_ARMS, ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.distinct import distinct
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import VisitMentions
 from stream_hb.events.order_memory import OrderChange, OrderMemory, Orders
@@ -141,7 +142,7 @@ class VisitMemory:
         """Return what becomes of the visits that events or their orders touch."""
         left, joined = changed.before.visit_key, changed.after.visit_key
         parts = (visits.key, left[left != 0], joined[joined != 0])
-        keys, place = np.unique(np.concatenate(parts), return_inverse=True)
+        keys, place = distinct(np.concatenate(parts))
         slots = self.table.find(keys)
         before = self.read(slots)
         after = _after(before, keys, place[: len(visits.key)], visits, changed, sets)
@@ -150,7 +151,7 @@ class VisitMemory:
             times = _earliest_orders(keys[at], changed, memory)
             after.time_ms[at] = np.minimum(after.own_ms[at], times)
         after = _named(after, keys, changed, memory, sets)
-        new = np.flatnonzero((slots < 0) & after.exists)
+        new = ((slots < 0) & after.exists).nonzero()[0]
         slots[new] = self.table.plan(keys[new])
         kept = slots >= 0
         if kept.all():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.distinct import distinct
 from stream_hb.events.id_table import IdTable, TableWrite
 from stream_hb.events.packed_time import COLUMNS, packed
 from stream_hb.events.visit_memory import Visits
@@ -57,7 +58,7 @@ class VisitorHours:
             return self._nothing
         left, entered = moved & (out != 0), moved & (into != 0)
         both = np.concatenate([out[left], into[entered]])
-        keys, place = np.unique(both, return_inverse=True)
+        keys, place = distinct(both)
         signs = np.ones(len(both), np.int64)
         signs[: np.count_nonzero(left)] = -1
         slots = self.table.find(keys)
