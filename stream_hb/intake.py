@@ -36,6 +36,7 @@ from stream_hb.events.totals import Refusal, TotalsMentions, no_totals, series_k
 from stream_hb.money import Purse, codes_of
 from stream_hb.settings import EVENTS, Input
 from stream_hb.statistics.columns import Rows
+from stream_hb.statistics.table import GroupTable, NewGroups
 
 E = TypeVar("E", bound=EventColumns)
 M = TypeVar("M", Purchases, Refunds)
@@ -66,11 +67,6 @@ class Readers:
         Chain of the events that name none.
     controls
         Whether some feed reads control events.
-
-    Attributes
-    ----------
-    plain
-        Whether every metric reads single events, of every chain.
     """
 
     def __init__(
@@ -85,15 +81,23 @@ class Readers:
         self.default_chain = default_chain
         self.controls = controls
         # With every metric on events, which is the rule, nobody has to look at the chains.
-        self.plain = all(inputs.get(name, EVENTS) == EVENTS for name in metrics)
+        self._plain = all(inputs.get(name, EVENTS) == EVENTS for name in metrics)
 
     def totals(self, metric: str, chain: str) -> bool:
         """Tell whether a metric reads totals of a chain."""
         return self._inputs.get(metric, EVENTS).reads_totals(chain)
 
+    def by_totals(self, table: GroupTable, rows: Rows, new: NewGroups) -> dict[str, Bools]:
+        """Tell of each metric which of some groups, new ones among them, it reads totals of."""
+        if self._plain:
+            return dict.fromkeys(table.metrics, np.zeros(len(rows), np.bool_))
+        chains, codes = table.chain_codes_with(new.keys)
+        totals = {name: [self.totals(name, chain) for chain in chains] for name in table.metrics}
+        return {name: np.array(told, np.bool_)[codes[rows]] for name, told in totals.items()}
+
     def unread(self, codes: Int64s, known: Sequence[StoreKey], kind: frozenset[str]) -> Bools:
         """Tell which events no metric reads; ``kind`` has the metrics that could."""
-        if self.plain:
+        if self._plain:
             return np.full(len(codes), kind == TOTALS or not kind & set(self._metrics))
         distinct, places = np.unique(codes, return_inverse=True)
         chains = [known[code][0] or self.default_chain for code in distinct.tolist()]

@@ -14,7 +14,7 @@ from stream_hb.admission import Admission, RowsByCode
 from stream_hb.contributions import Exchange, contribution
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
-from stream_hb.events.batch import Bools, Decoded, Hashes, Int64s, RawBatch, Reject
+from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
 from stream_hb.events.clock import SourceClock, watermark_ms
 from stream_hb.events.controls import Controls, Waiting
 from stream_hb.events.decode import OPEN_KEY
@@ -254,7 +254,7 @@ class Shard:
         )
         statistics = {}
         awaited: dict[str, Exchange] = {}
-        by_totals = self._by_totals(rows, new)
+        by_totals = self._readers.by_totals(self.table, rows, new)
         for name, mine in by_totals.items():
             kept = self.table.at_mark(name, rows, marks[name])
             if name in self._awaited:
@@ -275,18 +275,6 @@ class Shard:
         zones = self.membership.zones_with(new.keys)[rows]
         ticks = self.ledger.probe(rows, zones, exchanges, by_totals, closing, controls)
         return change, awaited, ticks
-
-    def _by_totals(self, rows: Rows, new: NewGroups) -> dict[str, Bools]:
-        """Tell of each metric which of some groups it reads totals of."""
-        if self._readers.plain:
-            return dict.fromkeys(self.table.metrics, np.zeros(len(rows), np.bool_))
-        chains, codes = self.table.chain_codes_with(new.keys)
-        return {
-            name: np.array([self._readers.totals(name, chain) for chain in chains], np.bool_)[
-                codes[rows]
-            ]
-            for name in self.table.metrics
-        }
 
     def _waiting(self, closing: int) -> Waiting:
         """Return what is known of controls when ticks before ``closing`` are closed."""
