@@ -257,7 +257,7 @@ class IdTable:
         empty = self._index[places] == _EMPTY
         self._index[places[empty]] = numbers[empty]
         on = self._index[places] != numbers
-        places, numbers, width = self._next(places[on]), numbers[on], 2
+        places, numbers, width = self._next(places[on]), numbers[on], 4
         for _ in range(_ROUNDS):
             if not len(numbers):
                 return
