@@ -83,7 +83,7 @@ class Admission:
     def rows(self, raw: RawBatch, events: EventColumns) -> tuple[Rows, list[Reject]]:
         """Return the row of every event, ``REFUSED`` for those that are rejected, and these."""
         rows = self._rows.of(events.store_codes, events.known_stores)
-        missing = np.flatnonzero(rows < 0)
+        missing = (rows < 0).nonzero()[0]
         if not len(missing):
             return rows, []
         codes, first, which = np.unique(

@@ -265,15 +265,21 @@ class Exchange:
 
 
 def _happened(moves: Moves, place: Rows, sign: int, cap_minor: int | None) -> Happened:
-    visits, conversions, orders = (
-        _share(signed, place, sign) for signed in (moves.visits, moves.conversions, moves.orders)
-    )
+    if not any(np.count_nonzero(signed.signs == sign) for signed in moves.all):
+        return _no_moves()
+    visits, conversions, orders = (_share(signed, place, sign) for signed in moves.all)
     values = moves.orders.values[moves.orders.signs == sign]
     if cap_minor is not None:
         values = np.minimum(values, cap_minor)
     valued = Share(orders.rows[values > 0], orders.times_ms[values > 0])
     log_values = np.log(values[values > 0].astype(np.float64))
     return Happened(visits, conversions, visits, orders, valued, log_values)
+
+
+@cache
+def _no_moves() -> Happened:
+    nowhere = Share(np.empty(0, np.intp), np.empty(0, np.int64))
+    return Happened(nowhere, nowhere, nowhere, nowhere, nowhere, np.empty(0))
 
 
 def _of_totals(summed: Summed, place: Rows) -> Happened:

@@ -24,11 +24,19 @@ from stream_hb.events.batch import (
 )
 from stream_hb.events.controls import Collected, Controls, Waiting
 from stream_hb.events.id_hash import in_currency, scoped
-from stream_hb.events.mentions import OrderMentions, RefundMentions, VisitMentions
-from stream_hb.events.totals import Refusal, TotalsMentions, series_keys
+from stream_hb.events.mentions import (
+    OrderMentions,
+    RefundMentions,
+    VisitMentions,
+    no_orders,
+    no_refunds,
+    no_visits,
+)
+from stream_hb.events.totals import Refusal, TotalsMentions, no_totals, series_keys
 from stream_hb.money import Purse, codes_of
 from stream_hb.settings import EVENTS, Input
 from stream_hb.statistics.columns import Rows
+from stream_hb.statistics.table import GroupTable, NewGroups
 
 E = TypeVar("E", bound=EventColumns)
 M = TypeVar("M", Purchases, Refunds)
@@ -78,6 +86,14 @@ class Readers:
     def totals(self, metric: str, chain: str) -> bool:
         """Tell whether a metric reads totals of a chain."""
         return self._inputs.get(metric, EVENTS).reads_totals(chain)
+
+    def by_totals(self, table: GroupTable, rows: Rows, new: NewGroups) -> dict[str, Bools]:
+        """Tell of each metric which of some groups, new ones among them, it reads totals of."""
+        if self._plain:
+            return dict.fromkeys(table.metrics, np.zeros(len(rows), np.bool_))
+        chains, codes = table.chain_codes_with(new.keys)
+        totals = {name: [self.totals(name, chain) for chain in chains] for name in table.metrics}
+        return {name: np.array(told, np.bool_)[codes[rows]] for name, told in totals.items()}
 
     def unread(self, codes: Int64s, known: Sequence[StoreKey], kind: frozenset[str]) -> Bools:
         """Tell which events no metric reads; ``kind`` has the metrics that could."""
@@ -138,11 +154,15 @@ class Intake:
     ) -> None:
         """Take one source's batch, what was rejected of it before, and the source's clock."""
         refused: list[Reject] = [*decoded.rejects, *rejects]
-        self._visits.append(self._read(raw, decoded.visits, VISITS, refused))
-        self._purchases.append(self._paid(raw, decoded.purchases, refused, clock_ms))
-        self._refunds.append(self._paid(raw, decoded.refunds, refused, clock_ms))
-        self._totals.append((*self._read(raw, decoded.totals, TOTALS, refused), raw))
-        if self._readers.controls:
+        if len(decoded.visits):
+            self._visits.append(self._read(raw, decoded.visits, VISITS, refused))
+        if len(decoded.purchases):
+            self._purchases.append(self._paid(raw, decoded.purchases, refused, clock_ms))
+        if len(decoded.refunds):
+            self._refunds.append(self._paid(raw, decoded.refunds, refused, clock_ms))
+        if len(decoded.totals):
+            self._totals.append((*self._read(raw, decoded.totals, TOTALS, refused), raw))
+        if len(decoded.controls) and self._readers.controls:
             self._controls.append((decoded.controls, raw))
         elif len(decoded.controls):
             refused += _rejects(raw, decoded.controls, "unexpected_input", NO_ALERTS)
@@ -152,8 +172,6 @@ class Intake:
         self, raw: RawBatch, events: E, kind: frozenset[str], refused: list[Reject]
     ) -> tuple[Rows, E]:
         """Leave out what no metric reads, and what gets no row."""
-        if not len(events):
-            return np.empty(0, np.intp), events
         unread = self._readers.unread(events.store_codes, events.known_stores, kind)
         if unread.any():
             refused += _rejects(raw, events.take(unread), "unexpected_input", UNREAD)
@@ -172,8 +190,6 @@ class Intake:
         What the rules alone refuse is left out: it must not make a group. What its group makes
         foreign is refused and kept: an earlier purchase may yet come and turn the group's currency.
         """
-        if not len(events):
-            return np.empty(0, np.intp), events, np.empty(0, np.int64)
         taken = self.purse.rules.take(events.currencies, events.event_time_ms)
         if not taken.all():
             refused += self._foreign_rejects(raw, events.take(~taken), clock_ms)
@@ -220,16 +236,16 @@ class Intake:
         used = sum(len(rows) for rows, _ in self._parts()) + controls
         return used - self._refused - self._foreign
 
-    def newest_ms(self, size: int) -> Int64s:
-        """Return the newest event time of each of so many rows, 0 where there is none."""
-        newest = np.zeros(size, np.int64)
-        for rows, events in self._parts():
-            np.maximum.at(newest, rows, events.event_time_ms)
-        return newest
+    @property
+    def times_ms(self) -> list[tuple[Rows, Int64s]]:
+        """Row and time of every event."""
+        return [(rows, events.event_time_ms) for rows, events in self._parts()]
 
     def visits(self, groups: Hashes) -> VisitMentions:
         """Return the visits; ``groups`` is every row's hash."""
-        rows = _flat([rows for rows, _ in self._visits], np.intp)
+        if not self._visits:
+            return no_visits()
+        rows = _flat([rows for rows, _ in self._visits])
         of_row = groups[rows]
         return VisitMentions(
             key=scoped(self._column(self._visits, "visit_hash"), of_row),
@@ -242,9 +258,11 @@ class Intake:
 
     def orders(self, groups: Hashes) -> OrderMentions:
         """Return the orders; ``groups`` is every row's hash."""
-        rows = _flat([rows for rows, _, _ in self._purchases], np.intp)
+        if not self._purchases:
+            return no_orders()
+        rows = _flat([rows for rows, _, _ in self._purchases])
         of_row = groups[rows]
-        numbers = _flat([numbers for _, _, numbers in self._purchases], np.int64)
+        numbers = _flat([numbers for _, _, numbers in self._purchases])
         keys = scoped(self._column(self._purchases, "order_hash"), of_row)
         return OrderMentions(
             key=self._in_currency(keys, numbers),
@@ -261,9 +279,11 @@ class Intake:
 
     def refunds(self, groups: Hashes) -> RefundMentions:
         """Return the refunds; ``groups`` is every row's hash."""
-        rows = _flat([rows for rows, _, _ in self._refunds], np.intp)
+        if not self._refunds:
+            return no_refunds()
+        rows = _flat([rows for rows, _, _ in self._refunds])
         of_row = groups[rows]
-        numbers = _flat([numbers for _, _, numbers in self._refunds], np.int64)
+        numbers = _flat([numbers for _, _, numbers in self._refunds])
         keys = scoped(self._column(self._refunds, "refund_hash"), of_row)
         order_keys = scoped(self._column(self._refunds, "order_hash"), of_row)
         return RefundMentions(
@@ -282,7 +302,9 @@ class Intake:
 
     def totals(self, groups: Hashes) -> TotalsMentions:
         """Return the totals; ``groups`` is every row's hash."""
-        rows = _flat([rows for rows, _, _ in self._totals], np.intp)
+        if not self._totals:
+            return no_totals()
+        rows = _flat([rows for rows, _, _ in self._totals])
         parts = [events for _, events, _ in self._totals]
         sets = self._sets
         arms = [sets.of(e.arm_codes, e.arms) for _, e, _ in self._totals]
@@ -291,10 +313,12 @@ class Intake:
             for (of_part, e, _), of_arm in zip(self._totals, arms, strict=True)
         ]
         totals = [each for events in parts for each in events.totals]
-        return TotalsMentions(rows, _flat(series, np.uint64), totals, _flat(arms, np.int64))
+        return TotalsMentions(rows, _flat(series), totals, _flat(arms))
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Reject totals that contradict what is known, by their place among all of the batch."""
+        if not refusals:
+            return
         ends = np.cumsum([len(rows) for rows, _, _ in self._totals])
         for place, reason, detail in refusals:
             part = int(np.searchsorted(ends, place, side="right"))
@@ -317,11 +341,11 @@ class Intake:
         return collected.controls
 
     def _column(self, parts: Sequence[tuple[Any, ...]], name: str) -> Any:
-        return _flat([getattr(part[1], name) for part in parts], _DTYPES.get(name, np.int64))
+        return _flat([getattr(part[1], name) for part in parts])
 
     def _arm(self, parts: Sequence[tuple[Any, ...]]) -> Int64s:
         codes = [self._sets.of(part[1].arm_codes, part[1].arms) for part in parts]
-        arms: Int64s = _flat(codes, np.int64)
+        arms: Int64s = _flat(codes)
         return arms
 
 
@@ -332,16 +356,6 @@ def _rejects(raw: RawBatch, events: EventColumns, reason: str, detail: str) -> l
     ]
 
 
-_DTYPES: dict[str, type] = {
-    "visit_hash": np.uint64,
-    "visitor_hash": np.uint64,
-    "order_hash": np.uint64,
-    "refund_hash": np.uint64,
-    "is_bot": np.bool_,
-    "cancels_order": np.bool_,
-}
-
-
 def _if_any(hashes: Hashes, of_row: Hashes) -> Hashes:
     """Scope hashes to their groups; 0, which is none, stays."""
     if not hashes.any():
@@ -349,7 +363,5 @@ def _if_any(hashes: Hashes, of_row: Hashes) -> Hashes:
     return np.where(hashes == 0, hashes, scoped(hashes, of_row))
 
 
-def _flat(arrays: Sequence[Any], dtype: Any) -> Any:
-    if len(arrays) == 1:
-        return arrays[0]
-    return np.concatenate([np.empty(0, dtype), *arrays])
+def _flat(arrays: Sequence[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -1,7 +1,7 @@
 """Money: one currency a group, dated rates, caps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_hb.events.batch import Bools, Int64s, Texts
 from stream_hb.events.currencies import Codes, Currencies
+from stream_hb.field_names import field_names
 from stream_hb.statistics.columns import Floats, Rows
 
 DAY_MS = 86_400_000
@@ -193,7 +194,11 @@ class Purse:
 
     def names(self, rows: Rows) -> list[str | None]:
         """Return groups' currencies; None before their first order."""
-        return [name or None for name in _names_of(self.take(rows).current).tolist()]
+        return [name or None for name in self.texts(rows).tolist()]
+
+    def texts(self, rows: Rows) -> Texts:
+        """Return groups' currencies; empty before their first order."""
+        return _names_of(self.take(rows).current)
 
     def sold(self, rows: Rows, codes: Int64s, times_ms: Int64s) -> Self:
         """Return the purse after some purchases."""
@@ -230,6 +235,8 @@ class Purse:
 
     def changed(self, before: Self) -> Rows:
         """Return the groups whose earliest purchase is another one than before."""
+        if self is before:
+            return np.empty(0, np.intp)
         old = before.grown(len(self.base))
         news = (self.since_ms != old.since_ms) | (self.current != old.current)
         return np.flatnonzero(news | (self.base != old.base))
@@ -238,6 +245,8 @@ class Purse:
         """Return what orders are to know of currencies; None: all are converted into one."""
         if self.rules.rates is not None:
             return None
+        if self is before:
+            return Currencies(self.base, self.current, np.empty(0, np.intp))
         size = len(before.base)
         turned = (before.base != 0) & (before.current != self.current[:size])
         return Currencies(self.base, self.current, np.flatnonzero(turned))
@@ -255,12 +264,8 @@ class Purse:
     def take(self, rows: Rows) -> Self:
         """Return the purse of some groups; those beyond its end have none."""
         known = self.grown(max(int(rows.max(initial=-1)) + 1, len(self.base)))
-        return replace(
-            known,
-            base=known.base[rows],
-            current=known.current[rows],
-            since_ms=known.since_ms[rows],
-        )
+        columns = known.base[rows], known.current[rows], known.since_ms[rows]
+        return type(self)(self.rules, *columns)
 
     @classmethod
     def restored(cls, rules: MoneyRules, columns: Mapping[str, NDArray[Any]]) -> Self:
@@ -311,7 +316,7 @@ class OrderTallies:
 
     def columns(self) -> dict[str, NDArray[np.int64]]:
         """Return the columns by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in field_names(OrderTallies)}
 
     def count(self, rows: Rows, signs: Int64s, values: Int64s, cap_minor: int | None) -> None:
         """Add orders (sign 1) or take them away (-1)."""

@@ -3,7 +3,7 @@
 A batch makes a :class:`ShardCandidate`; nothing of the shard changes before :meth:`Shard.apply`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import reduce
 from typing import Any
@@ -31,6 +31,7 @@ from stream_hb.money import OrderTallies, Purse
 from stream_hb.pool_summaries import PoolSummaries
 from stream_hb.settings import EngineSettings, UnitRule
 from stream_hb.statistics.columns import Rows, Statistic
+from stream_hb.statistics.forgetting import ALWAYS_MS
 from stream_hb.statistics.table import (
     GroupKey,
     GroupTable,
@@ -210,10 +211,9 @@ class Shard:
         totals = self.totals.probe(intake.totals(groups))
         intake.refuse(totals.refusals)
         controls = intake.controls(self._waiting(closing))
-        newest_ms = intake.newest_ms(len(groups))
         reached_ms = max(reached_ms, *(p.clock.time_ms for p in positions.values()), 0)
         change, awaited, ticks = self._change(
-            attribution.moves, totals, newest_ms, reached_ms, admission.new, closing, controls
+            attribution.moves, totals, intake.times_ms, reached_ms, admission.new, closing, controls
         )
         return ShardCandidate(
             change,
@@ -236,7 +236,7 @@ class Shard:
         self,
         moves: Moves,
         totals: TotalsChange,
-        newest_ms: Int64s,
+        times_ms: Sequence[tuple[Rows, Int64s]],
         reached_ms: int,
         new: NewGroups,
         closing: int,
@@ -245,20 +245,16 @@ class Shard:
         """Return what becomes of the table, what counts later by metric, and the open ticks."""
         marks = self.table.later_marks(reached_ms)
         others = (totals.taken.row, totals.put.row, *(e.rows for e in self._awaited.values()))
-        rows, place = _touched(newest_ms, moves, [*self.table.lapsing(marks), *others])
+        seen = (of_part for of_part, _ in times_ms)
+        size = len(self.table) + len(new.keys)
+        rows, place = _touched(size, moves, [*seen, *self.table.lapsing(marks), *others])
         exchanges = (
             Exchange.of(moves, place, self._settings.money.cap_minor),
             Exchange.of_totals(totals, place),
         )
-        chains, codes = self.table.chain_codes_with(new.keys)
         statistics = {}
         awaited: dict[str, Exchange] = {}
-        by_totals = {
-            name: np.array([self._readers.totals(name, chain) for chain in chains], np.bool_)[
-                codes[rows]
-            ]
-            for name in self.table.metrics
-        }
+        by_totals = self._readers.by_totals(self.table, rows, new)
         for name, mine in by_totals.items():
             kept = self.table.at_mark(name, rows, marks[name])
             if name in self._awaited:
@@ -270,7 +266,9 @@ class Shard:
                 kept = self._exchanged(name, kept, exchange, marks[name])
             statistics[name] = kept
             awaited |= self._ahead(name, chosen, rows, marks[name])
-        times = np.maximum(self.table.read_event_time_ms(rows), newest_ms[rows])
+        times = self.table.read_event_time_ms(rows)
+        for of_part, part_ms in times_ms:
+            np.maximum.at(times, place[of_part], part_ms)
         change = TableChange(rows, statistics, times, new, marks)
         if self.ledger is None:
             return change, awaited, None
@@ -296,6 +294,8 @@ class Shard:
     ) -> dict[str, Exchange]:
         """Return what counts at a later mark only, of what waited and of what comes."""
         reach_ms = self.table.rules[metric].reach_ms(mark)
+        if reach_ms == ALWAYS_MS:
+            return {}
         waited = self._awaited.get(metric)
         later = [waited.after(reach_ms)] if waited else []
         for exchange in exchanges:
@@ -488,12 +488,12 @@ def plain_positions(positions: Mapping[Source, Position]) -> list[list[Any]]:
     ]
 
 
-def _touched(newest_ms: Int64s, moves: Moves, lapsing: Iterable[Rows]) -> tuple[Rows, Rows]:
+def _touched(size: int, moves: Moves, others: Iterable[Rows]) -> tuple[Rows, Rows]:
     """Return the distinct rows, ascending, and for each of them (by row) its place among these."""
-    mark = newest_ms > 0
-    for rows in (moves.visits.rows, moves.conversions.rows, moves.orders.rows, *lapsing):
+    mark = np.zeros(size, np.bool_)
+    for rows in (*(signed.rows for signed in moves.all), *others):
         mark[rows] = True
-    touched = np.flatnonzero(mark)
+    touched = mark.nonzero()[0]
     place = np.empty(len(mark), dtype=np.intp)
     place[touched] = np.arange(len(touched))
     return touched, place

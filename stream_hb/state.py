@@ -93,7 +93,7 @@ def _class(path: str) -> Any:
 
 def _from_array(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        raw = msgspec.msgpack.encode([value.dtype.str, value.shape, value.tobytes()])
+        raw = _array_encoder.encode([value.dtype.str, value.shape, value.tobytes()])
         return msgspec.msgpack.Ext(ARRAY, raw)
     if isinstance(value, np.generic):
         return value.item()
@@ -117,5 +117,6 @@ OURS = (
 ARRAY = 1
 CLASS = "class"
 _encoder = msgspec.msgpack.Encoder(enc_hook=_from_array)
+_array_encoder = msgspec.msgpack.Encoder()
 _array_decoder = msgspec.msgpack.Decoder()
 _decoder = msgspec.msgpack.Decoder(ext_hook=_to_array)

@@ -16,10 +16,12 @@ from stream_hb.events.batch import (
     StoreKey,
     TotalsRows,
 )
-from stream_hb.events.clock import SourceClock, TimeRules, watermark_ms
+from stream_hb.events.clock import LATEST_MS, SourceClock, TimeRules, watermark_ms
 
 Source = tuple[str, int]
 """(topic, partition)."""
+
+_NONE = np.empty(0, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def _without_future(
 ) -> tuple[Decoded, list[Reject]]:
     wrong = [
         rules.from_future(events.event_time_ms, events.ingest_time_ms, now_ms)
+        if len(events)
+        else _NONE
         for events in decoded.events
     ]
     return _without(raw, decoded, wrong, "from_future", "later than it can be known")
@@ -121,7 +125,7 @@ def _times_by_place(decoded: Decoded) -> Int64s:
     """
     times = np.zeros(decoded.received, np.int64)
     for events in decoded.events:
-        if not isinstance(events, ControlRows):
+        if len(events) and not isinstance(events, ControlRows):
             times[events.indexes] = events.event_time_ms
     return times
 
@@ -146,7 +150,7 @@ def _without_late(
 
 
 def _earliest(decoded: Decoded) -> int:
-    return min(int(_due_ms(e).min(initial=np.iinfo(np.int64).max)) for e in decoded.events)
+    return min((int(_due_ms(e).min()) for e in decoded.events if len(e)), default=LATEST_MS)
 
 
 def _due_ms(events: EventColumns) -> Int64s:

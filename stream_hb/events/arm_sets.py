@@ -98,7 +98,10 @@ class ArmSets:
 
     def ranks(self, numbers: Int64s) -> Int64s:
         """Return where sets stand among each other by name; the empty one is the least, -1."""
-        used = np.unique(numbers[numbers != NO_ARMS]).tolist()
+        named = numbers != NO_ARMS
+        if not named.any():
+            return numbers
+        used = np.unique(numbers[named]).tolist()
         ranks = np.full(max(used, default=0) + 2, NO_ARMS)  # the last place is the empty set's
         for rank, number in enumerate(sorted(used, key=self.known.__getitem__)):
             ranks[number] = rank

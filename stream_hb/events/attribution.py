@@ -119,8 +119,9 @@ class Attribution:
             writes["units"] = self._units(standing, sets, hours)
         repeated = len(visits.key) + len(orders.key) + len(refunds.key)
         repeated -= _news(visited, ordered) + len(refund_write.keys)
-        tallies = {**standing.tallies(), "repeated_events": repeated}
-        return AttributionChange(standing.moves(), writes, tallies)
+        counted = standing.counted()
+        tallies = {**standing.tallies(counted), "repeated_events": repeated}
+        return AttributionChange(standing.moves(counted), writes, tallies)
 
     def _standing(
         self, ordered: OrderChange, visited: VisitChange, hours: HourChange
@@ -132,8 +133,8 @@ class Attribution:
             keys = np.concatenate([keys, self.visits.table.column("key")[more]])
             slots = np.concatenate([slots, more])
             before, after = before.concatenate(others), after.concatenate(others)
-        bots_before = before.is_bot | self.hours.too_full(hour_keys(before), None)
-        bots_after = after.is_bot | self.hours.too_full(hour_keys(after), hours)
+        bots_before = before.is_bot | self.hours.too_full(before, None)
+        bots_after = after.is_bot | self.hours.too_full(after, hours)
         sides = _Sides(keys, slots, before, after, bots_before, bots_after)
         return self._with_orders(ordered, sides)
 
@@ -152,7 +153,10 @@ class Attribution:
     def _with_orders(self, ordered: OrderChange, visits: "_Sides") -> "_Standing":
         """Add the orders that stand otherwise because their visit does."""
         standing = _Standing(visits, ordered.slots, ordered.before, ordered.after)
-        more = np.setdiff1d(self.orders.of_visits(visits.turned()), ordered.slots)
+        turned = visits.turned()
+        if not len(turned):
+            return standing
+        more = np.setdiff1d(self.orders.of_visits(turned), ordered.slots)
         return standing.with_orders(more, self.orders)
 
     def _units(self, standing: "_Standing", sets: ArmSets, hours: HourChange) -> TableWrite:
@@ -164,18 +168,19 @@ class Attribution:
         more = standing.with_orders(np.setdiff1d(slots, standing.slots), self.orders)
         untouched = Others(
             self.visits,
-            lambda visits: visits.is_bot | self.hours.too_full(hour_keys(visits), hours),
+            lambda visits: visits.is_bot | self.hours.too_full(visits, hours),
         )
         return self.units.probe(seen, more.unit_deltas(seen), untouched)
 
     def counts(self, visits: Visits) -> Bools:
         """Tell which visits count as things stand: those that are no bot's."""
-        return visits.exists & ~(visits.is_bot | self.hours.too_full(hour_keys(visits), None))
+        return visits.exists & ~(visits.is_bot | self.hours.too_full(visits, None))
 
     def apply(self, change: AttributionChange) -> None:
         """Make a change the state."""
+        tables = self.tables
         for name, write in change.writes.items():
-            self.tables[name].apply(write)
+            tables[name].apply(write)
         self.hours.applied(change.writes["hours"])
         for name, number in change.tallies.items():
             self.tallies[name] += number
@@ -304,36 +309,40 @@ class _Standing:
 
     def _orders_counted(self, *, after: bool) -> Bools:
         orders = self.after if after else self.before
-        at, there = self.visits.place(orders.visit_key)
-        if not there.any():
-            return orders.counts
         bots = self.visits.bots_after if after else self.visits.bots_before
+        if not bots.any():
+            return orders.counts
+        at, there = self.visits.place(orders.visit_key)
         return orders.counts & ~(there & bots[at])
 
-    def moves(self) -> Moves:
-        """Return what changes of the counts."""
+    def counted(self) -> tuple[Bools, Bools]:
+        """Tell which orders count, before and after."""
+        return self._orders_counted(after=False), self._orders_counted(after=True)
+
+    def moves(self, counted: tuple[Bools, Bools]) -> Moves:
+        """Return what changes of the counts, if those orders count that do."""
         v = self.visits
         sides = [(v.before, v.counted(after=False)), (v.after, v.counted(after=True))]
         visits = [_counted(visits, counts) for visits, counts in sides]
         conversions = [_counted(visits, counts & (visits.live > 0)) for visits, counts in sides]
         orders = [
-            Counted(self._orders_counted(after=after), orders.row, orders.time_ms, orders.value)
-            for orders, after in ((self.before, False), (self.after, True))
+            Counted(counts, orders.row, orders.time_ms, orders.value)
+            for orders, counts in zip((self.before, self.after), counted, strict=True)
         ]
         return Moves(Signed.between(*visits), Signed.between(*conversions), Signed.between(*orders))
 
-    def tallies(self) -> dict[str, int]:
-        """Return how many more visits and orders are bots'."""
+    def tallies(self, counted: tuple[Bools, Bools]) -> dict[str, int]:
+        """Return how many more visits and orders are bots', if those orders count that do."""
         v = self.visits
-        visits = [(v.before.exists & v.bots_before).sum(), (v.after.exists & v.bots_after).sum()]
-        orders = [
-            (side.live & ~self._orders_counted(after=after)).sum()
-            for side, after in ((self.before, False), (self.after, True))
+        visits = [
+            int(np.count_nonzero(visits.exists & bots)) if bots.any() else 0
+            for visits, bots in ((v.before, v.bots_before), (v.after, v.bots_after))
         ]
-        return {
-            "bot_visits": int(visits[1]) - int(visits[0]),
-            "bot_orders": int(orders[1]) - int(orders[0]),
-        }
+        orders = [
+            int(np.count_nonzero(side.live & ~counts))
+            for side, counts in zip((self.before, self.after), counted, strict=True)
+        ]
+        return {"bot_visits": visits[1] - visits[0], "bot_orders": orders[1] - orders[0]}
 
     def unit_deltas(self, seen: Sightings) -> UnitDeltas:
         """Return what the units' visits and orders were, and what they are."""
@@ -365,7 +374,9 @@ def _counted(visits: Visits, counts: Bools) -> Counted:
 
 def _news(visited: VisitChange, ordered: OrderChange) -> int:
     """Return how many events brought something new: a visit seen first, an order's event."""
-    visits = (visited.before.own_ms != visited.after.own_ms).sum()
+    visits = int(np.count_nonzero(visited.before.own_ms != visited.after.own_ms))
+    if not len(ordered.keys):
+        return visits
     before, after = ordered.before, ordered.after
     defined = after.bought & (
         ~before.bought
@@ -376,4 +387,4 @@ def _news(visited: VisitChange, ordered: OrderChange) -> int:
         | (before.is_bot != after.is_bot)
         | (before.currency != after.currency)
     )
-    return int(visits) + int(defined.sum())
+    return visits + int(np.count_nonzero(defined))

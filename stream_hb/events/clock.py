@@ -54,8 +54,10 @@ class TimeRules:
         """
         if self.by_wall_clock:
             return time_ms > now_ms + FUTURE_MS
-        known_ms = np.where(ingest_ms > 0, ingest_ms, self.as_of_ms or LATEST_MS)
-        return time_ms > known_ms + FUTURE_MS
+        unless_told_ms = self.as_of_ms or LATEST_MS
+        if not ingest_ms.any():
+            return time_ms > unless_told_ms + FUTURE_MS
+        return time_ms > np.where(ingest_ms > 0, ingest_ms, unless_told_ms) + FUTURE_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ that is restored page by page is to the bit the one that was written. Everything
 ids at once; a key's place depends on its keyed hash, which nobody outside can choose.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,10 @@ class IdTable:
     def __init__(
         self, columns: Mapping[str, Any], optional: Mapping[str, Any] | None = None
     ) -> None:
+        always = {"key": np.uint64, **columns}
         self._optional = dict(optional or {})
-        kinds = {"key": np.uint64, **columns}
-        self._columns = {name: np.zeros(0, kind) for name, kind in kinds.items()}
+        self._kinds = {name: np.dtype(k) for name, k in {**always, **self._optional}.items()}
+        self._columns = {name: np.zeros(0, kind) for name, kind in always.items()}
         self._end = 0  # slots ever used
         self._free: Slots = np.empty(0, np.int64)  # below the end, ascending
         self._index = np.full(_INITIAL, _EMPTY)
@@ -109,21 +110,53 @@ class IdTable:
 
     def read(self, slots: Slots, name: str) -> NDArray[Any]:
         """Return a column at some slots, 0 where the slot is -1."""
-        column = self._columns.get(name)
-        if column is None or not len(column):
-            kind = self._optional[name] if column is None else column.dtype
-            return np.zeros(len(slots), kind)
-        values = column[slots]
-        values[slots < 0] = 0
-        return values
+        return self.reader(slots)(name)
+
+    def reader(self, slots: Slots) -> Callable[[str], NDArray[Any]]:
+        """Return what reads columns at some slots, 0 where the slot is -1."""
+        unknown = slots < 0
+        unknown_count = np.count_nonzero(unknown)
+        if unknown_count == len(slots):
+            return lambda name: np.zeros(len(slots), self._kinds[name])
+
+        def read(name: str) -> NDArray[Any]:
+            column = self._columns.get(name)
+            if column is None:
+                return np.zeros(len(slots), self._kinds[name])
+            values = column[slots]
+            if unknown_count:
+                values[unknown] = 0
+            return values
+
+        return read
+
+    def typed(self, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return columns in the types in which they are kept."""
+        kinds = self._kinds
+        return {name: each.astype(kinds[name], copy=False) for name, each in values.items()}
 
     def find(self, keys: Hashes) -> Slots:
         """Return the slot of every key, -1 where it is unknown."""
         found = np.full(len(keys), -1, np.int64)
-        asked, places = np.arange(len(keys)), self._places(keys)
-        known, width = self._columns["key"], 1
-        # Most keys are found, or not, at their first place. The rounds grow, or the longest chain
-        # of a batch would make one for each of its places.
+        if not self._end:
+            return found
+        # Most keys are found, or not, at their first place.
+        known, places = self._columns["key"], self._places(keys)
+        slots = self._index[places]
+        held = (slots < _GONE).nonzero()[0]
+        filled = slots[held]
+        hit = known[filled] == keys[held]
+        found[held[hit]] = filled[hit]
+        further = ((slots != _EMPTY) & (found < 0)).nonzero()[0]
+        self._find_further(keys, places, further, found)
+        return found
+
+    def _find_further(
+        self, keys: Hashes, places: NDArray[np.int64], asked: Slots, found: Slots
+    ) -> None:
+        """Look behind their first place for those keys that are asked."""
+        # The rounds grow, or the longest chain of a batch would make one for each of its places.
+        known, places, width = self._columns["key"], places[asked] + 1, 4
         while len(asked) and width <= 2 * len(self._index):
             slots = self._index[self._windows(places, width)]
             which, there = np.nonzero(slots < _GONE)
@@ -133,7 +166,6 @@ class IdTable:
             on = (slots != _EMPTY).all(axis=1)
             on[which[hit]] = False
             asked, places, width = asked[on], places[on] + width, 2 * width
-        return found
 
     def _windows(self, places: NDArray[np.int64], width: int) -> NDArray[np.int64]:
         """Return so many places of the index from each of some places on."""
@@ -156,6 +188,7 @@ class IdTable:
         if not len(write.slots):
             return
         self._make_room(write.values)
+        end = self._end
         self._grow(int(write.slots.max()) + 1)
         fresh = self._columns["key"][write.slots] == 0
         new = write.slots[fresh]
@@ -163,9 +196,17 @@ class IdTable:
             if name in self._columns:  # an optional one of which all is 0 has no room
                 self._columns[name][write.slots] = values
         self._columns["key"][new] = write.keys[fresh]
-        self._free = self._free[~np.isin(self._free, new)] if len(self._free) else self._free
+        if len(self._free):
+            self._use(np.sort(new[new < end]))
         self._index_keys(write.keys[fresh], new)
         self._touch(write.slots)
+
+    def _use(self, slots: Slots) -> None:
+        """Take slots from the free ones: the lowest of them, as :meth:`plan` gives them."""
+        if np.array_equal(self._free[: len(slots)], slots):
+            self._free = self._free[len(slots) :]
+        else:
+            self._free = self._free[~np.isin(self._free, slots)]
 
     def forget(self, slots: Slots) -> None:
         """Free slots that hold ids."""
@@ -212,7 +253,11 @@ class IdTable:
     def _insert(self, keys: Hashes, slots: Slots) -> None:
         """Give every key the first empty place of its chain; of two that want one, one goes on."""
         self._used += len(keys)
-        places, numbers, width = self._places(keys), slots.astype(np.uint32), 1
+        places, numbers = self._places(keys), slots.astype(np.uint32)
+        empty = self._index[places] == _EMPTY
+        self._index[places[empty]] = numbers[empty]
+        on = self._index[places] != numbers
+        places, numbers, width = self._next(places[on]), numbers[on], 4
         for _ in range(_ROUNDS):
             if not len(numbers):
                 return
@@ -235,7 +280,7 @@ class IdTable:
         raise AssertionError("a key is not in the index")
 
     def _touch(self, slots: Slots) -> None:
-        for page in np.flatnonzero(np.bincount(slots // PAGE_SLOTS)).tolist():
+        for page in np.bincount(slots // PAGE_SLOTS).nonzero()[0].tolist():
             self._touched[page] = self._mark
 
     def mark(self) -> int:

@@ -4,9 +4,17 @@ Keys are ids scoped to their group (:func:`stream_hb.events.id_hash.scoped`), 0 
 """
 
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
 
 from stream_hb.events.batch import Bools, Hashes, Int64s
 from stream_hb.statistics.columns import Rows
+
+_HASHES = np.empty(0, np.uint64)
+_NUMBERS = np.empty(0, np.int64)
+_ROWS = np.empty(0, np.intp)
+_MARKS = np.empty(0, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +99,22 @@ class RefundMentions:
     amount_minor: Int64s
     cancels: Bools
     currency: Int64s
+
+
+@cache
+def no_visits() -> VisitMentions:
+    """Return what a batch without visits says of them."""
+    return VisitMentions(_HASHES, _ROWS, _NUMBERS, _HASHES, _NUMBERS, _MARKS)
+
+
+@cache
+def no_orders() -> OrderMentions:
+    """Return what a batch without purchases says of them."""
+    whose = (_HASHES, _HASHES, _NUMBERS, _MARKS)
+    return OrderMentions(_HASHES, _ROWS, _NUMBERS, _NUMBERS, _NUMBERS, *whose, _NUMBERS)
+
+
+@cache
+def no_refunds() -> RefundMentions:
+    """Return what a batch without refunds says of them."""
+    return RefundMentions(_HASHES, _ROWS, _HASHES, _NUMBERS, _NUMBERS, _MARKS, _NUMBERS)

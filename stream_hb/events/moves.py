@@ -67,10 +67,12 @@ class Signed:
             & (before.value == after.value)
         )
         out, into = before.counts & ~same, after.counts & ~same
-        rows = np.concatenate([before.row[out], after.row[into]])
+        left = before.row[out]
+        rows = np.concatenate([left, after.row[into]])
         times = np.concatenate([before.time_ms[out], after.time_ms[into]])
         values = np.concatenate([before.value[out], after.value[into]])
-        signs = np.repeat(np.array([-1, 1], np.int8), [out.sum(), into.sum()])
+        signs = np.ones(len(rows), np.int8)
+        signs[: len(left)] = -1
         order = np.argsort(rows * _TIME_BITS + times)  # one key sorts faster than two
         return cls(rows[order], times[order], signs[order], values[order])
 
@@ -92,3 +94,8 @@ class Moves:
     visits: Signed
     conversions: Signed
     orders: Signed
+
+    @property
+    def all(self) -> tuple[Signed, Signed, Signed]:
+        """Everything that moves."""
+        return self.visits, self.conversions, self.orders

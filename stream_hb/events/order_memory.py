@@ -100,6 +100,8 @@ class Orders:
 
     def defined_before(self, other: Self, sets: ArmSets) -> Bools:
         """Tell where this one's event defines the order and not the other's (README, rule 3)."""
+        if not other.bought.any():
+            return self.bought
         better = self.revision > other.revision
         same = self.revision == other.revision
         arms = np.split(sets.ranks(np.concatenate([self.arm, other.arm])), 2)
@@ -196,42 +198,47 @@ class OrderMemory:
         """
         if not len(orders.key) and not len(deltas.order_key):
             return _nothing()
-        touched = [orders.key, deltas.order_key]
+        chosen = _best_mentions(orders, sets)
+        keys = orders.key[chosen]
+        others = [deltas.order_key]
         if currencies is not None:
-            touched.append(self._of_groups(currencies.turned))
-        keys = np.unique(np.concatenate(touched))
+            others.append(self._of_groups(currencies.turned))
+        if any(map(len, others)):
+            keys = np.unique(np.concatenate([keys, *others]))
         slots = self.table.find(keys)
         before = self.read(slots)
-        after = _defined(before, keys, orders, sets)
+        after = _defined(before, keys, orders, chosen, sets)
         if self._factors is not None:
             after = self._priced(before, after, keys, known_refunds)
         after = self._refunded(after, keys, deltas)
         if currencies is not None:
             after = replace(after, foreign=currencies.foreign(after.row, after.currency))
         changed = _differ(before, after)
-        keys, slots = keys[changed], slots[changed]
+        if not changed.all():
+            keys, slots = keys[changed], slots[changed]
+            before, after = before.take(changed), after.take(changed)
         slots[slots < 0] = self.table.plan(keys[slots < 0])
-        return OrderChange(keys, slots, before.take(changed), after.take(changed))
+        return OrderChange(keys, slots, before, after)
 
     def read(self, slots: Slots) -> Orders:
         """Return the orders at some slots; where the slot is -1, one that nothing is known of."""
-        read, flags = self.table.read, self.table.read(slots, "flags")
-        currency = read(slots, "currency").astype(np.int64)
-        time_ms = unpacked(read(slots, "day"), read(slots, "ms"))
+        read = self.table.reader(slots)
+        flags, currency = read("flags"), read("currency").astype(np.int64)
+        time_ms = unpacked(read("day"), read("ms"))
         return Orders(
-            read(slots, "row").astype(np.intp),
+            read("row").astype(np.intp),
             (flags & _BOUGHT) > 0,
-            read(slots, "revision").astype(np.int64),
+            read("revision").astype(np.int64),
             time_ms,
-            read(slots, "amount"),
-            read(slots, "visit_key"),
+            read("amount"),
+            read("visit_key"),
             (flags & _BOT) > 0,
-            read(slots, "visitor"),
-            read(slots, "arm").astype(np.int64) - 1,
+            read("visitor"),
+            read("arm").astype(np.int64) - 1,
             currency,
-            read(slots, "refunds").astype(np.int64),
-            read(slots, "cancels").astype(np.int64),
-            read(slots, "refunded"),
+            read("refunds").astype(np.int64),
+            read("cancels").astype(np.int64),
+            read("refunded"),
             np.ones(len(slots)) if self._factors is None else self._factors(currency, time_ms),
             (flags & _FOREIGN) > 0,
         )
@@ -322,27 +329,34 @@ def _nothing() -> OrderChange:
     return OrderChange(keys, slots, none, none)
 
 
-def _defined(before: Orders, keys: Hashes, orders: OrderMentions, sets: ArmSets) -> Orders:
+def _defined(
+    before: Orders, keys: Hashes, orders: OrderMentions, chosen: Slots, sets: ArmSets
+) -> Orders:
     """Return the orders as the better of what is known and of the batch's events defines them."""
-    if not len(orders.key):
+    if not len(chosen):
         return before
-    chosen = _best_mentions(orders, sets)
     at = np.searchsorted(keys, orders.key[chosen])
-    known = before.take(at)
-    best = replace(
-        known,
-        row=orders.row[chosen],
-        bought=np.ones(len(chosen), np.bool_),
-        revision=orders.revision[chosen],
-        time_ms=orders.time_ms[chosen],
-        amount_minor=orders.amount_minor[chosen],
-        visit_key=orders.visit_key[chosen],
-        is_bot=orders.is_bot[chosen],
-        visitor=orders.visitor[chosen],
-        arm=orders.arm[chosen],
-        currency=orders.currency[chosen],
+    known = before if len(at) == len(keys) else before.take(at)  # all of them, in their order
+    best = Orders(
+        orders.row[chosen],
+        np.ones(len(chosen), np.bool_),
+        orders.revision[chosen],
+        orders.time_ms[chosen],
+        orders.amount_minor[chosen],
+        orders.visit_key[chosen],
+        orders.is_bot[chosen],
+        orders.visitor[chosen],
+        orders.arm[chosen],
+        orders.currency[chosen],
+        known.refunds,
+        known.cancels,
+        known.refunded,
+        known.factor,
+        known.foreign,
     )
     better = best.defined_before(known, sets)
+    if better.all() and len(at) == len(keys):
+        return best
     return _put(before, at[better], best.take(better))
 
 
@@ -377,7 +391,9 @@ def _put(into: Orders, at: NDArray[np.intp], values: Orders) -> Orders:
 
 
 def _differ(before: Orders, after: Orders) -> Bools:
-    differ = np.zeros(len(before.row), np.bool_)
+    differ: Bools = before.bought != after.bought
+    if differ.all():  # most batches have new orders only
+        return differ
     for name in field_names(Orders):
         differ |= getattr(before, name) != getattr(after, name)
     return differ

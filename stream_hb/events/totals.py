@@ -211,6 +211,8 @@ class TotalsMemory:
 
     def forget(self, before_ms: int) -> Slots:
         """Forget the periods that ended before a time; return the slots that are free then."""
+        if not len(self.table):
+            return np.empty(0, np.int64)
         slots = np.flatnonzero(
             (self.table.column("key") != 0) & (self.table.column("end_ms") < before_ms)
         )
@@ -231,10 +233,15 @@ class TotalsMemory:
 
 
 @cache
+def no_totals() -> TotalsMentions:
+    """Return what a batch without totals says of them."""
+    return TotalsMentions(np.empty(0, np.intp), np.empty(0, np.uint64), [], np.empty(0, np.int64))
+
+
+@cache
 def _nothing() -> TotalsChange:
     """Return the change that no totals make: most batches have none, and there are many."""
-    nobody = TotalsMentions(np.empty(0, np.intp), np.empty(0, np.uint64), [], np.empty(0, np.int64))
-    return TotalsMemory()._change(nobody, {}, {}, [])
+    return TotalsMemory()._change(no_totals(), {}, {}, [])
 
 
 def series_keys(sources: Hashes, arms: Hashes, groups: Hashes) -> Hashes:

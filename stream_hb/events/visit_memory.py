@@ -7,6 +7,7 @@ import numpy as np
 
 from stream_hb.events.arm_sets import NO_ARMS, ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.distinct import distinct
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import VisitMentions
 from stream_hb.events.order_memory import OrderChange, OrderMemory, Orders
@@ -96,10 +97,10 @@ class VisitChange:
 
     def write(self) -> TableWrite:
         """Return what to write of those that change."""
-        differ = self.slots < 0
-        for name in field_names(Visits):
-            differ = differ | (getattr(self.before, name) != getattr(self.after, name))
-        a = self.after.take(differ)
+        differ = _differ(self.before, self.after)
+        slots, keys, a = self.slots, self.keys, self.after
+        if not differ.all():
+            slots, keys, a = slots[differ], keys[differ], a.take(differ)
         delay = a.own_ms - a.time_ms  # a horizon is shorter than the 49 days that it can hold
         values = {
             "row": a.row,
@@ -112,7 +113,7 @@ class VisitChange:
             "own_arms": a.own_arms + 1,
             "arms": a.arms + 1,
         }
-        return TableWrite(self.slots[differ], self.keys[differ], values)
+        return TableWrite(slots, keys, values)
 
 
 class VisitMemory:
@@ -141,7 +142,7 @@ class VisitMemory:
         """Return what becomes of the visits that events or their orders touch."""
         left, joined = changed.before.visit_key, changed.after.visit_key
         parts = (visits.key, left[left != 0], joined[joined != 0])
-        keys, place = np.unique(np.concatenate(parts), return_inverse=True)
+        keys, place = distinct(np.concatenate(parts))
         slots = self.table.find(keys)
         before = self.read(slots)
         after = _after(before, keys, place[: len(visits.key)], visits, changed, sets)
@@ -150,29 +151,32 @@ class VisitMemory:
             times = _earliest_orders(keys[at], changed, memory)
             after.time_ms[at] = np.minimum(after.own_ms[at], times)
         after = _named(after, keys, changed, memory, sets)
-        new = np.flatnonzero((slots < 0) & after.exists)
+        new = ((slots < 0) & after.exists).nonzero()[0]
         slots[new] = self.table.plan(keys[new])
         kept = slots >= 0
+        if kept.all():
+            return VisitChange(keys, slots, before, after)
         return VisitChange(keys[kept], slots[kept], before.take(kept), after.take(kept))
 
     def read(self, slots: Slots) -> Visits:
         """Return the visits at some slots; where the slot is -1, one that nothing is known of."""
-        read, flags = self.table.read, self.table.read(slots, "flags")
-        times, delay = unpacked(read(slots, "day"), read(slots, "ms")), read(slots, "delay")
+        read = self.table.reader(slots)
+        flags, orders = read("flags"), read("orders").astype(np.int64)
+        times, delay = unpacked(read("day"), read("ms")), read("delay")
         unseen = (delay == _NO_EVENT) | (slots < 0)
         own = np.where(unseen, NEVER_MS, times + delay)
-        times[unseen & (read(slots, "orders") == 0)] = NEVER_MS
+        times[unseen & (orders == 0)] = NEVER_MS
         return Visits(
-            read(slots, "row").astype(np.intp),
+            read("row").astype(np.intp),
             own,
             times,
-            read(slots, "orders").astype(np.int64),
-            read(slots, "live").astype(np.int64),
+            orders,
+            read("live").astype(np.int64),
             (flags & _BOT) > 0,
             (flags & _OWN_VISITOR) > 0,
-            read(slots, "visitor"),
-            read(slots, "own_arms").astype(np.int64) - 1,
-            read(slots, "arms").astype(np.int64) - 1,
+            read("visitor"),
+            read("own_arms").astype(np.int64) - 1,
+            read("arms").astype(np.int64) - 1,
         )
 
     def of_visitors(self, visitors: Hashes) -> Slots:
@@ -180,6 +184,15 @@ class VisitMemory:
         if not len(visitors) or not self.table.has("visitor"):
             return np.empty(0, np.int64)
         return np.flatnonzero(np.isin(self.table.column("visitor"), visitors))
+
+
+def _differ(before: Visits, after: Visits) -> Bools:
+    differ: Bools = before.own_ms != after.own_ms
+    if differ.all():  # most batches have new visits only
+        return differ
+    for name in field_names(Visits):
+        differ |= getattr(before, name) != getattr(after, name)
+    return differ
 
 
 def _flags(visits: Visits) -> Int64s:
@@ -240,6 +253,8 @@ def _named(
 ) -> Visits:
     """Return the visits with the visitor and the arms that their orders name."""
     orders = changed.after
+    if not len(changed.keys) and (visits.own_arms == NO_ARMS).all():
+        return visits
     named = [_naming(side) for side in (changed.before, changed.after)]
     own_arms = (visits.own_arms != NO_ARMS).any()
     if not (own_arms or named[0].any() or named[1].any()):
@@ -271,6 +286,8 @@ def _order_numbers(
 
     A visit that an order implies has the order's row.
     """
+    if not len(changed.keys):
+        return before.orders, before.live
     number, live = before.orders.copy(), before.live.copy()
     for orders, sign in ((changed.before, -1), (changed.after, 1)):
         mine = _of_visits(orders)
@@ -292,6 +309,8 @@ def _of_visits(orders: Orders) -> Bools:
 def _earliest_left(before: Visits, keys: Hashes, changed: OrderChange) -> Slots:
     """Return the visits whose earliest time was that of an order which has left it or moved."""
     one, other = changed.before, changed.after
+    if not one.bought.any():
+        return np.empty(0, np.int64)
     moved = (one.visit_key != other.visit_key) | (one.time_ms != other.time_ms) | other.foreign
     moved &= _of_visits(one)
     at = np.searchsorted(keys, one.visit_key[moved])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.distinct import distinct
 from stream_hb.events.id_table import IdTable, TableWrite
 from stream_hb.events.packed_time import COLUMNS, packed
 from stream_hb.events.visit_memory import Visits
@@ -57,8 +58,9 @@ class VisitorHours:
             return self._nothing
         left, entered = moved & (out != 0), moved & (into != 0)
         both = np.concatenate([out[left], into[entered]])
-        keys, place = np.unique(both, return_inverse=True)
-        signs = np.repeat([-1, 1], [left.sum(), entered.sum()])
+        keys, place = distinct(both)
+        signs = np.ones(len(both), np.int64)
+        signs[: np.count_nonzero(left)] = -1
         slots = self.table.find(keys)
         known = self.table.read(slots, "number").astype(np.int64)
         number = known.copy()
@@ -84,10 +86,13 @@ class VisitorHours:
         keys: Hashes = change.keys[(change.before > self._most) != (change.after > self._most)]
         return keys
 
-    def too_full(self, hours: Hashes, change: HourChange | None) -> Bools:
-        """Tell which hours have too many visits, once a change is applied; hour 0 has none."""
+    def too_full(self, visits: Visits, change: HourChange | None) -> Bools:
+        """Tell which visits are of hours with too many, once a change is applied."""
         fullest = 0 if change is None else int(change.after.max(initial=0))
-        if max(fullest, self._fullest) <= self._most or not hours.any():
+        if max(fullest, self._fullest) <= self._most:
+            return np.zeros(len(visits.row), np.bool_)
+        hours = hour_keys(visits)
+        if not hours.any():
             return np.zeros(len(hours), np.bool_)
         number = self.table.read(self.table.find(hours), "number").astype(np.int64)
         if change is not None and len(change.keys):

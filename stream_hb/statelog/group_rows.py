@@ -49,7 +49,7 @@ def changed(shard: Shard, candidate: ShardCandidate) -> dict[str, Any]:
     marks = {**shard.table.marks, **change.marks}
     return {
         **_counted(change.event_time_ms, statistics, marks),
-        "currency": candidate.purse.take(change.rows).columns()["currency"],
+        "currency": candidate.purse.texts(change.rows),
         "orders": shard.order_tallies_after(
             change.rows, candidate.attribution.moves.orders
         ).columns(),

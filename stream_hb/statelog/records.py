@@ -25,6 +25,10 @@ ARMS = "arms"
 """The table of the sets of arms."""
 
 ARMS_OF_PAGE = 256
+
+_FEW = 100
+"""Places of which the distinct pages are found sooner without NumPy."""
+
 MARKER_KEY = b"m"
 
 Op = list[Any]
@@ -131,7 +135,9 @@ def decoded(raw: bytes) -> Any:
 
 def put_ops(table: str, write: TableWrite) -> Iterator[Op]:
     """Yield what is written to a table of ids, in parts that fit into a record."""
-    row_bytes = 16 + sum(values.dtype.itemsize for values in write.values.values())
+    if not len(write.slots):
+        return
+    row_bytes = 16 + sum([values.dtype.itemsize for values in write.values.values()])
     for part in _parts(len(write.slots), row_bytes):
         values = {name: column[part] for name, column in write.values.items()}
         yield ["put", table, _short(write.slots[part]), write.keys[part], values]
@@ -147,7 +153,9 @@ def row_ops(
     name: str, rows: Slots, columns: Mapping[str, Any], more: Sequence[Any] = ()
 ) -> Iterator[Op]:
     """Yield what is written to groups; columns may stand in mappings of their own."""
-    for part in _parts(len(rows), 8 + _row_bytes(columns)):
+    if not len(rows):
+        return
+    for part in _parts(len(rows), 8 + _bytes(columns) // len(rows)):
         yield [name, *more, _short(rows[part]), _taken(columns, part)]
 
 
@@ -176,13 +184,11 @@ def _parts(size: int, row_bytes: int) -> Iterator[slice]:
     return (slice(start, start + most) for start in range(0, size, most))
 
 
-def _row_bytes(columns: Mapping[str, Any]) -> int:
-    sizes = (
-        column.nbytes // max(len(column), 1)
-        if isinstance(column, np.ndarray)
-        else _row_bytes(column)
+def _bytes(columns: Mapping[str, Any]) -> int:
+    sizes = [
+        column.nbytes if isinstance(column, np.ndarray) else _bytes(column)
         for column in columns.values()
-    )
+    ]
     return sum(sizes)
 
 
@@ -199,6 +205,8 @@ def numbers_of_pages(places: Any, size: int) -> list[int]:
     >>> numbers_of_pages(np.array([0, 9000, 4095]), 4096)
     [0, 2]
     """
+    if len(places) < _FEW:
+        return sorted(set((places // size).tolist()))
     numbers: list[int] = np.flatnonzero(np.bincount(places // size)).tolist()
     return numbers
 

@@ -1,5 +1,6 @@
 """What a transaction writes of a shard: pages in turn, its own changes, the marker."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -8,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from stream_hb.emitter import MemoryUpdate
-from stream_hb.events.id_table import PAGE_SLOTS
+from stream_hb.events.id_table import PAGE_SLOTS, TableWrite
 from stream_hb.shard import Shard, ShardCandidate, plain_positions
 from stream_hb.statelog import group_rows
 from stream_hb.statelog.records import (
@@ -129,14 +130,18 @@ class ShardLog:
         open_ = open_pages(known, closed_before(self._shard, candidate))
         over = [PageId(TICKS, number) for number in sorted(known - open_)]
         pages |= dict.fromkeys(over)
-        dirty = {page: at for page, at in self.state.dirty.items() if page not in pages}
+        dirty = dict(self.state.dirty)
+        for page in pages:
+            dirty.pop(page, None)
         for page in touched:
             if page not in over:
                 dirty.setdefault(page, seq)
         oldest = next(iter(dirty.values()), seq + 1)
+        deltas = (*self.state.deltas, *mine)
+        gone = bisect_left(deltas, DeltaId(oldest, 0))
         state = LogState(
             seq,
-            tuple(d for d in (*self.state.deltas, *mine) if d.seq >= oldest),
+            deltas[gone:],
             dirty,
             self._groups_count(candidate),
             len(self._shard.arms.known),
@@ -148,7 +153,7 @@ class ShardLog:
         records = [
             *(LogRecord(page_key(page), value) for page, value in pages.items()),
             *(LogRecord(delta_key(d), v) for d, v in zip(mine, values, strict=True)),
-            *(LogRecord(delta_key(d), None) for d in self.state.deltas if d.seq < oldest),
+            *(LogRecord(delta_key(d), None) for d in self.state.deltas[:gone]),
             *(
                 record
                 for feed, told in papers.items()
@@ -229,16 +234,21 @@ class ShardLog:
             yield ["arms", self.state.arms, plain_arms(arms)]
 
     def _counted(self, candidate: ShardCandidate) -> Iterator[Op]:
+        tables = self._shard.tables
         for name, write in (
             *candidate.attribution.writes.items(),
             ("totals", candidate.totals.write),
         ):
-            yield from put_ops(name, write)
+            if len(write.slots):
+                # As they are kept: what is worked out in eight bytes has room in four, or in one.
+                values = tables[name].typed(write.values)
+                yield from put_ops(name, TableWrite(write.slots, write.keys, values))
         yield from tick_ops(candidate)
         rows = candidate.change.rows
         yield from row_ops("rows", rows, group_rows.changed(self._shard, candidate))
         rows = candidate.purse.changed(self._shard.purse)
-        yield from row_ops("rows", rows, candidate.purse.take(rows).columns())
+        if len(rows):
+            yield from row_ops("rows", rows, candidate.purse.take(rows).columns())
         for name, times_ms in candidate.incidents.items():
             rows = np.array(list(times_ms), np.intp)
             yield from row_ops("rows", rows, {name: np.array(list(times_ms.values()), np.int64)})
@@ -283,8 +293,7 @@ class ShardLog:
         first = page.number * self._page_rows
         keys = self._shard.table.keys[first : first + self._page_rows]
         rows = np.arange(first, first + len(keys))
-        named = [list(key) for key in keys]
-        return encoded([first, named, group_rows.read(self._shard, rows)])
+        return encoded([first, keys, group_rows.read(self._shard, rows)])
 
     def _marker(self, state: LogState, candidate: ShardCandidate | None) -> dict[str, Any]:
         shard = self._shard

@@ -32,7 +32,8 @@ class Statistic:
 
     def take(self, rows: Any) -> Self:
         """Return the given rows (an index array, a mask or a slice), copied if NumPy copies."""
-        return type(self)(*(column[rows] for column in self.columns().values()))
+        kind = type(self)
+        return kind(*[getattr(self, name)[rows] for name in field_names(kind)])
 
     def concatenate(self, other: Self) -> Self:
         """Return the groups of both, this one's first (groups are not merged)."""

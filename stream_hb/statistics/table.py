@@ -85,6 +85,7 @@ class GroupTable:
         self.chains: list[str] = []
         self.rules = {name: (rules or {}).get(name, Never()) for name in kinds}
         self.marks = dict.fromkeys(kinds, 0)
+        self._forgets = {name: str(rule) for name, rule in self.rules.items()}
         self._kinds = dict(kinds)
         self._statistics = {name: self._zeros(name, INITIAL_CAPACITY) for name in kinds}
         self._event_time_ms = np.zeros(INITIAL_CAPACITY, dtype=np.int64)
@@ -128,7 +129,7 @@ class GroupTable:
         """Return how metrics forget, in words: what was kept under one rule says nothing under
         another.
         """
-        return {name: str(rule) for name, rule in self.rules.items()}
+        return dict(self._forgets)
 
     def check_forgets(self, kept: Mapping[str, str] | None) -> None:
         """Refuse what was kept under other rules; None: it was written before they were told.
@@ -169,6 +170,8 @@ class GroupTable:
     def read_event_time_ms(self, rows: Rows) -> NDArray[np.int64]:
         """Return the last event times of the given rows, 0 for rows not in the table yet."""
         known = rows < len(self)
+        if known.all():
+            return self._event_time_ms[rows]
         return np.where(known, self._event_time_ms[np.where(known, rows, 0)], 0)
 
     def rows_of_chain(self, chain: str) -> Rows:
@@ -213,10 +216,12 @@ class GroupTable:
                 self.marks[name] = mark
 
     def _append(self, new: NewGroups) -> None:
+        self.index.update(new.spellings)
+        if not new.keys:
+            return
         start = len(self)
         self.chains, codes = self.chain_codes_with(new.keys)
         self.keys.extend(new.keys)
-        self.index.update(new.spellings)
         self._grow(len(self))
         self._chain_codes[start : len(self)] = codes[start:]
 

@@ -97,6 +97,14 @@ def test_the_lowest_free_slots_are_used_first() -> None:
     assert mine.plan(np.array([11, 12, 13], np.uint64)).tolist() == [0, 2, 4]
 
 
+def test_a_free_slot_that_is_used_out_of_turn_is_free_no_more() -> None:
+    mine = table()
+    put(mine, [5, 6, 7, 8], [0] * 4)
+    mine.forget(np.array([0, 2]))
+    mine.apply(TableWrite(np.array([2]), np.array([9], np.uint64), {"number": np.array([1])}))
+    assert mine.plan(np.array([11, 12], np.uint64)).tolist() == [0, 4]
+
+
 def test_a_plan_changes_nothing() -> None:
     mine = table()
     put(mine, [5], [1])

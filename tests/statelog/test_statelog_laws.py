@@ -18,7 +18,7 @@ from stream_hb.events.clock import TimeRules
 from stream_hb.events.ticks import TickClock
 from stream_hb.settings import EngineSettings
 from stream_hb.shard import Shard, plain_positions
-from stream_hb.state import pack
+from stream_hb.state import pack, unpack
 from stream_hb.statelog import group_rows, restore, shard_log
 from stream_hb.statelog.records import MARKER_KEY, VERSION, DeltaId, LogRecord, PageId, parsed_key
 from stream_hb.statelog.restore import Restored, Restoring
@@ -314,3 +314,17 @@ def test_ticks_of_a_log_are_deleted_when_no_feed_looks_at_them_any_longer() -> N
     assert again is not None
     assert again.shard.ledger is not None
     assert len(again.shard.ledger.cells) == 0
+
+
+def test_a_delta_has_columns_in_the_types_in_which_they_are_kept() -> None:
+    driven = Driven(WORLDS["plain"])
+    driven.step([purchase(visit_id="v1")])
+    (delta,) = [r.value for r in driven.records if isinstance(parsed_key(r.key), DeltaId)]
+    assert delta is not None
+    puts = {op[1]: op[4] for op in unpack(delta)[1] if op[0] == "put"}
+    assert puts.keys() == {"visits", "orders"}
+    for table, values in puts.items():
+        kept = driven.shard.tables[table].whole()
+        assert {name: values[name].dtype for name in kept if name != "key"} == {
+            name: column.dtype for name, column in kept.items() if name != "key"
+        }
