@@ -217,7 +217,8 @@ class SharedPooling:
         news = {p: f for p, f in found.items() if _is_newer(f, self._published.get(p))}
         self._published |= news
         fresh = {p: f for p, f in news.items() if _is_newer(f, self._engine.pools.get(p))}
-        at_ms = at_ms or max((fit.fitted_at_ms for fit in news.values()), default=None)
+        if at_ms is None:
+            at_ms = max((fit.fitted_at_ms for fit in news.values()), default=None)
         if at_ms is not None:
             self._refitted_at_ms = max(at_ms, self._refitted_at_ms or 0)
         if fresh:
@@ -290,11 +291,19 @@ class SharedPooling:
         if made.pools or others:  # nobody but the others wants to know that nothing is new
             version = made.version if made.pools else self._engine.refits
             clocks = self._rows.clocks | {n: _clocks(s) for n, s in self._engine.shards.items()}
-            told = Clocks(self._board.group, version, made.at_ms, clocks)
+            told = Clocks(self._board.group, version, self._refit_at_ms(made) or 0, clocks)
             yield Broadcast(hyper, 0, CLOCKS_KEY, clocks_row(told), REFITTER)
         if others and self._engine.settings.units:
             splits = splits_row(self._board.group, self._engine.memory.srm)
             yield Broadcast(hyper, 0, SPLITS_KEY, splits, REFITTER)
+
+    def _refit_at_ms(self, made: Refit) -> int | None:
+        """Return when the newest refit of all pools was, once this one is told.
+
+        Of one that goes on it is the one before: whoever goes on in this worker's place must find
+        it due.
+        """
+        return made.at_ms if made.whole else self._refitted_at_ms
 
     def _news(self, now_ms: int) -> Iterator[tuple[Broadcast, tuple[int, str, int]]]:
         """Yield what is new of the own shards: each record, and what to remember of it."""
@@ -342,7 +351,7 @@ class SharedPooling:
             self._unpublished = []
             self._published |= self._made.pools
             self._version = max(self._version, self._engine.refits)
-            self._refitted_at_ms = self._made.at_ms
+            self._refitted_at_ms = self._refit_at_ms(self._made)
 
     def _remember(self, broadcast: Broadcast, number: int, chain: str, revision: int) -> None:
         if broadcast.key == CLOCKS_KEY:

@@ -1,6 +1,6 @@
 """Hyperparameters across workers: one refits for all, and nobody sees a part of the chain."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Event
 from types import MappingProxyType
@@ -9,6 +9,7 @@ import pytest
 
 from stream_hb.engine import Engine
 from stream_hb.errors import SnapshotError
+from stream_hb.refit import Refit
 from stream_hb.runtime.client import Polled, TopicPartition, TransactionAbortedError, TransientError
 from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
@@ -196,6 +197,37 @@ def test_the_next_owner_of_the_first_shard_refits_under_later_versions() -> None
     assert heir.engine.refits > version
     assert heir.engine.refits == members[2].engine.refits
     assert_without_gaps(estimates(broker))
+
+
+def test_the_next_owner_goes_on_at_once_with_a_refit_that_was_left_in_its_middle() -> None:
+    broker, logs = chain_broker(), _logs()
+    minutely = replace(SETTINGS, refit_every_ms=60_000)
+    members = [
+        Member(broker, logs, (n,), writer=f"g-{n}", settings=minutely) for n in range(PARTITIONS)
+    ]
+    dying, heir = members[:2]
+    together(members, 70)
+    known = dict(heir.engine.pools)
+    refit, begun = dying.pooling.refit, []
+
+    def one_pool(now_ms: int, _enough: Callable[[], bool]) -> Refit | None:
+        made = refit(now_ms, lambda: True)
+        begun.extend([made] if made and made.pools else [])
+        return made
+
+    dying.pooling.refit = one_pool  # type: ignore[assignment,method-assign]
+    broker.append(shop_log(seed=77, visits=30), "events", 0)
+    for _ in range(130):
+        if not begun:
+            together(members, 1)
+    assert [len(part.pools) for part in begun] == [1]
+    assert not begun[0].whole
+    together(members[1:], 1)
+    heir.give(0)
+    together(members[1:], 30)  # of the 60 s between two refits
+    fits = heir.engine.pools
+    newer = {pool for pool in fits if fits[pool].version > known[pool].version}
+    assert newer >= {("c", metric) for metric in SETTINGS.methods}
 
 
 def test_a_refit_that_was_never_told_is_forgotten_with_its_shard() -> None:
