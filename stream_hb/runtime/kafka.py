@@ -53,6 +53,9 @@ _CONSUMER_SETTINGS = {
     "topic.metadata.refresh.interval.ms": 5_000,
     # 1000 ms by default, which makes catching up 3.5 times slower.
     "fetch.queue.backoff.ms": 10,
+    # 500 ms by default: so long the first events of a partition that has just been started would
+    # wait, behind a fetch of those that have nothing to give.
+    "fetch.wait.max.ms": 100,
     "enable.partition.eof": True,
     "queued.min.messages": 1_000_000,
     "queued.max.messages.kbytes": 65_536,
@@ -146,6 +149,7 @@ class KafkaInput:
         self._unreachable = "all brokers are down"
         self._settings = dict(settings)
         self._fenced_at: deque[float] = deque(maxlen=FENCED_MAX)
+        self._asker: ck.Consumer | None = None
         self._consumer = self._joined()
 
     def _joined(self) -> ck.Consumer:
@@ -214,12 +218,22 @@ class KafkaInput:
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:
         """Ask the broker where a partition begins and ends."""
+        where = ck.TopicPartition(*partition)
         with translated(f"read where partition {partition} begins and ends"):
-            return Watermarks(
-                *self._consumer.get_watermark_offsets(
-                    ck.TopicPartition(*partition), ANSWER_SECONDS_MAX
-                )
-            )
+            return Watermarks(*self._asking().get_watermark_offsets(where, ANSWER_SECONDS_MAX))
+
+    def _asking(self) -> ck.Consumer:
+        """Return a client that only asks, and is no member of the group.
+
+        A broker answers the requests of a connection in turn: behind the member's fetch, which
+        waits for events, every answer took up to half a second, in which nothing else was done.
+        """
+        if self._asker is None:
+            member = ("group.instance.id", "partition.assignment.strategy")
+            settings = {name: v for name, v in self._settings.items() if name not in member}
+            with accepted_settings():
+                self._asker = ck.Consumer(settings, logger=QuietLog())
+        return self._asker
 
     def start(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Let assigned partitions come, each from an offset on; also moves one that runs."""
@@ -243,6 +257,8 @@ class KafkaInput:
         """Leave the group; nothing is committed."""
         with translated("leave the group"):
             self._consumer.close()
+        if self._asker is not None:
+            self._asker.close()
 
     def _join_again(self) -> None:
         """Replace a member that was fenced, unless that happens again and again.

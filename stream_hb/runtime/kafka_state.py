@@ -39,6 +39,7 @@ class KafkaState:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 10,
+            "fetch.wait.max.ms": 100,  # a partition that is opened waits for the fetch under way
             "reconnect.backoff.max.ms": 1_000,
         }
         with accepted_settings():

@@ -63,6 +63,9 @@ def transaction_settings(
         # Records that cannot be written in a transaction's time fail it; it is then done again.
         "message.timeout.ms": transaction_ms,
         "socket.timeout.ms": transaction_ms,  # the client refuses a longer one
+        # 100 ms by default: every answer that took longer would be one to doubt (REPEATED_AFTER),
+        # and to begin anew takes half a second.
+        "retry.backoff.ms": 300,
         **chosen,
         "transactional.id": transactional_id,
     }
