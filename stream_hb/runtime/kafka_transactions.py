@@ -151,6 +151,9 @@ class KafkaTransactions:
             for partition, committed in offsets.items()
         ]
         producer = self._mine
+        # Before the broker has the first record it may still be ending the last transaction, and
+        # refuses offsets until then: the client tries again only after ``retry.backoff.ms``.
+        self._flush()
         # In a thread of its own: without the group's coordinator the call ignores its timeout
         # (confluentinc/librdkafka#5456). It is left behind with its producer, which is stale then.
         with self._timed(), _translated("add offsets to the transaction"):
@@ -161,10 +164,13 @@ class KafkaTransactions:
 
     def commit(self) -> None:
         """Commit: every record is written, and the broker has everything."""
-        with _translated("write the transaction's records"):
-            self._mine.flush(ANSWER_SECONDS)  # apart: how long it takes says nothing of the commit
+        self._flush()  # apart: how long it takes says nothing of the commit
         with self._timed(), _translated("commit the transaction"):
             self._mine.commit_transaction(ANSWER_SECONDS)
+
+    def _flush(self) -> None:
+        with _translated("write the transaction's records"):
+            self._mine.flush(ANSWER_SECONDS)
 
     def abort(self) -> None:
         """Make the transaction's records and offsets nothing."""
