@@ -168,9 +168,8 @@ class _Kernels(NamedTuple):
         # In rows that lie together whatever they are views of: sums over others differ in a bit.
         mean, sd, weight = (np.ascontiguousarray(column) for column in mixture)
         precision = 1 / sd
-        fourth = precision**2
-        fourth *= fourth
-        bound = _FOURTH_MAX * np.einsum("rk,rk->r", weight, fourth)
+        with np.errstate(over="ignore"):  # an infinite bound only takes another step
+            bound = _FOURTH_MAX * np.einsum("rk,rk->r", weight, (precision * precision) ** 2)
         return cls(mean, precision, weight, weight * precision / _ROOT_2PI, bound)
 
     def take(self, rows: NDArray[np.bool_]) -> "_Kernels":
