@@ -1,12 +1,12 @@
 """Beta distributions as the kernels of mixtures, on the logit scale."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy.special import betainc, betainccinv, betaincinv, betaln, expit, logit
 
-from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.columns import Floats, Rows
 
 _FARTHEST = 700.0
 """Logits beyond are not told from it: rates below 1e-304, or that round to 1."""
@@ -31,9 +31,10 @@ class BetaKernels:
         total = np.maximum(mean * (1 - mean) / np.maximum(variance, 1e-300) - 1, 1e-300)
         return cls(np.maximum(mean * total, 1e-300), np.maximum((1 - mean) * total, 1e-300))
 
-    def take(self, columns: Any) -> Self:
+    def take(self, columns: Rows) -> Self:
         """Return the given groups."""
-        return type(self)(self.a[:, columns], self.b[:, columns])
+        # Not by indexing, which would turn the arrays about: a kernel's groups then lie apart.
+        return type(self)(self.a.take(columns, axis=1), self.b.take(columns, axis=1))
 
     def tail(self, t: Floats, upper: bool) -> Floats:
         """Return the probability below (or above) a logit."""

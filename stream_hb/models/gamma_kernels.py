@@ -1,12 +1,12 @@
 """Gamma distributions as the kernels of mixtures, on the log scale."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy.special import gammainc, gammaincc, gammainccinv, gammaincinv, gammaln
 
-from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.columns import Floats, Rows
 
 _FARTHEST = 700.0
 """Logs beyond are not told from it: rates below 1e-304."""
@@ -31,9 +31,10 @@ class GammaKernels:
         rate = mean / np.maximum(variance, 1e-300)
         return cls(np.maximum(mean * rate, 1e-300), np.maximum(rate, 1e-300))
 
-    def take(self, columns: Any) -> Self:
+    def take(self, columns: Rows) -> Self:
         """Return the given groups."""
-        return type(self)(self.shape[:, columns], self.rate[:, columns])
+        # Not by indexing, which would turn the arrays about: a kernel's groups then lie apart.
+        return type(self)(self.shape.take(columns, axis=1), self.rate.take(columns, axis=1))
 
     def tail(self, t: Floats, upper: bool) -> Floats:
         """Return the probability below (or above) a log rate."""

@@ -1,10 +1,10 @@
 """Quantiles of many mixtures at once: each a few kernels with weights that all groups share."""
 
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
-from stream_hb.statistics.columns import Floats
+from stream_hb.statistics.columns import Floats, Rows
 
 CELLS_MAX = 2**16
 """Kernels × groups held at once."""
@@ -17,7 +17,7 @@ _STEP_ENOUGH = 0.02
 class Kernels(Protocol):
     """Distributions of one kind, shape (kernels, groups), on a scale t where they have tails."""
 
-    def take(self, columns: Any) -> Self:
+    def take(self, columns: Rows) -> Self:
         """Return the given groups."""
         ...
 
@@ -82,8 +82,8 @@ def mixture_quantile(
         moved, step = _newton(t, tail, slope, probability, upper, below[active], above[active])
         out[active] = moved
         # A step's scale: where the log of the tail changes by one.
-        going = np.abs(step) * slope > _STEP_ENOUGH * np.minimum(tail, 1 - tail)
-        if not going.any():
+        going = np.flatnonzero(np.abs(step) * slope > _STEP_ENOUGH * np.minimum(tail, 1 - tail))
+        if not len(going):
             break
         active, kernels = active[going], kernels.take(going)
     return out

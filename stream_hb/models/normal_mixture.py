@@ -1,5 +1,6 @@
 """Posteriors that are mixtures of normal kernels: moments, tails and quantiles, many at once."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -68,25 +69,37 @@ class Mixture(NamedTuple):
         >>> bool(abs(far.quantile(0.5)[0]) < 10)
         True
         """
-        # In rows that lie together whatever they are views of: sums over others differ in a bit.
-        weight = np.ascontiguousarray(np.broadcast_to(self.weight, self.mean.shape))
-        mean, sd = np.ascontiguousarray(self.mean), np.ascontiguousarray(self.sd)
+        (found,) = self.quantiles(probability)
+        return found
+
+    def quantiles(self, *probabilities: float) -> tuple[Floats, ...]:
+        """Return several quantiles of each mixture; see :meth:`quantile`."""
         step = max(1, _CELLS_MAX // self.mean.shape[1])
-        parts = [
-            _quantile(mean[rows], sd[rows], weight[rows], probability)
-            for rows in (slice(i, i + step) for i in range(0, max(len(weight), 1), step))
-        ]
-        return np.concatenate(parts)
+        weight = np.broadcast_to(self.weight, self.mean.shape)
+        parts = []
+        for start in range(0, max(len(weight), 1), step):
+            rows = slice(start, start + step)
+            chunk = Mixture(self.mean[rows], self.sd[rows], weight[rows])
+            parts.append([*_quantiles(chunk, probabilities)])
+        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def _quantile(mean: Floats, sd: Floats, weight: Floats, probability: float) -> Floats:
-    z = float(ndtri(probability))
-    own = mean + z * sd
-    low, high = own.min(axis=-1), own.max(axis=-1)
-    centre, spread = Mixture(mean, sd, weight).moments()
-    at = np.clip(centre + z * spread, low, high)
-    close, rows = _CLOSE * spread, np.arange(len(at))
-    kernels = _Kernels.of(mean, sd, weight)
+def _quantiles(mixture: Mixture, probabilities: tuple[float, ...]) -> Iterator[Floats]:
+    centre, spread = mixture.moments()
+    kernels = _Kernels.of(mixture)
+    for probability in probabilities:
+        z = float(ndtri(probability))
+        own = mixture.mean + z * mixture.sd
+        low, high = own.min(axis=-1), own.max(axis=-1)
+        start = np.clip(centre + z * spread, low, high)
+        yield _solved(kernels, probability, start, low, high, _CLOSE * spread)
+
+
+def _solved(
+    kernels: "_Kernels", probability: float, at: Floats, low: Floats, high: Floats, close: Floats
+) -> Floats:
+    """Return the quantiles between two bounds each; the arrays are changed."""
+    rows = np.arange(len(at))
     for _ in range(_STEPS_MAX):
         here = at[rows]
         local = kernels.around(here, probability)
@@ -151,11 +164,12 @@ class _Kernels(NamedTuple):
     fourth: Floats
 
     @classmethod
-    def of(cls, mean: Floats, sd: Floats, weight: Floats) -> "_Kernels":
+    def of(cls, mixture: Mixture) -> "_Kernels":
+        # In rows that lie together whatever they are views of: sums over others differ in a bit.
+        mean, sd, weight = (np.ascontiguousarray(column) for column in mixture)
         precision = 1 / sd
-        fourth = precision**2
-        fourth *= fourth
-        bound = _FOURTH_MAX * np.einsum("rk,rk->r", weight, fourth)
+        with np.errstate(over="ignore"):  # an infinite bound only takes another step
+            bound = _FOURTH_MAX * np.einsum("rk,rk->r", weight, (precision * precision) ** 2)
         return cls(mean, precision, weight, weight * precision / _ROOT_2PI, bound)
 
     def take(self, rows: NDArray[np.bool_]) -> "_Kernels":

@@ -171,7 +171,7 @@ def _moments(mean: Floats, variances: Variances, kernels: Kernels) -> SharedMome
 def interval(few: Mixture, mean: Floats, sd: Floats, level: float) -> tuple[Floats, Floats]:
     """Return the quantiles of a mixture, moved and scaled to the moments that it should have."""
     centre, spread = few.moments()
-    ends = (few.quantile((1 - level) / 2), few.quantile((1 + level) / 2))
+    ends = few.quantiles((1 - level) / 2, (1 + level) / 2)
     lo, hi = (mean + (end - centre) * (sd / spread) for end in ends)
     return lo, hi
 

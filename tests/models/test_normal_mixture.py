@@ -72,3 +72,8 @@ def test_equal_kernels_are_one_normal() -> None:
     # From R 4.2: qnorm(0.975, 5, 2)
     mixture = Mixture(np.full((1, 3), 5.0), np.full((1, 3), 2.0), np.full(3, 1 / 3))
     assert mixture.quantile(0.975)[0] == pytest.approx(8.919927969080108, abs=2e-7)
+
+
+def test_kernels_of_hardly_any_width_are_found_all_the_same() -> None:
+    mixture = Mixture(np.array([[3e-90, 5e-90]]), np.full((1, 2), 1e-90), np.array([0.5, 0.5]))
+    assert mixture.quantile(0.5)[0] == pytest.approx(4e-90, rel=1e-7)
