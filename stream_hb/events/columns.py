@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from stream_hb.events.batch import (
     Arm,
@@ -31,13 +32,13 @@ from stream_hb.events.identifiers import (
     is_currency,
     only_identifier_characters,
 )
-from stream_hb.events.schema import Accept, Event, Experiment, Purchase, Refund, Totals, Visit
+from stream_hb.events.schema import Accept, Experiment, Purchase, Refund, Totals, Visit
 
 KNOWN_NAMES = 200_000
 """Chains, stores and arms after which the next batch begins a new memory of them."""
 
-Session = Visit | Purchase
-"""An event that says who came."""
+Fields = dict[str, tuple[Any, ...]]
+"""The values of one field of every event, by the field's name."""
 
 
 class Columns:
@@ -71,9 +72,9 @@ class Columns:
 
     def visits(self, events: Sequence[Visit], indexes: Int64s) -> Visits:
         """Return visits as columns; a MalformedError where an id is malformed."""
-        ids = [event.visit_id for event in events]
-        _check(ids)
-        return Visits(**self._common(events, indexes), **self._session(events, ids))
+        f = _fields(Visit, events)
+        _check(f["visit_id"])
+        return Visits(**self._common(f, indexes), **self._session(f))
 
     def purchases(self, events: Sequence[Purchase], indexes: Int64s) -> Purchases:
         """Return purchases as columns; a MalformedError where an id is malformed."""
@@ -84,17 +85,16 @@ class Columns:
         return self._no_purchases
 
     def _purchases(self, events: Sequence[Purchase], indexes: Int64s) -> Purchases:
-        orders = [event.order_id for event in events]
-        visits = [event.visit_id for event in events]
-        _check(orders)
-        _check(filter(None, visits))
+        f = _fields(Purchase, events)
+        _check(f["order_id"])
+        _check(filter(None, f["visit_id"]))
         return Purchases(
-            **self._common(events, indexes),
-            **self._session(events, visits),
-            order_hash=self._hash.of(orders),
-            revision=np.array([event.revision for event in events], np.int64),
-            amount_minor=np.array([event.amount_minor for event in events], np.int64),
-            currencies=self._checked_currencies([event.currency for event in events]),
+            **self._common(f, indexes),
+            **self._session(f),
+            order_hash=self._hash.of(f["order_id"]),
+            revision=np.array(f["revision"], np.int64),
+            amount_minor=np.array(f["amount_minor"], np.int64),
+            currencies=self._checked_currencies(f["currency"]),
         )
 
     def refunds(self, events: Sequence[Refund], indexes: Int64s) -> Refunds:
@@ -106,16 +106,15 @@ class Columns:
         return self._no_refunds
 
     def _refunds(self, events: Sequence[Refund], indexes: Int64s) -> Refunds:
-        refunds = [event.refund_id for event in events]
-        orders = [event.order_id for event in events]
-        _check([*orders, *refunds, *(event.visit_id for event in events if event.visit_id)])
+        f = _fields(Refund, events)
+        _check([*f["order_id"], *f["refund_id"], *filter(None, f["visit_id"])])
         return Refunds(
-            **self._common(events, indexes),
-            refund_hash=self._hash.of(refunds),
-            order_hash=self._hash.of(orders),
-            amount_minor=np.array([event.amount_minor for event in events], np.int64),
-            currencies=self._checked_currencies([event.currency for event in events]),
-            cancels_order=np.array([event.cancels_order for event in events], np.bool_),
+            **self._common(f, indexes),
+            refund_hash=self._hash.of(f["refund_id"]),
+            order_hash=self._hash.of(f["order_id"]),
+            amount_minor=np.array(f["amount_minor"], np.int64),
+            currencies=self._checked_currencies(f["currency"]),
+            cancels_order=np.array(f["cancels_order"], np.bool_),
         )
 
     def totals(self, events: Sequence[Totals], indexes: Int64s) -> TotalsRows:
@@ -127,11 +126,12 @@ class Columns:
         return self._no_totals
 
     def _totals(self, events: Sequence[Totals], indexes: Int64s) -> TotalsRows:
-        self._checked_currencies([e.currency for e in events if e.currency is not None])
+        f = _fields(Totals, events)
+        self._checked_currencies([c for c in f["currency"] if c is not None])
         return TotalsRows(
-            **self._common(events, indexes),
-            source_hash=self._hash.of([event.source for event in events]),
-            arm_codes=self._arm_codes([event.experiment for event in events]),
+            **self._common(f, indexes),
+            source_hash=self._hash.of(f["source"]),
+            arm_codes=self._arm_codes(f["experiment"]),
             arms=self._known_arms,
             totals=_objects(events),
         )
@@ -145,38 +145,35 @@ class Columns:
         return self._no_controls
 
     def _controls(self, events: Sequence[Accept], indexes: Int64s) -> ControlRows:
-        _check([event.control_id for event in events])
-        return ControlRows(**self._common(events, indexes), accepts=_objects(events))
+        f = _fields(Accept, events)
+        _check(f["control_id"])
+        return ControlRows(**self._common(f, indexes), accepts=_objects(events))
 
-    # A list for each field that is used takes a third of the time that it takes to transpose
-    # events as tuples.
-
-    def _common(self, events: Sequence[Event], indexes: Int64s) -> dict[str, Any]:
-        chains = [event.chain_id for event in events]
+    def _common(self, f: Fields, indexes: Int64s) -> dict[str, Any]:
         return {
-            "store_codes": self._stores.of(chains, [event.store_id for event in events]),
+            "store_codes": self._stores.of(f["chain_id"], f["store_id"]),
             "known_stores": self._stores.known,
-            "event_time_ms": np.array([event.event_time_ms for event in events], np.int64),
-            "ingest_time_ms": _numbers([event.ingest_time_ms for event in events]),
+            "event_time_ms": np.array(f["event_time_ms"], np.int64),
+            "ingest_time_ms": _numbers(f["ingest_time_ms"]),
             "indexes": indexes,
         }
 
-    def _session(self, events: Sequence[Session], visits: Sequence[str | None]) -> dict[str, Any]:
+    def _session(self, f: Fields) -> dict[str, Any]:
         return {
-            "visit_hash": self._hashes(visits),
-            "visitor_hash": self._hashes([event.visitor_id for event in events]),
-            "arm_codes": self._arm_codes([event.experiment for event in events]),
+            "visit_hash": self._hashes(f["visit_id"]),
+            "visitor_hash": self._hashes(f["visitor_id"]),
+            "arm_codes": self._arm_codes(f["experiment"]),
             "arms": self._known_arms,
-            "is_bot": _marks([event.is_bot for event in events]),
+            "is_bot": _marks(f["is_bot"]),
         }
 
-    def _hashes(self, texts: Sequence[str | None]) -> Hashes:
+    def _hashes(self, texts: tuple[str | None, ...]) -> Hashes:
         # Few logs name visitors: to count them costs nothing beside hashing.
         if texts.count(None) == len(texts):
             return np.zeros(len(texts), np.uint64)
         return self._hash.of(texts)
 
-    def _arm_codes(self, experiments: Sequence[Experiment | None]) -> Int64s:
+    def _arm_codes(self, experiments: tuple[Experiment | None, ...]) -> Int64s:
         if experiments.count(None) == len(experiments):
             return np.full(len(experiments), -1)
         return np.array([-1 if e is None else self._arm(e) for e in experiments], np.int64)
@@ -211,19 +208,27 @@ def joined(
     )
 
 
+def _fields(kind: type[Struct], events: Sequence[Struct]) -> Fields:
+    """Transpose structs of one kind: one pass for all fields is quicker than one for each."""
+    names = kind.__struct_fields__
+    if not events:
+        return dict.fromkeys(names, ())
+    return dict(zip(names, zip(*map(astuple, events), strict=True), strict=True))
+
+
 def _objects(events: Sequence[Struct]) -> Objects:
     rows = np.empty(len(events), np.object_)
     rows[:] = events
     return rows
 
 
-def _numbers(values: Sequence[int | None]) -> Int64s:
+def _numbers(values: tuple[int | None, ...]) -> Int64s:
     if values.count(None) == len(values):
         return np.zeros(len(values), np.int64)
     return np.array([value or 0 for value in values], np.int64)
 
 
-def _marks(values: Sequence[bool]) -> Bools:
+def _marks(values: tuple[bool, ...]) -> Bools:
     if True not in values:
         return np.zeros(len(values), np.bool_)
     return np.array(values, np.bool_)
