@@ -37,13 +37,14 @@ class Kernels(Protocol):
 def down(values: Floats, axis: int = 0) -> Floats:
     """Return the sum over kernels of arrays whose last axis is the groups.
 
-    NumPy adds up one group's kernels in pairs, as it does those that lie together in memory, and
-    others one after the other: here a group alone has the same bits as beside others.
+    NumPy adds up one group's kernels in pairs and many groups' one after the other: here a group
+    alone has the same bits as beside others.
     """
-    values, alone = np.ascontiguousarray(values), values.shape[-1] == 1
-    total: Floats = (
-        np.add.accumulate(values, axis=axis).take(-1, axis=axis) if alone else values.sum(axis=axis)
-    )
+    total: Floats
+    if values.shape[-1] > 1:
+        total = np.add.reduce(values, axis=axis)
+    else:
+        total = np.add.accumulate(values, axis=axis).take(-1, axis=axis)
     return total
 
 

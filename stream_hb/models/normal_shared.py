@@ -16,6 +16,9 @@ from stream_hb.statistics.columns import Floats
 _CELLS_MAX = 1 << 14
 """Kernels x variances held at once: their arrays stay in the processor's cache."""
 
+_FEWEST = 24
+"""Groups from which on looking for equal variances is cheaper than working them all out."""
+
 
 class SharedMoments(NamedTuple):
     """What integration says of every group: one row per group.
@@ -72,9 +75,7 @@ def shared_moments(mean: Floats, variance: Floats, kernels: Kernels) -> SharedMo
     """
     # About the pool, so that a large common mean takes no digits.
     origin = float(kernels.mu[0] + (kernels.weight * (kernels.mu - kernels.mu[0])).sum())
-    distinct, which = np.unique(variance, return_inverse=True)
-    of = _coefficients(distinct, kernels._replace(mu=kernels.mu - origin))
-    own = _Coefficients(*(column[which] for column in of))
+    own = _own(variance, kernels._replace(mu=kernels.mu - origin))
     away = mean - origin
     spread = own.constant + away * (own.linear + away * own.quadratic)
     seen = np.isfinite(variance)
@@ -85,6 +86,13 @@ def shared_moments(mean: Floats, variance: Floats, kernels: Kernels) -> SharedMo
         np.where(seen, mean + weight * (pooled - mean), pooled),
         np.sqrt(np.maximum(spread, own.least)),
     )
+
+
+def _own(variance: Floats, kernels: Kernels) -> _Coefficients:
+    if len(variance) < _FEWEST:
+        return _coefficients(variance, kernels)
+    distinct, which = np.unique(variance, return_inverse=True)
+    return _Coefficients(*(column[which] for column in _coefficients(distinct, kernels)))
 
 
 def _coefficients(variance: Floats, kernels: Kernels) -> _Coefficients:
