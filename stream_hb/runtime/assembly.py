@@ -223,7 +223,8 @@ def _exactly_once(
     )
     every_seconds = config.snapshots.every_seconds
     checkpoints = Checkpoints(files, every_seconds, restores.snapshots) if files else None
-    transactions = KafkaTransactions(transaction_settings(servers, writer, client))
+    written = {need.name for need in needs_of(config)} - set(config.sources)
+    transactions = KafkaTransactions(transaction_settings(servers, writer, client), written)
     header = {"group": group, "writer": writer}
     return ExactlyOnce(
         engine,

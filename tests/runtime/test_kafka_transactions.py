@@ -1,12 +1,19 @@
 """When a producer is renewed, with a client that answers late or has died."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream_hb.runtime.client import ClientError, TransactionAbortedError
+from stream_hb.runtime.client import (
+    ClientError,
+    TopicPartition,
+    TransactionAbortedError,
+    TransientError,
+)
 from stream_hb.runtime.kafka_transactions import KafkaTransactions
 
 
@@ -121,3 +128,45 @@ def failing(error: KafkaError) -> Callable[[], None]:
         raise KafkaException(error)
 
     return fail
+
+
+class Hanging:
+    """The partitions of a slot, in which something hangs that the broker has no marker for."""
+
+    def __init__(self, client: Client, *hanging: TopicPartition) -> None:
+        self.calls: list[str] = []
+        self._hanging = list(hanging)
+        for name in ("begin_transaction", "produce", "abort_transaction"):
+            client.during[name] = partial(self.calls.append, name)
+
+    def ends(self) -> dict[TopicPartition, int]:
+        self.calls.append("ends")
+        return dict.fromkeys(self._hanging, 7)
+
+    def unended(self, ends: dict[TopicPartition, int]) -> list[TopicPartition]:
+        return list(ends)
+
+
+def test_what_the_broker_left_without_a_marker_is_aborted_before_the_slot_works(
+    client: Client,
+) -> None:
+    """Wrong before: the next commit of the slot made records committed that had been aborted.
+
+    Found by tests/faults/test_broker.py: a broker that had just been started said that it had
+    aborted a transaction, and wrote no marker.
+    """
+    made = KafkaTransactions({})
+    client.during["init_transactions"] = lambda: hanging.calls.append("init")
+    hanging = Hanging(client, TopicPartition("estimates", 0), TopicPartition("state", 3))
+    made._logs = hanging  # type: ignore[assignment]
+    made.renew()
+    aborted = ["begin_transaction", "produce", "produce", "abort_transaction"]
+    assert hanging.calls == ["ends", "init", "ends", *aborted]
+
+
+def test_a_slot_is_not_taken_before_the_broker_knows_all_that_it_writes(client: Client) -> None:
+    made, unknown = KafkaTransactions({}), TransientError("the broker does not know")
+    made._logs = Mock(ends=Mock(side_effect=unknown))
+    with pytest.raises(TransientError, match="does not know"):
+        made.renew()
+    assert client.begun == 0
