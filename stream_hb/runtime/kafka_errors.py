@@ -41,6 +41,7 @@ _TRANSIENT = {
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._TRANSPORT,
     KafkaError._RESOLVE,
+    KafkaError._DESTROY,  # of a connection: the client lets one go when brokers change
     KafkaError._WAIT_COORD,
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError.NOT_COORDINATOR,

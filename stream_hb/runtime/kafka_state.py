@@ -133,6 +133,7 @@ def _translation(exception: KafkaException, doing: str) -> ClientError:
         KafkaError._TIMED_OUT,
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._RESOLVE,
+        KafkaError._DESTROY,  # of the connection that was asked, not of the client
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         # The topics were checked at the start: a broker that has just come back does not know yet.
