@@ -7,7 +7,6 @@ from threading import Thread
 from typing import Any
 
 import confluent_kafka as ck
-import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from stream_hb.runtime.client import (
@@ -33,11 +32,6 @@ QUEUE_SECONDS_MAX = 5.0
 REPEATED_AFTER = 0.75
 """The client repeats a request that got no answer, without a word, but not before it has waited
 ``retry.backoff.ms``, give or take a fifth (librdkafka: RD_KAFKA_RETRY_JITTER_PERCENT)."""
-
-_NOTHING = b"aborted"
-"""Key of a record that only its abort is written for."""
-
-log = structlog.get_logger("stream_hb.worker")
 
 _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 
@@ -70,9 +64,6 @@ def transaction_settings(
         # Records that cannot be written in a transaction's time fail it; it is then done again.
         "message.timeout.ms": transaction_ms,
         "socket.timeout.ms": transaction_ms,  # the client refuses a longer one
-        # 100 ms by default: every answer that took longer would be one to doubt (REPEATED_AFTER),
-        # and to begin anew takes half a second.
-        "retry.backoff.ms": 300,
         **chosen,
         "transactional.id": transactional_id,
     }
@@ -107,10 +98,8 @@ class KafkaTransactions:
     def renew(self) -> None:
         """Begin anew as the same slot; what was left open is aborted before this returns.
 
-        Not before the broker knows all partitions. One that was killed and started again ended
-        transactions that it found open, said so, and wrote no marker (Kafka 4.3; seen by
-        tests/faults/test_broker.py, T4): the next commit of the same slot then made the aborted
-        records committed, and estimates were there twice.
+        Not before the broker knows all partitions, and never beside a transaction that hangs: see
+        :class:`stream_hb.runtime.kafka_logs.KafkaLogs`.
         """
         self.close()
         self._is_doubtful = False
@@ -128,28 +117,7 @@ class KafkaTransactions:
             self._newcomer = None
             raise
         self._producer, self._newcomer = self._newcomer, None
-        self._end_what_hangs()
-
-    def _end_what_hangs(self) -> None:
-        """Abort what was left open and has no marker: with one more record, in a transaction.
-
-        A marker ends whatever its producer has open in a partition; to others it means nothing.
-        """
-        hanging = self._logs.unended(self._logs.ends())
-        if not hanging:
-            return
-        log.warning("transactions are open", partitions=[f"{t}-{n}" for t, n in hanging])
-        try:
-            with _translated("end what hangs"):
-                self._mine.begin_transaction()
-                for topic, partition in hanging:
-                    self._mine.produce(topic, None, _NOTHING, partition)
-                self._mine.flush(ANSWER_SECONDS)
-                self._mine.abort_transaction(ANSWER_SECONDS)
-        except FencedError:
-            raise
-        except ClientError as error:
-            raise TransientError(str(error)) from error
+        self._logs.check_ended()
 
     def begin(self) -> None:
         """Begin a transaction.
@@ -190,9 +158,6 @@ class KafkaTransactions:
             for partition, committed in offsets.items()
         ]
         producer = self._mine
-        # Before the broker has the first record it may still be ending the last transaction, and
-        # refuses offsets until then: the client tries again only after ``retry.backoff.ms``.
-        self._flush()
         # In a thread of its own: without the group's coordinator the call ignores its timeout
         # (confluentinc/librdkafka#5456). It is left behind with its producer, which is stale then.
         with self._timed(), _translated("add offsets to the transaction"):
