@@ -223,8 +223,7 @@ def _exactly_once(
     )
     every_seconds = config.snapshots.every_seconds
     checkpoints = Checkpoints(files, every_seconds, restores.snapshots) if files else None
-    written = {need.name for need in needs_of(config)} - set(config.sources)
-    transactions = KafkaTransactions(transaction_settings(servers, writer, client), written)
+    transactions = KafkaTransactions(transaction_settings(servers, writer, client))
     header = {"group": group, "writer": writer}
     return ExactlyOnce(
         engine,

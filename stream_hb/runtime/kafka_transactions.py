@@ -1,7 +1,7 @@
 """Transactions over Kafka: :class:`stream_hb.runtime.client.TransactionClient`."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any
@@ -20,7 +20,6 @@ from stream_hb.runtime.client import (
 )
 from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.kafka import producer_settings
-from stream_hb.runtime.kafka_logs import KafkaLogs
 from stream_hb.runtime.librdkafka_log import QuietLog
 
 TRANSACTION_MS = 10_000
@@ -76,13 +75,10 @@ class KafkaTransactions:
     ----------
     settings
         As from :func:`transaction_settings`.
-    topics
-        What is written, to be looked at before and after the slot is taken; none: nothing is.
     """
 
-    def __init__(self, settings: Mapping[str, Any], topics: Collection[str] = ()) -> None:
+    def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = dict(settings)
-        self._logs = KafkaLogs(settings, topics)
         self._producer: ck.Producer | None = None
         self._newcomer: ck.Producer | None = None
         backoff_ms = float(self._settings.get("retry.backoff.ms", 100))
@@ -96,18 +92,13 @@ class KafkaTransactions:
         return self._producer
 
     def renew(self) -> None:
-        """Begin anew as the same slot; what was left open is aborted before this returns.
-
-        Not before the broker knows all partitions, and never beside a transaction that hangs: see
-        :class:`stream_hb.runtime.kafka_logs.KafkaLogs`.
-        """
+        """Begin anew as the same slot; what was left open is aborted before this returns."""
         self.close()
         self._is_doubtful = False
         if self._newcomer is None:
             with accepted_settings():
                 settings = {**self._settings, "on_delivery": _ignored}
                 self._newcomer = ck.Producer(settings, logger=QuietLog())
-        self._logs.ends()
         try:
             with _translated("become the owner of the slot"):
                 self._newcomer.init_transactions(ANSWER_SECONDS)
@@ -117,7 +108,6 @@ class KafkaTransactions:
             self._newcomer = None
             raise
         self._producer, self._newcomer = self._newcomer, None
-        self._logs.check_ended()
 
     def begin(self) -> None:
         """Begin a transaction.
@@ -168,13 +158,10 @@ class KafkaTransactions:
 
     def commit(self) -> None:
         """Commit: every record is written, and the broker has everything."""
-        self._flush()  # apart: how long it takes says nothing of the commit
+        with _translated("write the transaction's records"):
+            self._mine.flush(ANSWER_SECONDS)  # apart: how long it takes says nothing of the commit
         with self._timed(), _translated("commit the transaction"):
             self._mine.commit_transaction(ANSWER_SECONDS)
-
-    def _flush(self) -> None:
-        with _translated("write the transaction's records"):
-            self._mine.flush(ANSWER_SECONDS)
 
     def abort(self) -> None:
         """Make the transaction's records and offsets nothing."""

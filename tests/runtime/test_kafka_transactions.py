@@ -2,16 +2,11 @@
 
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream_hb.runtime.client import (
-    ClientError,
-    TransactionAbortedError,
-    TransientError,
-)
+from stream_hb.runtime.client import ClientError, TransactionAbortedError
 from stream_hb.runtime.kafka_transactions import KafkaTransactions
 
 
@@ -126,21 +121,3 @@ def failing(error: KafkaError) -> Callable[[], None]:
         raise KafkaException(error)
 
     return fail
-
-
-def test_nothing_is_written_beside_a_transaction_that_hangs(client: Client) -> None:
-    """Wrong before: the next commit of the slot made records committed that had been aborted."""
-    made, hangs = KafkaTransactions({}), TransientError("transactions are open in estimates-0")
-    made._logs = Mock(check_ended=Mock(side_effect=hangs))
-    for begun in (1, 2):
-        with pytest.raises(TransientError, match="open in estimates-0"):
-            made.renew()
-        assert client.begun == begun
-
-
-def test_a_slot_is_not_taken_before_the_broker_knows_all_that_it_writes(client: Client) -> None:
-    made, unknown = KafkaTransactions({}), TransientError("the broker does not know")
-    made._logs = Mock(ends=Mock(side_effect=unknown))
-    with pytest.raises(TransientError, match="does not know"):
-        made.renew()
-    assert client.begun == 0
