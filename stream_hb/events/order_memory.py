@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
 from stream_hb.events.currencies import Currencies
+from stream_hb.events.differing import differing
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import OrderMentions
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
@@ -213,7 +214,7 @@ class OrderMemory:
         after = self._refunded(after, keys, deltas)
         if currencies is not None:
             after = replace(after, foreign=currencies.foreign(after.row, after.currency))
-        changed = _differ(before, after)
+        changed = differing(before, after, "bought")
         if not changed.all():
             keys, slots = keys[changed], slots[changed]
             before, after = before.take(changed), after.take(changed)
@@ -388,12 +389,3 @@ def _put(into: Orders, at: NDArray[np.intp], values: Orders) -> Orders:
     for name, column in columns.items():
         column[at] = getattr(values, name)
     return Orders(**columns)
-
-
-def _differ(before: Orders, after: Orders) -> Bools:
-    differ: Bools = before.bought != after.bought
-    if differ.all():  # most batches have new orders only
-        return differ
-    for name in field_names(Orders):
-        differ |= getattr(before, name) != getattr(after, name)
-    return differ

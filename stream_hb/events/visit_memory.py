@@ -7,6 +7,7 @@ import numpy as np
 
 from stream_hb.events.arm_sets import NO_ARMS, ArmSets
 from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.differing import differing
 from stream_hb.events.distinct import distinct
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.mentions import VisitMentions
@@ -97,7 +98,7 @@ class VisitChange:
 
     def write(self) -> TableWrite:
         """Return what to write of those that change."""
-        differ = _differ(self.before, self.after)
+        differ = differing(self.before, self.after, "own_ms")
         slots, keys, a = self.slots, self.keys, self.after
         if not differ.all():
             slots, keys, a = slots[differ], keys[differ], a.take(differ)
@@ -184,15 +185,6 @@ class VisitMemory:
         if not len(visitors) or not self.table.has("visitor"):
             return np.empty(0, np.int64)
         return np.flatnonzero(np.isin(self.table.column("visitor"), visitors))
-
-
-def _differ(before: Visits, after: Visits) -> Bools:
-    differ: Bools = before.own_ms != after.own_ms
-    if differ.all():  # most batches have new visits only
-        return differ
-    for name in field_names(Visits):
-        differ |= getattr(before, name) != getattr(after, name)
-    return differ
 
 
 def _flags(visits: Visits) -> Int64s:

@@ -182,28 +182,3 @@ def told_moves(path: str) -> None:
 
     for name in ("_on_assign", "_on_revoke"):
         _wrap("inputs", name, around)
-
-
-def slow_calls(path: str, seconds: float) -> None:
-    """Append every call of a client that took so long: when it ended, its name, its seconds."""
-
-    def watched(name: str) -> Callable[[Call], Call]:
-        def around(original: Call) -> Call:
-            def called(*arguments: Any) -> Any:
-                began = time.perf_counter()
-                try:
-                    return original(*arguments)
-                finally:
-                    took = time.perf_counter() - began
-                    if took >= seconds:
-                        line = json.dumps([time.time() * 1000, os.getpid(), name, took])
-                        with Path(path).open("a") as file:
-                            file.write(line + "\n")
-
-            return called
-
-        return around
-
-    for place, kind in _PLACES.items():
-        for name in [name for name in vars(kind) if name[0] != "_" and callable(vars(kind)[name])]:
-            _wrap(place, name, watched(f"{place}.{name}"))
