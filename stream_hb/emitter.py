@@ -1,10 +1,10 @@
 """A pass of emission over the shards: who may have changed, who is worth a record, the records."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain as flatten
-from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,8 @@ class Emission:
         The memory of what was emitted.
     looked
         The groups that were looked at, whether they were worth a record or not.
+    waiting_count
+        How many of them had only waited: no event came for them.
     is_part
         Others wait to be looked at.
     """
@@ -62,6 +64,7 @@ class Emission:
     records: list[OutRecord]
     updates: list[MemoryUpdate]
     looked: list[Looked]
+    waiting_count: int = 0
     is_part: bool = False
 
     @property
@@ -125,14 +128,14 @@ def emit(
         if candidate is not None or not _is_quiet(shard, moment, settings)
     ]
     retired = [view.retired(moment.now_ms) for view in views]
-    share = _share(views, settings, rows_max)
+    allotted = _allotted(views, settings, rows_max)
     looked: list[Looked] = []
     parts: list[tuple[list[OutRecord], MemoryUpdate]] = []
     for metric in settings.emitted_metrics:
         looks: dict[str, list[_Look]] = defaultdict(list)
         for view, gone in zip(views, retired, strict=True):
             due = _due(view, metric, moment, settings)
-            looked.append(_look(view, metric, due, share))
+            looked.append(_look(view, metric, due, allotted[view, metric], moment.now_ms))
             staying = np.setdiff1d(looked[-1].rows, gone) if len(gone) else looked[-1].rows
             for chain, rows in view.by_chain(staying):
                 looks[chain].append(_Look(view, rows, due[rows]))
@@ -143,7 +146,9 @@ def emit(
             if estimator is not None:
                 parts.extend(_emit_pool(some, estimator, moment, settings))
     records = list(flatten.from_iterable(records for records, _ in parts))
-    return Emission(records, [update for _, update in parts], looked, share < 1)
+    updates = [update for _, update in parts]
+    is_part = any(most < v.shard.unscreened.count(name) for (v, name), most in allotted.items())
+    return Emission(records, updates, looked, sum(allotted.values()), is_part)
 
 
 def _is_quiet(shard: Shard, moment: Moment, settings: EngineSettings) -> bool:
@@ -152,10 +157,21 @@ def _is_quiet(shard: Shard, moment: Moment, settings: EngineSettings) -> bool:
     return not (beats or moment.everything or shard.unscreened)
 
 
-def _share(views: Sequence[View], settings: EngineSettings, rows_max: int | None) -> float:
-    """Return which share of what waits is looked at: the same of every shard and metric."""
-    waiting = (v.shard.unscreened.count(name) for v in views for name in settings.emitted_metrics)
-    return 1.0 if rows_max is None else min(1.0, rows_max / max(sum(waiting), 1))
+def _allotted(
+    views: Sequence[View], settings: EngineSettings, rows_max: int | None
+) -> dict[tuple[View, str], int]:
+    """Return how many of the waiting groups of each shard and metric are looked at.
+
+    Whole shards in turn, and not some groups of each: every pool of a shard costs a call, so a
+    thirtieth of all of them costs half of what all do.
+    """
+    waiting = {(v, name): v.shard.unscreened for name in settings.emitted_metrics for v in views}
+    left = sys.maxsize if rows_max is None else rows_max
+    allotted = {}
+    for view, name in sorted(waiting, key=lambda one: waiting[one].over_at_ms(one[1])):
+        allotted[view, name] = min(left, waiting[view, name].count(name))
+        left -= allotted[view, name]
+    return allotted
 
 
 def _due(view: View, metric: str, moment: Moment, settings: EngineSettings) -> NDArray[np.bool_]:
@@ -167,14 +183,14 @@ def _due(view: View, metric: str, moment: Moment, settings: EngineSettings) -> N
     return due
 
 
-def _look(view: View, metric: str, due: NDArray[np.bool_], share: float) -> Looked:
+def _look(view: View, metric: str, due: NDArray[np.bool_], most: int, now_ms: int) -> Looked:
     """Return what is looked at now of a shard and metric."""
-    unscreened = view.shard.unscreened
-    some, next_row = unscreened.some(metric, ceil(share * unscreened.count(metric)))
+    some, next_row = view.shard.unscreened.some(metric, most)
     considered = due.copy()
     considered[view.touched] = True
     considered[some] = True
-    return Looked(view.shard.number, metric, np.flatnonzero(considered), next_row)
+    over_at_ms = now_ms if most and not next_row else None
+    return Looked(view.shard.number, metric, np.flatnonzero(considered), next_row, over_at_ms)
 
 
 def _emit_pool(
@@ -230,7 +246,7 @@ def _records(
     return list(
         estimate_records(
             _provenance(view, kept.rule, pool, moment, settings),
-            [view.key(row) for row in rows.tolist()],
+            view.keys(rows),
             seq,
             posterior,
             Sizes(sizes, view.mass(base, kept), view.kish(base, kept)),
@@ -252,7 +268,7 @@ def _bury(
     """Delete the keys of retired stores, each once, whether this epoch has written them or not."""
     last = view.shard.emitted[metric].take(retired)
     rows = retired[~last.buried]
-    records = [OutRecord(record_key(*view.key(row), metric), None) for row in rows.tolist()]
+    records = [OutRecord(record_key(*key, metric), None) for key in view.keys(rows)]
     buried = view.shard.emitted[metric].take(rows).bury(moment.now_ms)
     return records, MemoryUpdate(view.shard.number, metric, rows, buried)
 

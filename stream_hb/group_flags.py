@@ -49,7 +49,7 @@ def _raised(
         if settings.money.cap_minor is not None:
             raised["clamped"] = _clamped(view, rows)
     if moment.srm:
-        raised["srm"] = np.array([view.key(row) in moment.srm for row in rows.tolist()], bool)
+        raised["srm"] = np.array([key in moment.srm for key in view.keys(rows)], bool)
     return raised
 
 

@@ -50,6 +50,8 @@ def unpack(raw: bytes | memoryview) -> Any:
 
 def plain(value: Any) -> Any:
     """Return a fit or a summary as plain values, each of our classes under its name."""
+    if isinstance(value, str | int | float | np.ndarray):  # nearly all there is: names of groups
+        return value
     names = _names(type(value))
     if names:
         named = {name: plain(getattr(value, name)) for name in names}

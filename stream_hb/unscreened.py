@@ -20,12 +20,15 @@ class Looked(NamedTuple):
         The groups.
     next_row
         Where the next emission goes on.
+    over_at_ms
+        The time at which all that waited had been looked at; None: not all has been.
     """
 
     shard: int
     metric: str
     rows: Rows
     next_row: int
+    over_at_ms: int | None = None
 
 
 class Unscreened:
@@ -33,7 +36,8 @@ class Unscreened:
 
     A refit may change every estimate of a pool. To look at all of them at once would keep what has
     just come waiting, so an emission takes some, and goes round: a group waits for no more than one
-    round, also where refits come faster than all can be looked at.
+    round, also where refits come faster than all can be looked at. Among shards and metrics the one
+    whose last round ended first is next: so a part is of few pools, each of which costs a call.
 
     Parameters
     ----------
@@ -49,9 +53,9 @@ class Unscreened:
     >>> unscreened.look(Looked(0, "conversion", np.array([0, 2]), next_row=3))
     >>> unscreened.mark(np.array([0]))
     >>> unscreened.some("conversion", 2)
-    (array([0, 3]), 4)
+    (array([0, 3]), 0)
     >>> unscreened.some("conversion", 1)
-    (array([3]), 4)
+    (array([3]), 0)
     """
 
     def __init__(self, metrics: Iterable[str]) -> None:
@@ -59,6 +63,7 @@ class Unscreened:
             name: np.zeros(0, np.bool_) for name in metrics
         }
         self._next = dict.fromkeys(self._marks, 0)
+        self._over_at_ms = dict.fromkeys(self._marks, 0)
 
     def __bool__(self) -> bool:
         return any(marks.any() for marks in self._marks.values())
@@ -85,16 +90,24 @@ class Unscreened:
             grown[: len(marks)] = marks
             self._marks[name] = grown
 
+    def over_at_ms(self, metric: str) -> int:
+        """Return when a metric's last round ended."""
+        return self._over_at_ms[metric]
+
     def some(self, metric: str, most: int) -> tuple[Rows, int]:
-        """Return at most so many groups, ascending, and the row after the last of them."""
-        rows = np.flatnonzero(self._marks[metric])
+        """Return at most so many groups, ascending, and where to go on: 0 where a round ends."""
+        rows, start = np.flatnonzero(self._marks[metric]), self._next[metric]
         if len(rows) > most:
-            ahead = rows[np.searchsorted(rows, self._next[metric]) :]
-            rows = (ahead if len(ahead) else rows)[:most]
-        return rows, int(rows[-1]) + 1 if len(rows) else 0
+            ahead = rows[np.searchsorted(rows, start) :]
+            rows = ahead if len(ahead) else rows
+        if len(rows) <= most:
+            return rows, 0
+        return rows[:most], int(rows[most])
 
     def look(self, looked: Looked) -> None:
         """Take note of what was looked at."""
         marks = self._marks[looked.metric]
         marks[looked.rows[looked.rows < len(marks)]] = False
         self._next[looked.metric] = looked.next_row
+        if looked.over_at_ms is not None:
+            self._over_at_ms[looked.metric] = looked.over_at_ms

@@ -59,10 +59,10 @@ class View:
     def __len__(self) -> int:
         return len(self._chain_codes)
 
-    def key(self, row: int) -> GroupKey:
-        """Return the group of a row."""
-        known = len(self.shard.table)
-        return self.shard.table.keys[row] if row < known else self._new_keys[row - known]
+    def keys(self, rows: Rows) -> list[GroupKey]:
+        """Return the groups of rows."""
+        keys, new, known = self.shard.table.keys, self._new_keys, len(self.shard.table)
+        return [keys[row] if row < known else new[row - known] for row in rows.tolist()]
 
     def read(self, metric: str, rows: Rows) -> Statistic:
         """Return the rows' statistics, the candidate's where it touches them."""

@@ -259,6 +259,19 @@ def test_emissions_in_parts_write_what_one_would_have() -> None:
     assert emit(parted, START_MS) == []
 
 
+def test_metrics_take_turns_though_all_change_again_before_all_are_looked_at() -> None:
+    engine = engine_with()
+    metrics = set(engine.settings.emitted_metrics)
+    seen = []
+    for turn in range(len(metrics)):
+        shard = engine.shards[0]
+        shard.unscreened.mark_all(len(shard.table))
+        emission = engine.emit(START_MS + turn, rows_max=len(shard.table))
+        seen += [looked.metric for looked in emission.looked if len(looked.rows)]
+        engine.apply(emission)
+    assert sorted(seen) == sorted(metrics)
+
+
 def test_what_a_batch_touches_does_not_wait_for_what_a_refit_left() -> None:
     engine = engine_with()
     candidate = engine.ingest({0: [batch(visits("c-6", 60), first_offset=10_000)]})

@@ -52,3 +52,16 @@ def test_what_is_looked_at_and_was_never_marked_changes_nothing() -> None:
     unscreened.mark(np.array([1]))
     unscreened.look(Looked(0, "m", np.array([0, 500]), 0))
     assert unscreened.count("m") == 1
+
+
+def test_where_nothing_is_looked_at_a_round_goes_on_where_it_was() -> None:
+    unscreened = Unscreened(["m"])
+    unscreened.mark_all(4)
+    assert look(unscreened, 2) == [0, 1]
+    assert look(unscreened, 0) == []
+    unscreened.mark_all(4)
+    assert look(unscreened, 2) == [2, 3]
+    assert unscreened.over_at_ms("m") == 0
+    rows, next_row = unscreened.some("m", 2)
+    unscreened.look(Looked(0, "m", rows, next_row, over_at_ms=7))
+    assert unscreened.over_at_ms("m") == 7

@@ -1,7 +1,9 @@
 """How many groups an emission looks at that nothing has come for: what has come waits meanwhile."""
 
 ROWS_FIRST = 1_000
-ROWS_MIN = 100
+ROWS_MIN = 500
+"""Of fewer, most of the time goes to calls for their pools: all would take ten times as long."""
+
 ROWS_MAX = 1_000_000
 SECONDS_MAX = 0.05
 
@@ -10,8 +12,9 @@ class ScreenLimit:
     """Adapts the number of groups to the time that the last ones took.
 
     After a refit all estimates of its pools may have changed: with few data a look at 30,000 takes
-    seconds, with many a tenth of one. A pass that took too long shrinks the limit in proportion, a
-    quick one that used it up doubles it.
+    seconds, with many a tenth of one. A pass that took too long takes off the limit what it was too
+    long by, what something came for being looked at in any case; a quick one that used the limit up
+    doubles it.
 
     Parameters
     ----------
@@ -26,21 +29,22 @@ class ScreenLimit:
     Examples
     --------
     >>> limit = ScreenLimit()
-    >>> limit.took(rows=1_000, seconds=0.5)
+    >>> limit.took(waiting=4_000, looked=6_000, seconds=0.1)
     >>> limit.rows
-    100
-    >>> limit.took(rows=130, seconds=0.01)
+    1000
+    >>> limit.took(waiting=1_000, looked=1_030, seconds=0.01)
     >>> limit.rows
-    200
+    2000
     """
 
     def __init__(self, rows_first: int = ROWS_FIRST, rows_max: int = ROWS_MAX) -> None:
         self.rows = rows_first
         self._rows_max = rows_max
 
-    def took(self, rows: int, seconds: float) -> None:
-        """Take how many groups were looked at, those that something came for too, and how long."""
+    def took(self, waiting: int, looked: int, seconds: float) -> None:
+        """Take how many groups were looked at, those that only waited apart, and how long."""
         if seconds > SECONDS_MAX:
-            self.rows = min(max(int(rows * SECONDS_MAX / seconds), ROWS_MIN), self._rows_max)
-        elif rows >= self.rows and seconds < SECONDS_MAX / 2:
+            too_many = int(looked * (1 - SECONDS_MAX / seconds))
+            self.rows = min(max(waiting - too_many, ROWS_MIN), self._rows_max)
+        elif waiting >= self.rows and seconds < SECONDS_MAX / 2:
             self.rows = min(2 * self.rows, self._rows_max)

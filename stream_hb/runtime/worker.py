@@ -281,7 +281,8 @@ class Worker:
         emission = self.engine.emit(
             now_ms, candidate, rows_max=self._screen_limit.rows if live else None
         )
-        self._screen_limit.took(emission.looked_count, (self._clock_ms() - began_ms) / 1000)
+        seconds = (self._clock_ms() - began_ms) / 1000
+        self._screen_limit.took(emission.waiting_count, emission.looked_count, seconds)
         self._emission_goes_on = emission.is_part
         return emission
 
