@@ -27,6 +27,7 @@ TRANSACTION_MS = 10_000
 
 ANSWER_SECONDS = 3.0
 QUEUE_SECONDS_MAX = 5.0
+CONNECT_SECONDS = 1.0
 
 REPEATED_AFTER = 0.75
 """The client repeats a request that got no answer, without a word, but not before it has waited
@@ -99,6 +100,10 @@ class KafkaTransactions:
             with accepted_settings():
                 settings = {**self._settings, "on_delivery": _ignored}
                 self._newcomer = ck.Producer(settings, logger=QuietLog())
+            # Once it is connected: what it asks while it changes from the bootstrap's address to
+            # the broker's own waits for a timer of half a second, every other time.
+            with suppress(KafkaException):  # who does not answer is told of below
+                self._newcomer.list_topics(None, CONNECT_SECONDS)
         try:
             with _translated("become the owner of the slot"):
                 self._newcomer.init_transactions(ANSWER_SECONDS)
