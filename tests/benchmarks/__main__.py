@@ -16,6 +16,7 @@ from tests.benchmarks.feeds_on import CONFIGURATIONS, feeds_on
 from tests.benchmarks.ids import remembered
 from tests.benchmarks.job import QUIX_PYTHON, NotMeasuredError
 from tests.benchmarks.live import live
+from tests.benchmarks.passes import passes
 from tests.benchmarks.restoring import restoring
 from tests.benchmarks.workers import workers
 from tests.support.broker import NamedBroker, RealBroker, find_broker
@@ -30,6 +31,7 @@ WHOLE = {
     "rates": [1_000, 20_000],
     "live_seconds": 20.0,
     "ids": 10_000_000,
+    "passes": [(100, 100), (1_000, 50), (40_000, 10)],
     "restore_groups": 1_000_000,
     "restore_ids": 10_000_000,
 }
@@ -43,6 +45,7 @@ QUICK = {
     "rates": [1_000, 20_000],
     "live_seconds": 5.0,
     "ids": 500_000,
+    "passes": [(100, 20), (40_000, 3)],
     "restore_groups": 20_000,
     "restore_ids": 400_000,
 }
@@ -94,6 +97,11 @@ def _ids(_broker: Broker, told: argparse.Namespace) -> None:
     remembered(told.ids)
 
 
+def _passes(_broker: Broker, told: argparse.Namespace) -> None:
+    for stores in told.stores:
+        passes(dict(told.passes), stores, told.spread)
+
+
 def _catching_up(broker: Broker, told: argparse.Namespace) -> None:
     for stores in told.stores:
         catching_up(
@@ -124,6 +132,7 @@ SECTIONS: dict[str, Callable[[Broker, argparse.Namespace], None]] = {
     "engine": _engine,
     "feeds": _feeds,
     "ids": _ids,
+    "passes": _passes,
     "catching-up": _catching_up,
     "live": _live,
     "restore": _restore,

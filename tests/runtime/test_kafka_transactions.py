@@ -16,6 +16,7 @@ class Client:
     def __init__(self) -> None:
         self.now = 0.0
         self.begun = 0
+        self.calls: list[str] = []
         self.during: dict[str, Callable[[], None]] = {}
 
     def __call__(self, *_: Any, **__: Any) -> "Client":
@@ -32,6 +33,7 @@ class Client:
         return lambda *_: self._call(name)
 
     def _call(self, name: str) -> None:
+        self.calls.append(name)
         self.during.get(name, lambda: None)()
 
     def takes(self, seconds: float) -> Callable[[], None]:
@@ -78,6 +80,23 @@ def test_after_a_commit_whose_request_may_have_been_repeated_the_slot_begins_ane
     transact(transactions)
     transact(transactions)
     assert client.begun == begun
+
+
+def test_a_producer_is_connected_before_it_asks_for_its_slot(
+    client: Client, transactions: KafkaTransactions
+) -> None:
+    """Slow before: what it asks too early waits for a timer of half a second (librdkafka)."""
+    transactions.renew()
+    assert client.calls[-2:] == ["list_topics", "init_transactions"]
+
+
+def test_a_broker_that_does_not_answer_at_first_is_asked_all_the_same(
+    client: Client, transactions: KafkaTransactions
+) -> None:
+    client.during["list_topics"] = failing(KafkaError(KafkaError._TRANSPORT, "nobody"))
+    transactions.renew()
+    transact(transactions)
+    assert client.begun == 2
 
 
 def test_records_that_take_long_to_write_do_not_renew_the_producer(
