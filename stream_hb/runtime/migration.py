@@ -306,8 +306,8 @@ def _records(log: StateClient, number: int) -> Iterator[tuple[bytes, bytes | Non
             elif time.monotonic() > deadline:
                 raise MigrationError(
                     f"the old state of shard {number} cannot be read: it stands at {position} of "
-                    f"{end} for {PROGRESS_SECONDS_MAX:g} s (a transaction hangs, or the log was "
-                    "truncated)"
+                    f"{end} for {PROGRESS_SECONDS_MAX:g} s (a transaction hangs, which "
+                    "`kafka-transactions.sh find-hanging` names, or the log was truncated)"
                 )
     finally:
         log.close_partition(number)

@@ -265,7 +265,7 @@ class Restores:
                     f"the state of shard {number} cannot be read: it stands at {restore.position} "
                     f"of {restore.end} for {PROGRESS_SECONDS_MAX:g} s; its end is now "
                     f"{self._end_now(number)} (an earlier end: the log was truncated; the same: "
-                    "a transaction hangs)"
+                    "a transaction hangs, which `kafka-transactions.sh find-hanging` names)"
                 )
 
     def _end_now(self, number: int) -> str:
