@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum, auto
 from typing import Any
 
 import confluent_kafka as ck
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from stream_hb.runtime.client import ClientError, LogRead, TransientError
@@ -16,6 +18,8 @@ ANSWER_SECONDS = 2.0
 """Short, since a worker that is told to end may be in the middle of such a question."""
 
 POLL_RECORDS = 1_000
+
+log = structlog.get_logger("stream_hb.worker")
 
 
 class KafkaState:
@@ -77,15 +81,21 @@ class KafkaState:
         self._open.add(partition)
 
     def poll(self, timeout_seconds: float) -> dict[int, LogRead]:
-        """Return what came of the open partitions, each with how far it was read."""
+        """Return what came of the open partitions, each with how far it was read.
+
+        A passing error of a partition comes among the records of others, in one array, and the
+        client goes on by itself: to raise it would lose those records, and they never come again.
+        """
         with _translated("read the state"):
             messages = self._reader.consume(POLL_RECORDS, timeout_seconds)
         records: dict[int, list[tuple[bytes, bytes | None]]] = defaultdict(list)
         for message in messages:
             number, offset = message.partition(), message.offset()
-            assert number is not None
+            kind = _kind(message)
+            if kind is _Kind.TROUBLE or number not in self._open:
+                continue
             assert offset is not None
-            if _is_end(message):
+            if kind is _Kind.END:
                 # A log ends with the marker of a transaction, which no record tells of: the end
                 # that the client reached does.
                 self._positions[number] = offset
@@ -108,14 +118,24 @@ class KafkaState:
         self._ends.close()
 
 
-def _is_end(message: Message) -> bool:
-    """Tell an end from a record; an error ends the restore."""
+class _Kind(Enum):
+    RECORD = auto()
+    END = auto()
+    TROUBLE = auto()
+
+
+def _kind(message: Message) -> _Kind:
+    """Tell what a message is; raises what does not pass by itself, which ends the worker."""
     error = message.error()
     if error is None:
-        return False
+        return _Kind.RECORD
     if error.code() == KafkaError._PARTITION_EOF:
-        return True
-    raise _translation(KafkaException(error), "read the state")
+        return _Kind.END
+    found = _translation(KafkaException(error), "read the state")
+    if not isinstance(found, TransientError):
+        raise found
+    log.warning("the state's reader goes on", detail=str(found))
+    return _Kind.TROUBLE
 
 
 @contextmanager
