@@ -25,6 +25,10 @@ from stream_hb.runtime.kafka_errors import translated, translation, trouble
 from stream_hb.runtime.librdkafka_log import QuietLog
 
 ANSWER_SECONDS_MAX = 3.0
+COMMITTED_SECONDS_MAX = 0.5
+"""Short: while a transaction is open, offsets that it adds are not told, and the client asks for as
+long as it may; meanwhile the partitions that work stand still. The question is asked again."""
+
 PROBE_SECONDS_MAX = 1.0
 SEEK_PAUSE_SECONDS = 0.02
 FENCED_MAX = 3
@@ -192,7 +196,7 @@ class KafkaInput:
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
         """Return what the group has committed; a partition without a commit is not in it."""
         with translated("read the committed offsets"):
-            answers = self._consumer.committed(_to_kafka(partitions), ANSWER_SECONDS_MAX)
+            answers = self._consumer.committed(_to_kafka(partitions), COMMITTED_SECONDS_MAX)
             _raise_first_error(answers)
         return {
             TopicPartition(answer.topic, answer.partition): Committed(

@@ -29,6 +29,10 @@ FINISH_SECONDS_MAX = 0.1
 """How long a step goes on beginning, and finishing, restores: meanwhile the shards that work stand
 still. One of each is done whatever it takes."""
 
+BEGIN_AGAIN_SECONDS = 1.0
+"""When a shard that could not begin is tried again: a question may take all of its time, in which
+the shards that work stand still."""
+
 DOUBTS_MAX = 2
 """How often a log that does not fit the group's offsets is read again before that is an error."""
 
@@ -121,6 +125,7 @@ class Restores:
         self._waiting: dict[int, list[TopicPartition]] = {}
         self._running: dict[int, _Restore] = {}
         self._doubts: dict[int, int] = {}
+        self._begin_at: dict[int, float] = {}
 
     @property
     def numbers(self) -> set[int]:
@@ -137,6 +142,7 @@ class Restores:
         """Forget a shard that was taken away."""
         self._waiting.pop(number, None)
         self._doubts.pop(number, None)
+        self._begin_at.pop(number, None)
         self._stop(number)
 
     def _stop(self, number: int) -> None:
@@ -153,10 +159,10 @@ class Restores:
 
     def step(self, timeout_seconds: float) -> list[Opened]:
         """Read for a moment; return the shards that are whole."""
+        self._begin()
         try:
-            self._begin()
             read = self._state.poll(timeout_seconds) if self._running else {}
-        except (TransientError, GroupMovedError) as error:
+        except TransientError as error:
             log.warning("cannot restore yet", detail=str(error))
             read = {}
         opened: list[Opened] = []
@@ -171,32 +177,44 @@ class Restores:
         return opened
 
     def _begin(self) -> None:
-        """Start reading the logs of shards that wait."""
+        """Start reading the logs of shards that wait; one that cannot begin holds up no other."""
         until = self._seconds() + BEGIN_SECONDS_MAX
         for number, partitions in list(self._waiting.items()):
             if self._seconds() > until:
                 return
-            # In this order: the committed offsets first, and only then the end of the log. What is
-            # committed between the two is then in what is read, and the check below finds it.
-            committed = self._inputs.committed(partitions)
-            marks = {partition: self._inputs.watermarks(partition) for partition in partitions}
-            end, now = self._state.end(number), self._seconds()
-            restoring, offset = self._restoring(number, end)
-            self._state.open(number, offset)
-            self._running[number] = _Restore(
-                partitions,
-                committed,
-                marks,
-                end,
-                restoring,
-                began_at=now,
-                advanced_at=now,
-                position=offset or 0,
-                from_snapshot=offset is not None,
-            )
+            if self._seconds() < self._begin_at.get(number, 0.0):
+                continue
+            try:
+                begun = self._begun(number, partitions)
+            except (TransientError, GroupMovedError) as error:
+                log.warning("cannot restore yet", shard=number, detail=str(error))
+                self._begin_at[number] = self._seconds() + BEGIN_AGAIN_SECONDS
+                return
+            self._begin_at.pop(number, None)
             del self._waiting[number]
-            if offset is not None:
+            self._running[number] = begun
+            if begun.from_snapshot:
                 return  # to read one takes a moment: the others wait for the next step
+
+    def _begun(self, number: int, partitions: list[TopicPartition]) -> _Restore:
+        # In this order: the committed offsets first, and only then the end of the log. What is
+        # committed between the two is then in what is read, and the check below finds it.
+        committed = self._inputs.committed(partitions)
+        marks = {partition: self._inputs.watermarks(partition) for partition in partitions}
+        end, now = self._state.end(number), self._seconds()
+        restoring, offset = self._restoring(number, end)
+        self._state.open(number, offset)
+        return _Restore(
+            partitions,
+            committed,
+            marks,
+            end,
+            restoring,
+            began_at=now,
+            advanced_at=now,
+            position=offset or 0,
+            from_snapshot=offset is not None,
+        )
 
     def _restoring(self, number: int, end: int) -> tuple[Restoring, int | None]:
         """Return what a restore begins with, and where the log is to be read from."""
