@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -37,12 +38,19 @@ def run(
     Records, the state's log and the read offsets are committed in one transaction: every event
     counts exactly once (delivery: at_least_once, for brokers without transactions, does not).
     """
-    import signal
-    from threading import Event
+    from stream_hb.cli.leaving import stopped_by_signals
+    from stream_hb.cli.logs import configure_logs
 
+    stop = Event()
+    configure_logs()
+    with stopped_by_signals(stop):
+        _work(config, slot, stop, accept_loss=accept_loss)
+
+
+def _work(config: Path, slot: int | None, stop: Event, *, accept_loss: bool) -> None:
+    """Make a worker and let it work until it is told to stop."""
     import structlog
 
-    from stream_hb.cli.logs import configure_logs
     from stream_hb.config import load_config
     from stream_hb.engine import Engine
     from stream_hb.runtime.assembly import (
@@ -56,10 +64,6 @@ def run(
     from stream_hb.runtime.feeds import feeds_of
     from stream_hb.runtime.slots import held_slot
 
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    configure_logs()
     log = structlog.get_logger("stream_hb.run")
     settings = load_config(config, os.environ)
     partitions_count = checked_partitions(settings)

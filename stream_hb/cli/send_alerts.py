@@ -25,16 +25,14 @@ def send_alerts(
     whoever is killed between an answer and its commit repeats that one request. Alertmanager is
     told of what is open once a minute. One sender at a time.
     """
-    import signal
     from threading import Event
 
+    from stream_hb.cli.leaving import stopped_by_signals
     from stream_hb.cli.logs import configure_logs
     from stream_hb.config import load_config
     from stream_hb.runtime.sending import sending
 
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     configure_logs()
-    with sending(load_config(config, os.environ)) as sender:
+    with stopped_by_signals(stop), sending(load_config(config, os.environ)) as sender:
         sender.run(stop, until_done=until_done)
