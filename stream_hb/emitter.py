@@ -120,7 +120,8 @@ def emit(
 
     The groups of a pool are worked out together, whichever shards they are in: a call for every
     shard costs more than its few groups do. Of those that wait to be looked at, some ``rows_max``
-    are (None: all); those that the candidates touch, or that are due by the clock, are not counted.
+    are (None: all), and as many of those that are due by the clock; those that the candidates touch
+    are looked at in any case.
     """
     views = [
         View(shard, candidate, settings, moment.watermark_ms)
@@ -129,12 +130,13 @@ def emit(
     ]
     retired = [view.retired(moment.now_ms) for view in views]
     allotted = _allotted(views, settings, rows_max)
+    beats, is_late = _beats(views, moment, settings, rows_max)
     looked: list[Looked] = []
     parts: list[tuple[list[OutRecord], MemoryUpdate]] = []
     for metric in settings.emitted_metrics:
         looks: dict[str, list[_Look]] = defaultdict(list)
         for view, gone in zip(views, retired, strict=True):
-            due = _due(view, metric, moment, settings)
+            due = _due(view, beats[view, metric], moment, settings)
             looked.append(_look(view, metric, due, allotted[view, metric], moment.now_ms))
             staying = np.setdiff1d(looked[-1].rows, gone) if len(gone) else looked[-1].rows
             for chain, rows in view.by_chain(staying):
@@ -147,8 +149,9 @@ def emit(
                 parts.extend(_emit_pool(some, estimator, moment, settings))
     records = list(flatten.from_iterable(records for records, _ in parts))
     updates = [update for _, update in parts]
-    is_part = any(most < v.shard.unscreened.count(name) for (v, name), most in allotted.items())
-    return Emission(records, updates, looked, sum(allotted.values()), is_part)
+    waiting_count = sum(allotted.values()) + sum(map(len, beats.values()))
+    waits = any(most < v.shard.unscreened.count(name) for (v, name), most in allotted.items())
+    return Emission(records, updates, looked, waiting_count, waits or is_late)
 
 
 def _is_quiet(shard: Shard, moment: Moment, settings: EngineSettings) -> bool:
@@ -174,10 +177,33 @@ def _allotted(
     return allotted
 
 
-def _due(view: View, metric: str, moment: Moment, settings: EngineSettings) -> NDArray[np.bool_]:
+def _beats(
+    views: Sequence[View], moment: Moment, settings: EngineSettings, rows_max: int | None
+) -> tuple[dict[tuple[View, str], Rows], bool]:
+    """Return the groups that are due by the clock, the oldest first if not all; are others left?
+
+    After a stop longer than a heartbeat all are: in one transaction they might be too many.
+    """
+    last = {(v, name): v.shard.emitted[name] for name in settings.emitted_metrics for v in views}
+    found = {
+        at: heartbeat_rows(settings.emission, each, moment.now_ms) for at, each in last.items()
+    }
+    count = sum(map(len, found.values()))
+    if rows_max is None or count <= rows_max:
+        return found, False
+    at_ms = np.concatenate([last[at].at_ms[rows] for at, rows in found.items()])
+    chosen = np.zeros(count, bool)
+    chosen[np.argsort(at_ms, kind="stable")[:rows_max]] = True
+    ends = np.cumsum([len(rows) for rows in found.values()])
+    parts = np.split(chosen, ends[:-1])
+    some = zip(found.items(), parts, strict=True)
+    return {at: rows[mine] for (at, rows), mine in some}, True
+
+
+def _due(view: View, beats: Rows, moment: Moment, settings: EngineSettings) -> NDArray[np.bool_]:
     """Tell which groups get a record whether they have changed or not."""
     due = np.full(len(view), moment.everything)
-    due[heartbeat_rows(settings.emission, view.shard.emitted[metric], moment.now_ms)] = True
+    due[beats] = True
     if settings.emission.everything_touched:
         due[view.touched] = True
     return due

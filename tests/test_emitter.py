@@ -1,6 +1,7 @@
 """Which keys get a record, and what flags it; every record is checked on its way here."""
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -280,12 +281,24 @@ def test_what_a_batch_touches_does_not_wait_for_what_a_refit_left() -> None:
     assert ("c", "c-6", "conversion") in {name_of(r) for r in checked(emission.records)}
 
 
-def test_what_is_due_by_the_clock_does_not_wait_either() -> None:
+def test_what_is_due_by_the_clock_comes_in_parts_too_the_oldest_first() -> None:
+    """Wrong before: after a stop every key was due, and all came in one transaction."""
     engine = engine_with(EmissionRule(heartbeat_ms=MINUTE_MS))
-    emit(engine, START_MS)
-    refit(engine, START_MS + MINUTE_MS)
-    emission = engine.emit(START_MS + 2 * MINUTE_MS, rows_max=1)
-    assert len(checked(emission.records)) == 8 * 3
+    whole = engine.emit(START_MS)
+    engine.apply(whole)
+    first = engine.emit(START_MS + MINUTE_MS * 3 // 4, rows_max=1)
+    assert (len(whole.records), len(first.records), first.is_part) == (8 * 3, 1, True)
+    engine.apply(first)
+    now_ms = START_MS + 3 * MINUTE_MS
+    parts = [engine.emit(now_ms, rows_max=5)]
+    engine.apply(parts[0])
+    while parts[-1].is_part:
+        parts.append(engine.emit(now_ms, rows_max=5))
+        assert len(parts[-1].records) <= 5
+        engine.apply(parts[-1])
+    names = [[name_of(record) for record in checked(part.records)] for part in parts]
+    assert sorted(chain.from_iterable(names)) == sorted(name_of(record) for record in checked(whole.records))
+    assert name_of(checked(first.records)[0]) in names[-1]
 
 
 @pytest.mark.parametrize("half_life_ms", [None, 60 * MINUTE_MS])

@@ -5,6 +5,9 @@ ROWS_MIN = 500
 """Of fewer, most of the time goes to calls for their pools: all would take ten times as long."""
 
 ROWS_MAX = 1_000_000
+ROWS_BEHIND = 100_000
+"""A worker that is behind emits seldom and much at once, but no more than a transaction takes."""
+
 SECONDS_MAX = 0.05
 
 

@@ -25,7 +25,7 @@ from stream_hb.runtime.delivery import Delivery, Outgoing, Route, Tally
 from stream_hb.runtime.durations import Durations
 from stream_hb.runtime.pooling import OwnPooling, Pooling
 from stream_hb.runtime.quiet import quiet_collector
-from stream_hb.runtime.screen_limit import ScreenLimit
+from stream_hb.runtime.screen_limit import ROWS_BEHIND, ScreenLimit
 
 POLL_SECONDS = 0.05
 """How long events are collected for a batch, the work on the one before included: a batch has its
@@ -278,9 +278,8 @@ class Worker:
         """Emit; while live, not so much at once that what comes would wait for long."""
         live = _events(candidate) < self._limit.events // 2
         began_ms = self._clock_ms()
-        emission = self.engine.emit(
-            now_ms, candidate, rows_max=self._screen_limit.rows if live else None
-        )
+        rows_max = self._screen_limit.rows if live else ROWS_BEHIND
+        emission = self.engine.emit(now_ms, candidate, rows_max=rows_max)
         seconds = (self._clock_ms() - began_ms) / 1000
         self._screen_limit.took(emission.waiting_count, emission.looked_count, seconds)
         self._emission_goes_on = emission.is_part

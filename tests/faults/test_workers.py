@@ -3,6 +3,7 @@
 ``make test-faults`` runs everything at full size, ``make test`` some in a short form.
 """
 
+import os
 import random
 import signal
 import time
@@ -59,6 +60,25 @@ def test_t2_a_rolling_restart_moves_nothing_and_repeats_nothing(fleet: Fleet) ->
     verdict = settled(fleet, "T2", f"{rounds * WORKERS} SIGTERMs, slowest stop {slowest:.1f} s")
     assert slowest <= STOP_SECONDS_MAX
     assert fleet.events_worked() == verdict.events, "a batch was worked on twice"
+
+
+@pytest.mark.skipif(not FULL, reason="a part of make test-faults")
+def test_t2_workers_leave_in_time_although_the_broker_stands_still(
+    own_broker: RealBroker, fleet: Fleet
+) -> None:
+    fleet.begin()
+    fleet.steady()
+    assert own_broker.pid is not None
+    os.kill(own_broker.pid, signal.SIGSTOP)
+    try:
+        time.sleep(1)  # so that they are in the middle of waiting for it
+        slowest = max(worker.terminate() for worker in fleet.workers.values())
+    finally:
+        os.kill(own_broker.pid, signal.SIGCONT)
+    for slot in range(WORKERS):
+        fleet.start(slot)
+    settled(fleet, "T2", f"the broker stands still: slowest of {WORKERS} stops {slowest:.1f} s")
+    assert slowest <= STOP_SECONDS_MAX
 
 
 def test_t3_a_worker_that_was_paused_comes_back_as_a_zombie(fleet: Fleet) -> None:
