@@ -297,7 +297,8 @@ def test_what_is_due_by_the_clock_comes_in_parts_too_the_oldest_first() -> None:
         assert len(parts[-1].records) <= 5
         engine.apply(parts[-1])
     names = [[name_of(record) for record in checked(part.records)] for part in parts]
-    assert sorted(chain.from_iterable(names)) == sorted(name_of(record) for record in checked(whole.records))
+    expected = [name_of(record) for record in checked(whole.records)]
+    assert sorted(chain.from_iterable(names)) == sorted(expected)
     assert name_of(checked(first.records)[0]) in names[-1]
 
 
