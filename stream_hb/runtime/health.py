@@ -7,6 +7,10 @@ from stream_hb.runtime.worker import Worker
 STUCK_SECONDS = 120.0
 """The loop waits up to a minute for a broker that is away; a poll that hangs takes longer."""
 
+UNDELIVERED_MAX = 5
+"""A rebalance or a broker that restarts aborts one or two transactions in turn; what aborts more is
+a wrong that lasts, a missing right to write, say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -37,6 +41,8 @@ def readiness(worker: Worker) -> Answer:
         return Answer(False, "stopping")
     if status.rebuilding:
         return Answer(False, f"{status.rebuilding} shards are being restored or catch up")
+    if status.undelivered > UNDELIVERED_MAX:
+        return Answer(False, f"{status.undelivered} transactions in turn were not committed")
     if not worker.engine.shards:
         return Answer(False, "no partition is assigned")
     return Answer(True, f"{len(worker.engine.shards)} shards work")

@@ -78,6 +78,8 @@ class Status:
         Changes of the assignment.
     took
         Time of the batches from the poll's end to the commit.
+    undelivered
+        Deliveries in turn, up to now, of which nothing was committed.
     stepped_at_ms
         Clock reading when the loop last came round.
     stopping
@@ -93,6 +95,7 @@ class Status:
     rebuilding: int = 0
     rebalances: int = 0
     took: Durations = field(default_factory=Durations)
+    undelivered: int = 0
     stepped_at_ms: int = 0
     stopping: bool = False
 
@@ -244,7 +247,8 @@ class Worker:
         rejects = self._delivery.new_rejects(candidate.rejects)
         told = self._pooling.broadcasts()
         out = Outgoing(candidate, rejects, self._refits, emission, told, watched)
-        if self._delivery.deliver(out, stop):
+        is_delivered = self._delivery.deliver(out, stop)
+        if is_delivered:
             self._settle(out)
             self._delivery.delivered(out)
         sizes = [_size(batch) for some in batches.values() for batch in some]
@@ -253,6 +257,7 @@ class Worker:
         self._limit.took(events, bytes_, seconds)
         if out.is_something:
             self.status.took.add(seconds)
+            self.status.undelivered = 0 if is_delivered else self.status.undelivered + 1
 
     def _emission(self, candidate: Candidate, now_ms: int) -> Emission | None:
         """Refit and emit if it is time, on nothing but shards that are whole."""

@@ -20,11 +20,12 @@ from stream_hb.runtime.client import (
 )
 from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
+from stream_hb.runtime.health import UNDELIVERED_MAX, readiness
 from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX, Restores
 from stream_hb.runtime.worker import Worker
 from tests.support.fake_client import FakeBroker, FakeInput
 from tests.support.fake_transactions import FakeState, FakeTransactions, fenced
-from tests.support.logs import START_MS, shop_log
+from tests.support.logs import START_MS, shop_log, visit
 from tests.support.records import assert_same_estimates, assert_without_gaps, newest
 from tests.support.running import (
     BAD,
@@ -124,6 +125,19 @@ def test_a_worker_without_news_writes_nothing() -> None:
     calls = len(once.transactions.calls)
     once.step(5)
     assert len(once.transactions.calls) == calls
+
+
+def test_a_worker_that_delivers_nothing_is_not_ready() -> None:
+    once = Once(broker_with(*shop_log(), BAD))
+    once.to_end()
+    once.broker.append([visit("s01", f"late-{n}", START_MS) for n in range(3)], *EVENTS)
+    once.transactions.faults["commit"].extend([ABORT] * (UNDELIVERED_MAX + 1))
+    once.step(UNDELIVERED_MAX)
+    assert readiness(once.worker).good
+    once.step()
+    assert "not committed" in readiness(once.worker).detail
+    once.to_end()
+    assert readiness(once.worker).good
 
 
 @pytest.mark.parametrize("call", ["begin", "produce", "send_offsets", "commit"])
