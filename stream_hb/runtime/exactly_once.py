@@ -19,6 +19,7 @@ from stream_hb.engine import Candidate, Engine
 from stream_hb.errors import SlotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.runtime.at_least_once import outgoing_records
+from stream_hb.runtime.backoff import Backoff
 from stream_hb.runtime.catch_up import CatchUp
 from stream_hb.runtime.checkpoints import LEAVE_SECONDS_MAX, Checkpoints
 from stream_hb.runtime.client import (
@@ -28,6 +29,7 @@ from stream_hb.runtime.client import (
     GroupMovedError,
     InputClient,
     RefusedError,
+    TooLargeError,
     TopicPartition,
     TransactionAbortedError,
     TransactionClient,
@@ -51,8 +53,8 @@ OVERDUE_SECONDS = 8.0
 like a second owner of the slot, and is none; a real one is told by the group, too, whose member of
 this slot it replaces."""
 
-ABORTS_WITHOUT_PAUSE = 4
-PAUSE_SECONDS = 0.05
+FAILURES_WITHOUT_PAUSE = 4
+PAUSE_SECONDS = 0.1
 PAUSE_SECONDS_MAX = 2.0
 
 log = structlog.get_logger("stream_hb.worker")
@@ -111,7 +113,9 @@ class ExactlyOnce:
         self._newest_epoch: int | None = None
         self._seconds = seconds
         self._began_at = -OVERDUE_SECONDS
-        self._aborted_in_turn = 0
+        self._failed_in_turn = 0
+        # Without chance: a slot is one worker's, so nobody comes back together with it.
+        self._backoff = Backoff(PAUSE_SECONDS, PAUSE_SECONDS_MAX, random=lambda: 0.0)
         self._stale = True  # the producer is to be renewed before the next transaction
         self._last_epoch = last_epoch
         self._catch_up = CatchUp()
@@ -211,17 +215,20 @@ class ExactlyOnce:
         try:
             if self._fresh():
                 self._transact(out, stop)
-                self._aborted_in_turn = 0
+                self._succeeded()
                 return True
         except TransactionAbortedError as error:
             self._abort(error, stop)
+            self._pause(stop)
         except FencedError as error:
             self._fenced(error)
+            self._pause(stop)
             return False
-        except RefusedError:
+        except (RefusedError, TooLargeError):
             raise
         except ClientError as error:
             self._start_over(error)
+            self._pause(stop)
             return False
         self._read_again(out.candidate)
         return False
@@ -299,14 +306,22 @@ class ExactlyOnce:
             for source, position in shard.positions.items()
         }
 
+    def _pause(self, stop: Event) -> None:
+        """Wait after some failures in turn, aborted or in doubt alike, ever longer.
+
+        What fails every time (no right to write, say) would be tried as fast as it fails.
+        """
+        self._failed_in_turn += 1
+        if self._failed_in_turn > FAILURES_WITHOUT_PAUSE:
+            stop.wait(self._backoff.failed())
+
+    def _succeeded(self) -> None:
+        self._failed_in_turn = 0
+        self._backoff.succeeded()
+
     def _abort(self, error: ClientError, stop: Event) -> None:
         log.warning("transaction aborted", detail=str(error))
         self.tally.aborts[error.cause or "aborted"] += 1
-        self._aborted_in_turn += 1
-        if self._aborted_in_turn > ABORTS_WITHOUT_PAUSE:
-            # What fails every time (no right to write, say) would be tried as fast as it fails.
-            pause = PAUSE_SECONDS * 2 ** (self._aborted_in_turn - ABORTS_WITHOUT_PAUSE)
-            stop.wait(min(pause, PAUSE_SECONDS_MAX))
         if self._stale:
             return  # to renew the producer aborts what it left
         again = _Again(stop)

@@ -12,6 +12,7 @@ from stream_hb.runtime.client import (
     ClientError,
     Committed,
     RefusedError,
+    TooLargeError,
     TopicPartition,
     TransactionAbortedError,
     TransientError,
@@ -388,6 +389,42 @@ def test_what_is_aborted_every_time_is_tried_at_ever_longer_intervals() -> None:
     once.to_end()
     assert len(waited.pauses) == 10
     assert_once(once.broker)
+
+
+def test_what_is_in_doubt_every_time_is_tried_at_ever_longer_intervals() -> None:
+    """Wrong before: the shards were restored and the batch read again without ever a pause."""
+    once = Once(broker_with(*shop_log(), BAD))
+    once.stop = waited = Waited()
+    once.inputs._idle = waited.set
+    once.step(3)
+    faults = once.transactions.faults["commit"]
+    faults.extend([LOST] * 11)
+    while faults:
+        once.step()
+    assert waited.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    once.to_end()
+    assert len(waited.pauses) == 7
+    assert_once(once.broker)
+
+
+def test_however_often_a_transaction_is_aborted_the_worker_goes_on() -> None:
+    """Wrong before: two to the 1,024th is no float, so the 1,028th abort in turn ended it."""
+    once = Once(broker_with(*shop_log(visits=1)))
+    once.stop = waited = Waited()
+    once.step(2)
+    once.transactions.faults["begin"].extend([ABORT] * 1_040)
+    once.step(1_040)
+    assert once.worker.tally.aborts["aborted"] == 1_040
+    assert waited.pauses[-1] == 2.0
+
+
+def test_a_record_that_is_too_large_ends_the_worker_and_is_not_tried_again() -> None:
+    once = Once(broker_with(*shop_log()))
+    once.step(3)
+    once.transactions.faults["produce"].append(TooLargeError("1200000 bytes to topic estimates"))
+    with pytest.raises(TooLargeError, match="1200000 bytes to topic estimates"):
+        once.to_end()
+    assert once.transactions.calls.count("renew") == 1
 
 
 def test_events_that_go_while_a_worker_runs_are_named() -> None:
