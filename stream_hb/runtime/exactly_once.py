@@ -38,6 +38,7 @@ from stream_hb.runtime.client import (
 )
 from stream_hb.runtime.delivery import Outgoing, Route, Tally
 from stream_hb.runtime.restores import Opened, Restores
+from stream_hb.runtime.slots import OWN_SLOT
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
 from stream_hb.tick_feeds import HOME
@@ -357,11 +358,11 @@ class ExactlyOnce:
 
     def _fenced(self, error: FencedError) -> None:
         if self._seconds() - self._began_at < OVERDUE_SECONDS:
-            raise SlotError(
-                f"slot {self._writer} is held by another process: {error}. Give every worker a "
-                "slot of its own (--slot)"
-            ) from error
+            raise self._rival(error) from error
         self._start_over(error)
+
+    def _rival(self, error: FencedError) -> SlotError:
+        return SlotError(f"slot {self._writer} is held by another process: {error}. {OWN_SLOT}")
 
     def _fresh(self) -> bool:
         """Renew the producer where that is due; False while the broker does not answer."""
@@ -372,6 +373,8 @@ class ExactlyOnce:
         except TransientError as error:
             log.warning("cannot take the slot yet", detail=str(error))
             return False
+        except FencedError as error:  # no transaction was open that could be overdue
+            raise self._rival(error) from error
         self._stale = False
         return True
 

@@ -15,7 +15,7 @@ import structlog
 
 from stream_hb.emitter import Emission
 from stream_hb.engine import Candidate, Engine
-from stream_hb.errors import BrokerError, LostError, StreamHBError, TopicError
+from stream_hb.errors import BrokerError, LostError, SlotError, TopicError
 from stream_hb.events.batch import RawBatch
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.refit import Refit
@@ -26,6 +26,7 @@ from stream_hb.runtime.durations import Durations
 from stream_hb.runtime.pooling import OwnPooling, Pooling
 from stream_hb.runtime.quiet import quiet_collector
 from stream_hb.runtime.screen_limit import ROWS_BEHIND, ScreenLimit
+from stream_hb.runtime.slots import OWN_SLOT
 
 POLL_SECONDS = 0.05
 """How long events are collected for a batch, the work on the one before included: a batch has its
@@ -42,7 +43,7 @@ _ENDS = {
     TroubleKind.TOPIC_GONE: TopicError,
     TroubleKind.PARTITIONS_CHANGED: TopicError,
     TroubleKind.REFUSED: BrokerError,
-    TroubleKind.FENCED: StreamHBError,
+    TroubleKind.FENCED: SlotError,
     TroubleKind.FATAL: BrokerError,
 }
 
@@ -211,7 +212,8 @@ class Worker:
         ends = _ENDS.get(trouble.kind)
         if ends is not None:
             place = f"{trouble.where.topic}-{trouble.where.partition}: " if trouble.where else ""
-            raise ends(f"{place}{trouble.detail} ({trouble.kind.value}){self._lost(trouble)}")
+            more = f". {OWN_SLOT}" if ends is SlotError else self._lost(trouble)
+            raise ends(f"{place}{trouble.detail} ({trouble.kind.value}){more}")
         if trouble.kind is TroubleKind.BROKERS_DOWN and self._brokers_down:
             return
         self._brokers_down |= trouble.kind is TroubleKind.BROKERS_DOWN

@@ -210,6 +210,21 @@ def test_a_rival_of_the_slot_ends_the_worker() -> None:
         once.to_end()
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_rival_that_takes_the_slot_while_it_is_renewed_ends_the_worker(late: bool) -> None:
+    """Wrong before: it ended with 1, or restored everything again and again."""
+    once = Once(broker_with(*shop_log()))
+    if late:
+        once.step(3)
+        once.transactions.faults["commit"].append(LOST)
+        once.step()
+        once.seconds += 60
+    once.transactions.faults["renew"].append(fenced())
+    with pytest.raises(SlotError, match=r"held by another process: .* \(--slot\)") as raised:
+        once.to_end()
+    assert raised.value.exit_code == 6
+
+
 def test_a_transaction_that_the_broker_ended_for_its_age_is_no_rival() -> None:
     broker = broker_with(*shop_log(), BAD)
     once = Once(broker)
