@@ -204,6 +204,10 @@ class ExactlyOnce:
             self._catch_up.reached(shard.positions)
         return self._restores.numbers | self._catch_up.shards
 
+    def unopened(self) -> Mapping[TopicPartition, int]:
+        """Return the committed offsets of the shards that are being restored."""
+        return self._restores.committed()
+
     def new_rejects(self, rejects: Iterable[Reject]) -> list[Reject]:
         """Return them all: only what is committed was ever seen."""
         return list(rejects)

@@ -20,7 +20,13 @@ from stream_hb.events.batch import RawBatch
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.refit import Refit
 from stream_hb.runtime.batch_limit import SAMPLE, BatchLimit
-from stream_hb.runtime.client import ClientError, InputClient, Trouble, TroubleKind
+from stream_hb.runtime.client import (
+    ClientError,
+    InputClient,
+    TopicPartition,
+    Trouble,
+    TroubleKind,
+)
 from stream_hb.runtime.delivery import Delivery, Outgoing, Route, Tally
 from stream_hb.runtime.durations import Durations
 from stream_hb.runtime.pooling import OwnPooling, Pooling
@@ -151,6 +157,15 @@ class Worker:
     def tally(self) -> Tally:
         """What the delivery has been through."""
         return self._delivery.tally
+
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        """Return where the input goes on, that of shards that are being restored too."""
+        positions = {
+            TopicPartition(*source): position.next_offset
+            for shard in list(self.engine.shards.values())
+            for source, position in shard.positions.items()
+        }
+        return {**self._delivery.unopened(), **positions}
 
     def now_ms(self) -> int:
         """Read the worker's clock."""
