@@ -175,7 +175,13 @@ class InputClient(Protocol):
         ...
 
     def membership(self) -> Any:
-        """Return who this member is in the group now: what fences a transaction's offsets."""
+        """Return who this member is in the group now: what fences a transaction's offsets.
+
+        Raises
+        ------
+        GroupMovedError
+            It is none for now: nothing would fence them.
+        """
         ...
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:

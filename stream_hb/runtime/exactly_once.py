@@ -255,9 +255,8 @@ class ExactlyOnce:
             self._transactions.produce(told.topic, told.partition, told.key, told.value)
         for number in {told.shard for told in out.broadcasts} - self._plans.keys():
             offsets |= self._offsets(number, out.candidate)
-        membership = self._inputs.membership()
         if offsets:
-            self._send_offsets(offsets, membership)
+            self._send_offsets(offsets, self._membership())
         # After a timeout nobody knows whether it is committed: it goes on in the background, and
         # to abort it then could tear it apart.
         try:
@@ -268,6 +267,12 @@ class ExactlyOnce:
             raise
         # Its outcome is known, but a late answer to the first call may still be under way.
         self._stale = again.happened
+
+    def _membership(self) -> Any:
+        try:
+            return self._inputs.membership()
+        except GroupMovedError as error:
+            raise TransactionAbortedError(str(error)) from error
 
     def _send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
         """Add the offsets; nothing is committed yet, so a call in doubt is not made again.

@@ -11,6 +11,7 @@ from stream_hb.errors import BrokerError, LostError, SlotError, SnapshotError
 from stream_hb.runtime.client import (
     ClientError,
     Committed,
+    GroupMovedError,
     RefusedError,
     TooLargeError,
     TopicPartition,
@@ -178,6 +179,26 @@ def test_offsets_in_doubt_are_not_sent_again_but_the_producer_is_renewed() -> No
     calls = once.transactions.calls
     first = calls.index("renew", 1)
     assert calls[first - 1] == "send_offsets"
+    assert_once(broker)
+
+
+def test_offsets_that_no_membership_fences_are_never_sent_but_the_transaction_is_aborted() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.step(3)
+    membership, calls = once.inputs.membership, once.transactions.calls
+
+    def none() -> str:
+        once.inputs.membership = membership  # type: ignore[method-assign]
+        raise GroupMovedError("not a member of the group for now")
+
+    once.inputs.membership = none  # type: ignore[method-assign]
+    sent = calls.count("send_offsets")
+    once.step()
+    assert calls.count("send_offsets") == sent
+    assert calls[-1] == "abort"
+    once.to_end()
+    assert calls.count("renew") == 1
     assert_once(broker)
 
 
