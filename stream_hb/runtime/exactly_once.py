@@ -18,6 +18,7 @@ import structlog
 from stream_hb.engine import Candidate, Engine
 from stream_hb.errors import SlotError
 from stream_hb.events.batch import RawBatch, Reject
+from stream_hb.runtime.again import Again
 from stream_hb.runtime.at_least_once import outgoing_records
 from stream_hb.runtime.backoff import Backoff
 from stream_hb.runtime.catch_up import CatchUp
@@ -43,9 +44,6 @@ from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
 from stream_hb.tick_feeds import HOME
 from stream_hb.timing import Position
-
-TRIES = 12
-"""How often a call that timed out is made again: each waits for some seconds."""
 
 RESTORE_SECONDS = 0.05
 
@@ -239,7 +237,7 @@ class ExactlyOnce:
         return False
 
     def _transact(self, out: Outgoing, stop: Event) -> None:
-        again = _Again(stop)
+        again = Again(stop)
         self._began_at = self._seconds()
         self._transactions.begin()
         for topic, key, value in outgoing_records(out, self._route):
@@ -334,7 +332,7 @@ class ExactlyOnce:
         self.tally.aborts[error.cause or "aborted"] += 1
         if self._stale:
             return  # to renew the producer aborts what it left
-        again = _Again(stop)
+        again = Again(stop)
         try:
             again(self._transactions.abort)
             # A late repetition of the first call would abort the next transaction in its middle.
@@ -457,26 +455,6 @@ class ExactlyOnce:
         self._transactions.close()
         self._restores.close()
         self._inputs.close()
-
-
-class _Again:
-    """Makes a call again that did not come through, with the same arguments; not for ever."""
-
-    def __init__(self, stop: Event) -> None:
-        self.happened = False
-        self._stop = stop
-
-    def __call__(self, call: Callable[[], None]) -> None:
-        for _ in range(TRIES):
-            try:
-                return call()
-            except TransientError as error:
-                self.happened = True
-                last = error
-                log.warning("once more", detail=str(error))
-            if self._stop.is_set():
-                break
-        raise ClientError(f"in vain: {last}")
 
 
 def _unread(batch: RawBatch, position: Position | None) -> RawBatch:
