@@ -19,13 +19,29 @@ from stream_hb.config_metrics import Section
 # Certificates and keys given by their path are no secrets; everything else that smells of one is.
 _SECRET = re.compile(r"password|secret|token|jaas|oauthbearer\.config|key(?!.*\.location$)")
 
+_COMMITS = "the worker commits what it has delivered, by itself"
+_MEETS = "a store's visits and purchases must meet in one worker"
+_WRITTEN = "records must be written by all replicas, once and in order"
+
+# What the guarantees hang on; speed and security are the user's. Names that are another's alias
+# stand for themselves: librdkafka lets the one that comes last hold.
 _OWNED_BY_US = {
     "bootstrap.servers": "set kafka.bootstrap_servers instead",
+    "metadata.broker.list": "set kafka.bootstrap_servers instead",
     "group.id": "set kafka.group_id instead",
-    "enable.auto.commit": "the worker commits what it has delivered, by itself",
-    "enable.auto.offset.store": "the worker commits what it has delivered, by itself",
-    "partition.assignment.strategy": "a store's visits and purchases must meet in one worker",
-    "group.protocol": "a store's visits and purchases must meet in one worker",
+    "group.instance.id": "it is the worker's slot (--slot); without it a zombie is not fenced",
+    "transactional.id": "it is the worker's slot (--slot); another would fence nobody",
+    "enable.auto.commit": _COMMITS,
+    "enable.auto.offset.store": _COMMITS,
+    "partition.assignment.strategy": _MEETS,
+    "group.protocol": _MEETS,
+    "isolation.level": "what a transaction that was aborted has written must never be read",
+    "auto.offset.reset": "events that are gone are told of, not skipped; --accept-loss goes on",
+    "enable.partition.eof": "the worker must know when it has read what there is",
+    "enable.idempotence": _WRITTEN,
+    "acks": _WRITTEN,
+    "request.required.acks": _WRITTEN,
+    "partitioner": "all records of a key must be in one partition, the newest of them last",
 }
 
 

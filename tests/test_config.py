@@ -207,6 +207,33 @@ def test_the_stores_table_lies_beside_the_configuration(tmp_path: Path) -> None:
     assert over.stores.path == str(tmp_path / "other.csv")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("acks", "1"),
+        ("auto.offset.reset", "latest"),
+        ("enable.auto.commit", "true"),
+        ("enable.auto.offset.store", "true"),
+        ("enable.idempotence", "false"),
+        ("enable.partition.eof", "false"),
+        ("group.instance.id", "mine"),
+        ("isolation.level", "read_uncommitted"),
+        ("isolation_level", "read_uncommitted"),
+        ("metadata.broker.list", "elsewhere:9092"),
+        ("partitioner", "random"),
+        ("request.required.acks", "1"),
+        ("transactional.id", "mine"),
+    ],
+)
+def test_a_client_setting_that_a_guarantee_hangs_on_is_refused(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    """Wrong before: the user's settings come last, so some could undo the guarantee unseen."""
+    path = written(tmp_path, f"kafka: {{client: {{{name}: {value}}}}}")
+    with pytest.raises(ConfigError, match=f"'{name.replace('_', '.')}' cannot be set here: "):
+        load_config(path, {})
+
+
 @pytest.mark.parametrize("value", ["true", "{}"])
 def test_revenue_per_visit_is_chosen_by_true_or_by_a_mapping(tmp_path: Path, value: str) -> None:
     config = load_config(written(tmp_path, f"metrics: {{revenue_per_visit: {value}}}"), {})

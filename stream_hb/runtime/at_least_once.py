@@ -152,6 +152,10 @@ class AtLeastOnce:
             self._catch_up.reached(shard.positions)
         return self._catch_up.shards
 
+    def unopened(self) -> Mapping[TopicPartition, int]:
+        """Return nothing: shards are open from the first, and read their input anew."""
+        return {}
+
     def new_rejects(self, rejects: Iterable[Reject]) -> list[Reject]:
         """Return the rejects that were not written by an earlier owner."""
         return [reject for reject in rejects if self._catch_up.is_new(reject)]

@@ -151,6 +151,10 @@ class RefusedError(ClientError):
     exit_code = 3
 
 
+class TooLargeError(ClientError):
+    """A record is larger than may be written, and would be so again: a person raises the limit."""
+
+
 class InputClient(Protocol):
     """A member of a consumer group, subscribed from its making on.
 
@@ -171,7 +175,13 @@ class InputClient(Protocol):
         ...
 
     def membership(self) -> Any:
-        """Return who this member is in the group now: what fences a transaction's offsets."""
+        """Return who this member is in the group now: what fences a transaction's offsets.
+
+        Raises
+        ------
+        GroupMovedError
+            It is none for now: nothing would fence them.
+        """
         ...
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:
@@ -229,9 +239,9 @@ class TransactionClient(Protocol):
     """Writes records and commits offsets, all of a transaction or nothing of it.
 
     A call that raises :class:`TransientError` is to be made again with the same arguments;
-    :class:`TransactionAbortedError` asks for :meth:`abort`; :class:`FencedError` and
-    :class:`RefusedError` end the worker; after any other :class:`ClientError` nobody knows what
-    became of the transaction, and only :meth:`renew` helps.
+    :class:`TransactionAbortedError` asks for :meth:`abort`; :class:`FencedError`,
+    :class:`RefusedError` and :class:`TooLargeError` end the worker; after any other
+    :class:`ClientError` nobody knows what became of the transaction, and only :meth:`renew` helps.
     """
 
     def begin(self) -> None:

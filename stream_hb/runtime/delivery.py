@@ -142,6 +142,10 @@ class Delivery(Protocol):
         """Return the shards that are not ready for a refit, once a candidate is applied."""
         ...
 
+    def unopened(self) -> Mapping[TopicPartition, int]:
+        """Return where the input of shards goes on that are not open yet, where that is known."""
+        ...
+
     def new_rejects(self, rejects: Iterable[Reject]) -> list[Reject]:
         """Return the rejects that were not written by an earlier owner."""
         ...

@@ -18,7 +18,9 @@ import structlog
 from stream_hb.engine import Candidate, Engine
 from stream_hb.errors import SlotError
 from stream_hb.events.batch import RawBatch, Reject
+from stream_hb.runtime.again import Again
 from stream_hb.runtime.at_least_once import outgoing_records
+from stream_hb.runtime.backoff import Backoff
 from stream_hb.runtime.catch_up import CatchUp
 from stream_hb.runtime.checkpoints import LEAVE_SECONDS_MAX, Checkpoints
 from stream_hb.runtime.client import (
@@ -28,6 +30,7 @@ from stream_hb.runtime.client import (
     GroupMovedError,
     InputClient,
     RefusedError,
+    TooLargeError,
     TopicPartition,
     TransactionAbortedError,
     TransactionClient,
@@ -36,13 +39,11 @@ from stream_hb.runtime.client import (
 )
 from stream_hb.runtime.delivery import Outgoing, Route, Tally
 from stream_hb.runtime.restores import Opened, Restores
+from stream_hb.runtime.slots import OWN_SLOT
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
 from stream_hb.tick_feeds import HOME
 from stream_hb.timing import Position
-
-TRIES = 12
-"""How often a call that timed out is made again: each waits for some seconds."""
 
 RESTORE_SECONDS = 0.05
 
@@ -51,8 +52,8 @@ OVERDUE_SECONDS = 8.0
 like a second owner of the slot, and is none; a real one is told by the group, too, whose member of
 this slot it replaces."""
 
-ABORTS_WITHOUT_PAUSE = 4
-PAUSE_SECONDS = 0.05
+FAILURES_WITHOUT_PAUSE = 4
+PAUSE_SECONDS = 0.1
 PAUSE_SECONDS_MAX = 2.0
 
 log = structlog.get_logger("stream_hb.worker")
@@ -111,7 +112,9 @@ class ExactlyOnce:
         self._newest_epoch: int | None = None
         self._seconds = seconds
         self._began_at = -OVERDUE_SECONDS
-        self._aborted_in_turn = 0
+        self._failed_in_turn = 0
+        # Without chance: a slot is one worker's, so nobody comes back together with it.
+        self._backoff = Backoff(PAUSE_SECONDS, PAUSE_SECONDS_MAX, random=lambda: 0.0)
         self._stale = True  # the producer is to be renewed before the next transaction
         self._last_epoch = last_epoch
         self._catch_up = CatchUp()
@@ -199,6 +202,10 @@ class ExactlyOnce:
             self._catch_up.reached(shard.positions)
         return self._restores.numbers | self._catch_up.shards
 
+    def unopened(self) -> Mapping[TopicPartition, int]:
+        """Return the committed offsets of the shards that are being restored."""
+        return self._restores.committed()
+
     def new_rejects(self, rejects: Iterable[Reject]) -> list[Reject]:
         """Return them all: only what is committed was ever seen."""
         return list(rejects)
@@ -211,23 +218,26 @@ class ExactlyOnce:
         try:
             if self._fresh():
                 self._transact(out, stop)
-                self._aborted_in_turn = 0
+                self._succeeded()
                 return True
         except TransactionAbortedError as error:
             self._abort(error, stop)
+            self._pause(stop)
         except FencedError as error:
             self._fenced(error)
+            self._pause(stop)
             return False
-        except RefusedError:
+        except (RefusedError, TooLargeError):
             raise
         except ClientError as error:
             self._start_over(error)
+            self._pause(stop)
             return False
         self._read_again(out.candidate)
         return False
 
     def _transact(self, out: Outgoing, stop: Event) -> None:
-        again = _Again(stop)
+        again = Again(stop)
         self._began_at = self._seconds()
         self._transactions.begin()
         for topic, key, value in outgoing_records(out, self._route):
@@ -243,9 +253,8 @@ class ExactlyOnce:
             self._transactions.produce(told.topic, told.partition, told.key, told.value)
         for number in {told.shard for told in out.broadcasts} - self._plans.keys():
             offsets |= self._offsets(number, out.candidate)
-        membership = self._inputs.membership()
         if offsets:
-            self._send_offsets(offsets, membership)
+            self._send_offsets(offsets, self._membership())
         # After a timeout nobody knows whether it is committed: it goes on in the background, and
         # to abort it then could tear it apart.
         try:
@@ -256,6 +265,12 @@ class ExactlyOnce:
             raise
         # Its outcome is known, but a late answer to the first call may still be under way.
         self._stale = again.happened
+
+    def _membership(self) -> Any:
+        try:
+            return self._inputs.membership()
+        except GroupMovedError as error:
+            raise TransactionAbortedError(str(error)) from error
 
     def _send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
         """Add the offsets; nothing is committed yet, so a call in doubt is not made again.
@@ -299,17 +314,25 @@ class ExactlyOnce:
             for source, position in shard.positions.items()
         }
 
+    def _pause(self, stop: Event) -> None:
+        """Wait after some failures in turn, aborted or in doubt alike, ever longer.
+
+        What fails every time (no right to write, say) would be tried as fast as it fails.
+        """
+        self._failed_in_turn += 1
+        if self._failed_in_turn > FAILURES_WITHOUT_PAUSE:
+            stop.wait(self._backoff.failed())
+
+    def _succeeded(self) -> None:
+        self._failed_in_turn = 0
+        self._backoff.succeeded()
+
     def _abort(self, error: ClientError, stop: Event) -> None:
         log.warning("transaction aborted", detail=str(error))
         self.tally.aborts[error.cause or "aborted"] += 1
-        self._aborted_in_turn += 1
-        if self._aborted_in_turn > ABORTS_WITHOUT_PAUSE:
-            # What fails every time (no right to write, say) would be tried as fast as it fails.
-            pause = PAUSE_SECONDS * 2 ** (self._aborted_in_turn - ABORTS_WITHOUT_PAUSE)
-            stop.wait(min(pause, PAUSE_SECONDS_MAX))
         if self._stale:
             return  # to renew the producer aborts what it left
-        again = _Again(stop)
+        again = Again(stop)
         try:
             again(self._transactions.abort)
             # A late repetition of the first call would abort the next transaction in its middle.
@@ -342,11 +365,11 @@ class ExactlyOnce:
 
     def _fenced(self, error: FencedError) -> None:
         if self._seconds() - self._began_at < OVERDUE_SECONDS:
-            raise SlotError(
-                f"slot {self._writer} is held by another process: {error}. Give every worker a "
-                "slot of its own (--slot)"
-            ) from error
+            raise self._rival(error) from error
         self._start_over(error)
+
+    def _rival(self, error: FencedError) -> SlotError:
+        return SlotError(f"slot {self._writer} is held by another process: {error}. {OWN_SLOT}")
 
     def _fresh(self) -> bool:
         """Renew the producer where that is due; False while the broker does not answer."""
@@ -357,6 +380,8 @@ class ExactlyOnce:
         except TransientError as error:
             log.warning("cannot take the slot yet", detail=str(error))
             return False
+        except FencedError as error:  # no transaction was open that could be overdue
+            raise self._rival(error) from error
         self._stale = False
         return True
 
@@ -430,26 +455,6 @@ class ExactlyOnce:
         self._transactions.close()
         self._restores.close()
         self._inputs.close()
-
-
-class _Again:
-    """Makes a call again that did not come through, with the same arguments; not for ever."""
-
-    def __init__(self, stop: Event) -> None:
-        self.happened = False
-        self._stop = stop
-
-    def __call__(self, call: Callable[[], None]) -> None:
-        for _ in range(TRIES):
-            try:
-                return call()
-            except TransientError as error:
-                self.happened = True
-                last = error
-                log.warning("once more", detail=str(error))
-            if self._stop.is_set():
-                break
-        raise ClientError(f"in vain: {last}")
 
 
 def _unread(batch: RawBatch, position: Position | None) -> RawBatch:

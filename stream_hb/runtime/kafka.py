@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from stream_hb.runtime.client import (
     Committed,
     DeliveryError,
+    GroupMovedError,
     Polled,
     TopicPartition,
     TransientError,
@@ -218,6 +219,9 @@ class KafkaInput:
 
     def membership(self) -> Any:
         """Return who this member is in the group now: what fences a transaction's offsets."""
+        # The broker takes offsets without a member's id from anybody, a zombie included.
+        if not self._consumer.memberid():
+            raise GroupMovedError("not a member of the group for now")
         return self._consumer.consumer_group_metadata()
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:

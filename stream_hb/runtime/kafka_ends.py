@@ -1,7 +1,7 @@
 """Where the input ends, for its lag: asked when somebody looks, never by the worker's loop."""
 
+import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -13,6 +13,8 @@ from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.librdkafka_log import QuietLog
 
 ANSWER_SECONDS = 1.0
+LOOK_SECONDS_MAX = 5.0
+"""Half of what Prometheus waits for by default: without a broker every partition takes a second."""
 
 
 class KafkaEnds:
@@ -36,16 +38,34 @@ class KafkaEnds:
             "isolation.level": "read_uncommitted",
         }
         self._consumer: ck.Consumer | None = None
+        self._silent: set[TopicPartition] = set()
         self._lock = Lock()
 
     def of(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the ends; a partition whose leader does not answer is left out."""
+        """Return the ends; a partition whose leader does not answer is left out.
+
+        Those that did not answer when they were last asked come last: what waiting for them takes
+        is not the others' time.
+        """
         found: dict[TopicPartition, int] = {}
-        with self._lock, suppress(KafkaException):
-            for where in partitions:
-                asked = ck.TopicPartition(where.topic, where.partition)
-                found[where] = int(self._made().get_watermark_offsets(asked, ANSWER_SECONDS)[1])
+        with self._lock:
+            until = time.monotonic() + LOOK_SECONDS_MAX
+            for where in sorted(partitions, key=self._silent.__contains__):
+                if time.monotonic() >= until:
+                    break
+                if (end := self._end(where)) is not None:
+                    found[where] = end
         return found
+
+    def _end(self, where: TopicPartition) -> int | None:
+        asked = ck.TopicPartition(where.topic, where.partition)
+        try:
+            end = int(self._made().get_watermark_offsets(asked, ANSWER_SECONDS)[1])
+        except KafkaException:
+            self._silent.add(where)
+            return None
+        self._silent.discard(where)
+        return end
 
     def _made(self) -> ck.Consumer:
         if self._consumer is None:

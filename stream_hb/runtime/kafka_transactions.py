@@ -14,6 +14,7 @@ from stream_hb.runtime.client import (
     Committed,
     FencedError,
     RefusedError,
+    TooLargeError,
     TopicPartition,
     TransactionAbortedError,
     TransientError,
@@ -45,6 +46,14 @@ _REFUSED = {
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError._AUTHENTICATION,
 }
+
+
+LARGER = (
+    "Records of this size need a larger message.max.bytes (here under kafka.client) and "
+    "max.message.bytes (the topic's setting)"
+)
+
+_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
 
 
 def transaction_settings(
@@ -142,7 +151,9 @@ class KafkaTransactions:
                 if time.monotonic() > deadline:
                     raise TransactionAbortedError("the broker does not take the records") from None
             except KafkaException as exception:
-                raise _translation(exception, f"write to topic {topic}") from exception
+                size = len(key or b"") + len(value or b"")
+                doing = f"write a record of {size} bytes to topic {topic}"
+                raise _translation(exception, doing) from exception
             with _translated(f"write to topic {topic}"):
                 self._mine.poll(0.05)
 
@@ -224,7 +235,9 @@ def _translated(doing: str) -> Iterator[None]:
 
 def _translation(exception: KafkaException, doing: str) -> ClientError:
     error: KafkaError = exception.args[0]
-    made = _error_type(error)(f"could not {doing}: {error.str()}")
+    kind = _error_type(error)
+    advice = f". {LARGER}" if kind is TooLargeError else ""
+    made = kind(f"could not {doing}: {error.str()}{advice}")
     made.cause = error.name()
     return made
 
@@ -238,6 +251,8 @@ def _error_type(error: KafkaError) -> Callable[[str], ClientError]:
         return FencedError
     if error.code() in _REFUSED:
         return RefusedError
+    if error.code() in _TOO_LARGE:
+        return TooLargeError
     if error.fatal() or error.code() in _FORGOTTEN:
         return ClientError
     if error.txn_requires_abort():

@@ -132,6 +132,14 @@ class Restores:
         """The shards that do not work yet."""
         return self._waiting.keys() | self._running.keys()
 
+    def committed(self) -> dict[TopicPartition, int]:
+        """Return the committed offsets of the shards that are being restored."""
+        return {
+            where: committed.offset
+            for restore in list(self._running.values())
+            for where, committed in restore.committed.items()
+        }
+
     def add(self, partitions: Iterable[TopicPartition]) -> None:
         """Take partitions that were assigned."""
         for partition in partitions:

@@ -10,6 +10,7 @@ from typing import TextIO
 from stream_hb.errors import SlotError
 
 SLOTS_MAX = 1024
+OWN_SLOT = "Give every worker a slot of its own (--slot)"
 
 
 @dataclass(frozen=True, slots=True)

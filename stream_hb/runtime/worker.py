@@ -15,17 +15,24 @@ import structlog
 
 from stream_hb.emitter import Emission
 from stream_hb.engine import Candidate, Engine
-from stream_hb.errors import BrokerError, LostError, StreamHBError, TopicError
+from stream_hb.errors import BrokerError, LostError, SlotError, TopicError
 from stream_hb.events.batch import RawBatch
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.refit import Refit
 from stream_hb.runtime.batch_limit import SAMPLE, BatchLimit
-from stream_hb.runtime.client import ClientError, InputClient, Trouble, TroubleKind
+from stream_hb.runtime.client import (
+    ClientError,
+    InputClient,
+    TopicPartition,
+    Trouble,
+    TroubleKind,
+)
 from stream_hb.runtime.delivery import Delivery, Outgoing, Route, Tally
 from stream_hb.runtime.durations import Durations
 from stream_hb.runtime.pooling import OwnPooling, Pooling
 from stream_hb.runtime.quiet import quiet_collector
 from stream_hb.runtime.screen_limit import ROWS_BEHIND, ScreenLimit
+from stream_hb.runtime.slots import OWN_SLOT
 
 POLL_SECONDS = 0.05
 """How long events are collected for a batch, the work on the one before included: a batch has its
@@ -42,7 +49,7 @@ _ENDS = {
     TroubleKind.TOPIC_GONE: TopicError,
     TroubleKind.PARTITIONS_CHANGED: TopicError,
     TroubleKind.REFUSED: BrokerError,
-    TroubleKind.FENCED: StreamHBError,
+    TroubleKind.FENCED: SlotError,
     TroubleKind.FATAL: BrokerError,
 }
 
@@ -151,6 +158,15 @@ class Worker:
         """What the delivery has been through."""
         return self._delivery.tally
 
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        """Return where the input goes on, that of shards that are being restored too."""
+        positions = {
+            TopicPartition(*source): position.next_offset
+            for shard in list(self.engine.shards.values())
+            for source, position in shard.positions.items()
+        }
+        return {**self._delivery.unopened(), **positions}
+
     def now_ms(self) -> int:
         """Read the worker's clock."""
         return self._clock_ms()
@@ -211,7 +227,8 @@ class Worker:
         ends = _ENDS.get(trouble.kind)
         if ends is not None:
             place = f"{trouble.where.topic}-{trouble.where.partition}: " if trouble.where else ""
-            raise ends(f"{place}{trouble.detail} ({trouble.kind.value}){self._lost(trouble)}")
+            more = f". {OWN_SLOT}" if ends is SlotError else self._lost(trouble)
+            raise ends(f"{place}{trouble.detail} ({trouble.kind.value}){more}")
         if trouble.kind is TroubleKind.BROKERS_DOWN and self._brokers_down:
             return
         self._brokers_down |= trouble.kind is TroubleKind.BROKERS_DOWN

@@ -95,11 +95,7 @@ class WorkerMetrics(Collector):
             "Offsets from the next event to the end of its partition",
             labels=["topic", "partition"],
         )
-        positions = {
-            TopicPartition(*source): position.next_offset
-            for shard in list(self._worker.engine.shards.values())
-            for source, position in shard.positions.items()
-        }
+        positions = self._worker.next_offsets()
         for where, end in self._ends(sorted(positions)).items():
             labels = [where.topic, str(where.partition)]
             metric.add_metric(labels, max(end - positions[where], 0))

@@ -18,6 +18,12 @@ VERSION = 2
 RECORD_BYTES = 800_000
 """Most bytes of a delta's record, below the broker's default limit of a megabyte."""
 
+_HEAD_BYTES = 16
+"""Of a record, around its changes."""
+
+_ROOM_BYTES = RECORD_BYTES - 4_096
+"""Most bytes of one change's values: names of columns and the like come on top."""
+
 GROUPS = "groups"
 """The table that is not one of ids."""
 
@@ -159,13 +165,25 @@ def row_ops(
         yield [name, *more, _short(rows[part]), _taken(columns, part)]
 
 
+def named_ops(name: str, first: int, values: Sequence[Any]) -> Iterator[Op]:
+    """Yield what numbers from ``first`` on stand for, in parts that fit into a record."""
+    ends = np.cumsum([len(state.pack(value)) for value in values])
+    start = 0
+    while start < len(values):
+        before = int(ends[start - 1]) if start else 0
+        fitting = int(np.searchsorted(ends, before + _ROOM_BYTES, side="right"))
+        stop = max(fitting, start + 1)
+        yield [name, first + start, values[start:stop]]
+        start = stop
+
+
 def packed_ops(ops: Iterable[Op]) -> Iterator[bytes]:
     """Yield the values of as few records as hold the changes."""
     waiting: list[Raw] = []
     size = 0
     for op in ops:
         packed = state.pack(op)
-        if waiting and size + len(packed) > RECORD_BYTES:
+        if waiting and size + len(packed) > RECORD_BYTES - _HEAD_BYTES:
             yield encoded(waiting)
             waiting, size = [], 0
         waiting.append(Raw(packed))
@@ -180,7 +198,7 @@ def plain_arms(sets: Sequence[ArmSet]) -> list[list[list[str]]]:
 
 
 def _parts(size: int, row_bytes: int) -> Iterator[slice]:
-    most = max(RECORD_BYTES // row_bytes, 1)
+    most = max(_ROOM_BYTES // row_bytes, 1)
     return (slice(start, start + most) for start in range(0, size, most))
 
 

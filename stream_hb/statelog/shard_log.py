@@ -25,6 +25,7 @@ from stream_hb.statelog.records import (
     clear_ops,
     delta_key,
     encoded,
+    named_ops,
     numbers_of_pages,
     packed_ops,
     page_key,
@@ -226,12 +227,9 @@ class ShardLog:
         """Yield groups and arms that the log does not know yet, those without events too."""
         keys = self._shard.table.keys[self.state.groups :]
         keys = keys + (candidate.change.new_groups.keys if candidate else [])
-        for start in range(0, len(keys), 4096):
-            part = [list(key) for key in keys[start : start + 4096]]
-            yield ["groups", self.state.groups + start, part]
+        yield from named_ops("groups", self.state.groups, [list(key) for key in keys])
         arms = self._shard.arms.known[self.state.arms :]
-        if arms:
-            yield ["arms", self.state.arms, plain_arms(arms)]
+        yield from named_ops("arms", self.state.arms, plain_arms(arms))
 
     def _counted(self, candidate: ShardCandidate) -> Iterator[Op]:
         tables = self._shard.tables

@@ -11,7 +11,9 @@ from stream_hb.errors import BrokerError, LostError, SlotError, SnapshotError
 from stream_hb.runtime.client import (
     ClientError,
     Committed,
+    GroupMovedError,
     RefusedError,
+    TooLargeError,
     TopicPartition,
     TransactionAbortedError,
     TransientError,
@@ -180,6 +182,26 @@ def test_offsets_in_doubt_are_not_sent_again_but_the_producer_is_renewed() -> No
     assert_once(broker)
 
 
+def test_offsets_that_no_membership_fences_are_never_sent_but_the_transaction_is_aborted() -> None:
+    broker = broker_with(*shop_log(), BAD)
+    once = Once(broker)
+    once.step(3)
+    membership, calls = once.inputs.membership, once.transactions.calls
+
+    def none() -> str:
+        once.inputs.membership = membership  # type: ignore[method-assign]
+        raise GroupMovedError("not a member of the group for now")
+
+    once.inputs.membership = none  # type: ignore[method-assign]
+    sent = calls.count("send_offsets")
+    once.step()
+    assert calls.count("send_offsets") == sent
+    assert calls[-1] == "abort"
+    once.to_end()
+    assert calls.count("renew") == 1
+    assert_once(broker)
+
+
 def test_an_abort_that_fails_is_left_to_the_next_producer() -> None:
     broker = broker_with(*shop_log(), BAD)
     once = Once(broker)
@@ -207,6 +229,21 @@ def test_a_rival_of_the_slot_ends_the_worker() -> None:
     once.transactions.faults["commit"].append(fenced())
     with pytest.raises(SlotError, match="slot g-0 is held by another process"):
         once.to_end()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_rival_that_takes_the_slot_while_it_is_renewed_ends_the_worker(late: bool) -> None:
+    """Wrong before: it ended with 1, or restored everything again and again."""
+    once = Once(broker_with(*shop_log()))
+    if late:
+        once.step(3)
+        once.transactions.faults["commit"].append(LOST)
+        once.step()
+        once.seconds += 60
+    once.transactions.faults["renew"].append(fenced())
+    with pytest.raises(SlotError, match=r"held by another process: .* \(--slot\)") as raised:
+        once.to_end()
+    assert raised.value.exit_code == 6
 
 
 def test_a_transaction_that_the_broker_ended_for_its_age_is_no_rival() -> None:
@@ -388,6 +425,42 @@ def test_what_is_aborted_every_time_is_tried_at_ever_longer_intervals() -> None:
     once.to_end()
     assert len(waited.pauses) == 10
     assert_once(once.broker)
+
+
+def test_what_is_in_doubt_every_time_is_tried_at_ever_longer_intervals() -> None:
+    """Wrong before: the shards were restored and the batch read again without ever a pause."""
+    once = Once(broker_with(*shop_log(), BAD))
+    once.stop = waited = Waited()
+    once.inputs._idle = waited.set
+    once.step(3)
+    faults = once.transactions.faults["commit"]
+    faults.extend([LOST] * 11)
+    while faults:
+        once.step()
+    assert waited.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    once.to_end()
+    assert len(waited.pauses) == 7
+    assert_once(once.broker)
+
+
+def test_however_often_a_transaction_is_aborted_the_worker_goes_on() -> None:
+    """Wrong before: two to the 1,024th is no float, so the 1,028th abort in turn ended it."""
+    once = Once(broker_with(*shop_log(visits=1)))
+    once.stop = waited = Waited()
+    once.step(2)
+    once.transactions.faults["begin"].extend([ABORT] * 1_040)
+    once.step(1_040)
+    assert once.worker.tally.aborts["aborted"] == 1_040
+    assert waited.pauses[-1] == 2.0
+
+
+def test_a_record_that_is_too_large_ends_the_worker_and_is_not_tried_again() -> None:
+    once = Once(broker_with(*shop_log()))
+    once.step(3)
+    once.transactions.faults["produce"].append(TooLargeError("1200000 bytes to topic estimates"))
+    with pytest.raises(TooLargeError, match="1200000 bytes to topic estimates"):
+        once.to_end()
+    assert once.transactions.calls.count("renew") == 1
 
 
 def test_events_that_go_while_a_worker_runs_are_named() -> None:

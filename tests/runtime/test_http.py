@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_hb.errors import StreamHBError
 from stream_hb.runtime.health import STUCK_SECONDS
 from stream_hb.runtime.http import served
-from tests.runtime.test_exactly_once import ABORT, Once
+from tests.runtime.test_exactly_once import ABORT, LATE, Once
 from tests.support.logs import shop_log
 from tests.support.running import BAD, EVENTS, broker_with
 
@@ -68,6 +68,19 @@ def test_metrics_say_what_the_worker_did() -> None:
         == found["stream_hb_delivery_seconds_bucket", "+Inf"]
     )
     assert found["stream_hb_delivery_seconds_count",] > 0
+
+
+def test_a_shard_that_is_being_restored_has_its_lag() -> None:
+    """Wrong before: while a long log was read, just then, nobody saw how far behind it was."""
+    once = Once(broker_with(*shop_log()))
+    once.to_end()
+    again = once.again()
+    again.state.faults["poll"].extend([LATE] * 9)
+    again.step(3)
+    assert not again.engine.shards
+    with served_by(again) as port:
+        text = asked(port, "/metrics")[1]
+    assert samples(text)["stream_hb_lag_events", "0", "events"] == 4
 
 
 def test_no_metric_names_a_store_or_a_payload() -> None:

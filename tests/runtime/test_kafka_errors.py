@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from stream_hb.runtime.client import (
     ClientError,
     FencedError,
     GroupMovedError,
     RefusedError,
+    TooLargeError,
     TransactionAbortedError,
     TransientError,
     TroubleKind,
@@ -80,6 +81,9 @@ CALLS: dict[str, Callable[[KafkaTransactions], None]] = {
         (K._MSG_TIMED_OUT, ABORT, TransactionAbortedError),
         (K.UNKNOWN_PRODUCER_ID, ABORT, ClientError),
         (K.INVALID_PRODUCER_ID_MAPPING, ABORT, ClientError),
+        (K.MSG_SIZE_TOO_LARGE, {}, TooLargeError),
+        (K.MSG_SIZE_TOO_LARGE, ABORT, TooLargeError),
+        (K.RECORD_LIST_TOO_LARGE, ABORT, TooLargeError),
         (K._STATE, {}, ClientError),
     ],
 )
@@ -101,6 +105,20 @@ def test_a_full_queue_is_waited_for_and_then_the_transaction_is_given_up(
     with pytest.raises(TransactionAbortedError, match="does not take the records"):
         made.produce("topic", 0, b"key", b"value")
     assert failing.polls > 0
+
+
+def test_a_record_that_is_too_large_names_its_topic_its_bytes_and_the_settings() -> None:
+    made, _ = transactions(KafkaException(KafkaError(K.MSG_SIZE_TOO_LARGE, "too large")))
+    said = r"record of 1100003 bytes to topic state: too large\. .* message\.max\.bytes \(here"
+    with pytest.raises(TooLargeError, match=said):
+        made.produce("state", 0, b"key", bytes(1_100_000))
+
+
+def test_the_real_client_refuses_a_record_beyond_its_limit_so() -> None:
+    made = KafkaTransactions(transaction_settings("localhost:1", "slot"))
+    made._producer = Producer({"bootstrap.servers": "localhost:1"})
+    with pytest.raises(TooLargeError, match="record of 1000003 bytes to topic state"):
+        made.produce("state", 0, b"key", bytes(1_000_000))
 
 
 def test_no_call_is_made_of_a_producer_that_is_not_the_slots_owner() -> None:

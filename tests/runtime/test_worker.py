@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from structlog.testing import capture_logs
 
-from stream_hb.errors import BrokerError, LostError, StreamHBError, TopicError
+from stream_hb.errors import BrokerError, LostError, SlotError, StreamHBError, TopicError
 from stream_hb.runtime.client import (
     ClientError,
     Committed,
@@ -325,7 +325,7 @@ def test_records_that_were_given_up_end_the_worker_without_a_commit() -> None:
         (TroubleKind.OFFSET_LOST, LostError),
         (TroubleKind.TOPIC_GONE, TopicError),
         (TroubleKind.REFUSED, BrokerError),
-        (TroubleKind.FENCED, StreamHBError),
+        (TroubleKind.FENCED, SlotError),
         (TroubleKind.FATAL, BrokerError),
     ],
 )
@@ -339,6 +339,15 @@ def test_what_can_not_be_mended_ends_the_worker(
         running.worker.run(running.stop)
     assert type(raised.value) is error
     assert running.inputs.closed
+
+
+def test_a_worker_whose_place_in_the_group_another_takes_ends_with_the_slots_exit_code() -> None:
+    """Wrong before: it ended with 1, though 6 is what the commands promise."""
+    running = Running(broker_with())
+    running.inputs.trouble(Trouble(TroubleKind.FENCED, "static consumer fenced"))
+    with pytest.raises(SlotError, match=r"a slot of its own \(--slot\)") as raised:
+        running.worker.run(running.stop)
+    assert raised.value.exit_code == 6
 
 
 @pytest.mark.parametrize("kind", [TroubleKind.MEMBERSHIP_LOST, TroubleKind.OTHER])
