@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from stream_hb.errors import BrokerError, LostError, SnapshotError
+from stream_hb.errors import BrokerError, LostError, SnapshotError, StreamHBError
 from stream_hb.runtime.client import (
     Committed,
     GroupMovedError,
@@ -279,19 +279,23 @@ class Restores:
     def _check_progress(self) -> None:
         for number, restore in self._running.items():
             if self._seconds() - restore.advanced_at > PROGRESS_SECONDS_MAX:
-                raise BrokerError(
-                    f"the state of shard {number} cannot be read: it stands at {restore.position} "
-                    f"of {restore.end} for {PROGRESS_SECONDS_MAX:g} s; its end is now "
-                    f"{self._end_now(number)} (an earlier end: the log was truncated; the same: "
-                    "a transaction hangs, which `kafka-transactions.sh find-hanging` names)"
-                )
+                raise self._standstill(number, restore)
 
-    def _end_now(self, number: int) -> str:
-        """Return a log's end for a message that must come whether the broker answers or not."""
+    def _standstill(self, number: int, restore: _Restore) -> StreamHBError:
+        """Return why a log does not come to its end: it has become shorter, or something hangs."""
         try:
-            return str(self._state.end(number))
+            end = self._state.end(number)
         except TransientError:
-            return "unknown, the broker does not answer"
+            now = "unknown, the broker does not answer"
+        else:
+            if end < restore.end:
+                return _truncated(number, end, restore.end)
+            now = str(end)
+        return BrokerError(
+            f"the state of shard {number} cannot be read: it stands at {restore.position} "
+            f"of {restore.end} for {PROGRESS_SECONDS_MAX:g} s; its end is now {now} (a transaction "
+            "hangs, which `kafka-transactions.sh find-hanging` names)"
+        )
 
     def _whole(self, number: int, restore: _Restore) -> Opened:
         restored = restore.restoring.finish()
@@ -365,6 +369,14 @@ class Restores:
         log.info("shard begins", shard=number)
         offsets = {partition: mark.low for partition, mark in restore.marks.items()}
         return Opened(number, None, offsets, _ends(restore), self._took(restore))
+
+
+def _truncated(number: int, end: int, end_before: int) -> LostError:
+    return LostError(
+        f"the state of shard {number} has lost {end}..{end_before - 1} while it was read: its log "
+        f"ended at {end_before} and ends at {end} now (a broker's loss, or the topic was made "
+        "anew); --accept-loss goes on from what is left"
+    )
 
 
 def _is_added(

@@ -315,6 +315,21 @@ def test_a_log_that_does_not_come_to_its_end_ends_the_worker_with_what_is_known(
         stuck.step()
 
 
+def test_a_log_that_was_truncated_while_it_was_read_is_lost_and_its_range_is_named() -> None:
+    once = Once(broker_with(*shop_log()))
+    once.to_end()
+    stuck = once.again()
+    stuck.state.faults["poll"].extend([LATE] * 9)
+    stuck.step(2)
+    records = once.transactions.logs["state", 0]
+    end = len(records)
+    del records[-2:]
+    stuck.seconds += PROGRESS_SECONDS_MAX
+    with pytest.raises(LostError, match=rf"shard 0 has lost {end - 2}\.\.{end - 1} while"):
+        stuck.step()
+    assert LostError.exit_code == 5
+
+
 def test_it_ends_so_too_where_the_broker_does_not_even_tell_where_the_log_ends() -> None:
     """Found by the simulator: the question for the message ended the worker in its place."""
     once = Once(broker_with(*shop_log()))
