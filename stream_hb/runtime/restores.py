@@ -36,7 +36,18 @@ the shards that work stand still."""
 DOUBTS_MAX = 2
 """How often a log that does not fit the group's offsets is read again before that is an error."""
 
+_NOTE = "seq="
+
 log = structlog.get_logger("stream_hb.restores")
+
+
+def noted(seq: int) -> str:
+    """Return what is committed beside a shard's offsets: which of its log's transactions it was.
+
+    The offsets alone do not tell of transactions that only wrote estimates: a log that has lost
+    these would fit, and their versions would be given again.
+    """
+    return f"{_NOTE}{seq}"
 
 
 @dataclass(slots=True)
@@ -70,6 +81,9 @@ class Opened:
         Where its input ended when it was opened.
     seconds
         How long its log was read.
+    is_lost
+        The operator has accepted a loss: readers may know of more than the state remembers to have
+        emitted, so it needs an epoch that they do not know.
     """
 
     number: int
@@ -77,6 +91,7 @@ class Opened:
     offsets: Mapping[TopicPartition, int]
     ends: Mapping[TopicPartition, int]
     seconds: float
+    is_lost: bool = False
 
 
 class Restores:
@@ -303,6 +318,7 @@ class Restores:
             return self._new(number, restore)
         self._check_group(number, restored)
         marker = {TopicPartition(*source): at for source, at in restored.offsets.items()}
+        is_lost = False
         for partition in restore.partitions:
             if _is_added(partition, marker, restore):
                 marker[partition] = restore.marks[partition].low
@@ -311,13 +327,14 @@ class Restores:
                     f"the state of shard {number} is of other topics: {_spelt(marker)}, "
                     f"not {partition.topic}"
                 )
-            self._check(partition, marker[partition], restore)
+            reached = Committed(marker[partition], noted(restored.marker["seq"]))
+            is_lost |= not self._agree(partition, reached, restore)
         offsets = {
             partition: self._still_kept(partition, marker[partition], restore.marks[partition])
             for partition in restore.partitions
         }
         log.info("shard restored", shard=number, records=restore.restoring.records)
-        return Opened(number, restored, offsets, _ends(restore), self._took(restore))
+        return Opened(number, restored, offsets, _ends(restore), self._took(restore), is_lost)
 
     def _took(self, restore: _Restore) -> float:
         return self._seconds() - restore.began_at
@@ -331,18 +348,27 @@ class Restores:
                 "topics.summaries, topics.hyper)"
             )
 
-    def _check(self, partition: TopicPartition, marker: int, restore: _Restore) -> None:
-        """Compare how far the state and the group have come: one transaction moved both."""
+    def _agree(self, partition: TopicPartition, marker: Committed, restore: _Restore) -> bool:
+        """Tell whether the state and the group have come equally far: one transaction moved both.
+
+        False: they have not, and the operator accepts it. Whether the log has lost its end then, or
+        the group's offsets theirs, nobody can tell.
+        """
         committed = restore.committed.get(partition)
         if committed is None:
             log.warning("the group has forgotten its offsets: the state's are taken", at=marker)
-        elif committed.offset != marker and not self._accept_loss:
+            return True
+        history = _two_histories(marker, committed)
+        if history is None:
+            return True
+        if not self._accept_loss:
             raise LostError(
-                f"{_name(partition)}: the state was written up to {marker}, but the group "
-                f"{'has committed' if committed.offset > marker else 'was set back to'} "
-                f"{committed.offset}: they are not of one history. With --accept-loss the worker "
-                "goes on from the state"
+                f"{_name(partition)}: {history}: they are not of one history. With --accept-loss "
+                "the worker goes on from the state, under a new epoch, and writes every estimate "
+                "again"
             )
+        log.warning("the state or the offsets are lost", partition=_name(partition), detail=history)
+        return False
 
     def _still_kept(self, partition: TopicPartition, offset: int, mark: Watermarks) -> int:
         if mark.low <= offset <= mark.high:
@@ -358,8 +384,10 @@ class Restores:
 
     def _new(self, number: int, restore: _Restore) -> Opened:
         """A shard without a state: the group must not have been further than the beginning."""
+        is_lost = False
         for partition, committed in restore.committed.items():
-            if committed.offset > restore.marks[partition].low and not self._accept_loss:
+            is_lost |= committed.offset > restore.marks[partition].low
+            if is_lost and not self._accept_loss:
                 raise LostError(
                     f"{_name(partition)}: the group has committed {committed.offset}, but the "
                     "topic of the state has nothing of this shard; --accept-loss reads the input "
@@ -368,7 +396,7 @@ class Restores:
             self._still_kept(partition, committed.offset, restore.marks[partition])
         log.info("shard begins", shard=number)
         offsets = {partition: mark.low for partition, mark in restore.marks.items()}
-        return Opened(number, None, offsets, _ends(restore), self._took(restore))
+        return Opened(number, None, offsets, _ends(restore), self._took(restore), is_lost)
 
 
 def _truncated(number: int, end: int, end_before: int) -> LostError:
@@ -377,6 +405,21 @@ def _truncated(number: int, end: int, end_before: int) -> LostError:
         f"ended at {end_before} and ends at {end} now (a broker's loss, or the topic was made "
         "anew); --accept-loss goes on from what is left"
     )
+
+
+def _two_histories(marker: Committed, committed: Committed) -> str | None:
+    """Return how a log and the group contradict each other; None: they do not."""
+    if committed.offset != marker.offset:
+        moved = "has committed" if committed.offset > marker.offset else "was set back to"
+        return (
+            f"the state was written up to {marker.offset}, but the group {moved} {committed.offset}"
+        )
+    if committed.metadata.startswith(_NOTE) and committed.metadata != marker.metadata:
+        return (
+            f"the log ends with {marker.metadata} of its transactions, but the group has committed "
+            f"with {committed.metadata}"
+        )
+    return None
 
 
 def _is_added(

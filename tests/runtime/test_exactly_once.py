@@ -23,10 +23,11 @@ from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.health import UNDELIVERED_MAX, readiness
 from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX, Restores
 from stream_hb.runtime.worker import Worker
+from stream_hb.statelog.restore import Restoring
 from tests.support.fake_client import FakeBroker, FakeInput
 from tests.support.fake_transactions import FakeState, FakeTransactions, fenced
 from tests.support.logs import START_MS, shop_log, visit
-from tests.support.records import assert_same_estimates, assert_without_gaps, newest
+from tests.support.records import Record, assert_same_estimates, assert_without_gaps, newest
 from tests.support.running import (
     BAD,
     EVENTS,
@@ -52,7 +53,6 @@ class Once:
         *,
         group: str = "g",
         accept_loss: bool = False,
-        last_epoch: int = 0,
     ) -> None:
         self.broker = broker
         self.seconds = 0.0
@@ -74,9 +74,12 @@ class Once:
             route,
             {"group": group, "writer": "g-0"},
             lambda: self.seconds,
-            lambda: last_epoch,
+            self.last_epoch,
         )
         self.worker = Worker(self.engine, self.inputs, self.delivery, route, lambda: self.now_ms)
+
+    def last_epoch(self) -> int:
+        return max(epochs(estimates(self.broker)), default=0)
 
     def step(self, count: int = 1) -> None:
         for _ in range(count):
@@ -264,6 +267,93 @@ def test_offsets_of_another_history_are_refused() -> None:
     accepted = once.again(accept_loss=True)
     accepted.to_end()
     assert broker.committed[EVENTS].offset in (10**6, broker.end(EVENTS))
+
+
+class Truncated:
+    """A broker whose state log has lost its end, all that came after some steps."""
+
+    def __init__(self, steps: int = 4) -> None:
+        self.once = Once(broker_with(*shop_log(), BAD))
+        self.once.step(steps)
+        records = self.once.transactions.logs["state", 0]
+        kept = len(records)
+        self.once.to_end()
+        self.before = newest(estimates(self.once.broker))
+        self.written = len(estimates(self.once.broker))
+        del records[kept:]
+        restoring = Restoring(0, SETTINGS)
+        for record in records:
+            restoring.take(*record)
+        restored = restoring.finish()
+        assert restored is not None
+        self.marker_at = restored.offsets[EVENTS]
+
+    @property
+    def after(self) -> list[Record]:
+        return estimates(self.once.broker)[self.written :]
+
+
+@pytest.mark.parametrize("steps", [4, 12], ids=["events are lost too", "estimates alone"])
+def test_a_state_that_lost_its_end_goes_on_under_an_epoch_that_no_reader_knows(steps: int) -> None:
+    """Under the old one keys would get versions again that readers have: they would drop them."""
+    lost = Truncated(steps)
+    assert (lost.marker_at < lost.once.broker.end(EVENTS)) == (steps == 4)
+    with pytest.raises(LostError, match=r"has committed .* under a new epoch"):
+        lost.once.again().step(40)  # read again twice before it is an error
+    lost.once.again(accept_loss=True).to_end()
+    assert epochs(lost.after) == {2}
+    assert newest(lost.after).keys() == lost.before.keys()
+    assert_without_gaps(estimates(lost.once.broker))
+    assert_same_estimates(lost.after, lost.before.values(), tolerance=1e-9)
+
+
+def test_nothing_of_an_accepted_loss_is_forgotten_by_whoever_goes_on() -> None:
+    """Killed at every step: the first transaction says that all is to be written again."""
+    for steps in range(1, 14):
+        lost = Truncated()
+        accepted = lost.once.again(accept_loss=True)
+        accepted.step(steps)
+        accepted.delivery.finish()
+        following = accepted.again()
+        try:
+            following.to_end()
+        except LostError:  # nothing was committed yet, offsets neither
+            assert not lost.after
+            following.again(accept_loss=True).to_end()
+        assert epochs(lost.after) == {2}
+        assert newest(lost.after).keys() == lost.before.keys()
+        assert_without_gaps(estimates(lost.once.broker))
+
+
+def test_every_loss_that_is_accepted_takes_an_epoch_of_its_own() -> None:
+    lost = Truncated()
+    log = lost.once.transactions.logs["state", 0]
+    kept = len(log)
+    accepted = lost.once.again(accept_loss=True)
+    accepted.to_end()
+    del log[kept:]
+    accepted.inputs.revoke(EVENTS)
+    accepted.inputs.assign(EVENTS)
+    accepted.step(3)  # the same process, which has asked before
+    accepted.to_end()
+    assert epochs(lost.after) == {2, 3}
+    assert_without_gaps(estimates(lost.once.broker))
+    del log[:]
+    accepted.inputs.revoke(EVENTS)
+    accepted.inputs.assign(EVENTS)
+    accepted.step(3)
+    accepted.to_end()
+    assert epochs(lost.after) == {2, 3, 4}
+    assert_without_gaps(estimates(lost.once.broker))
+
+
+def test_a_loss_of_events_alone_leaves_the_epoch() -> None:
+    """What was emitted is remembered whole: log and group agree."""
+    once = Once(broker_with(*shop_log(), BAD))
+    once.to_end()
+    once.broker.lows[EVENTS] = once.broker.end(EVENTS) + 5
+    once.again(accept_loss=True).to_end()
+    assert epochs(estimates(once.broker)) == {1}
 
 
 def test_events_that_are_gone_are_named_and_refused() -> None:
