@@ -74,7 +74,8 @@ class ExactlyOnce:
     route
         Names of the output topics.
     header
-        What every marker of the log says: ``group`` and ``writer``, the slot.
+        What every marker of the log says: ``group``, ``writer`` (the slot), and ``origin``, which
+        topics are counted.
     seconds
         A clock that only goes forward.
     last_epoch
@@ -97,7 +98,7 @@ class ExactlyOnce:
         transactions: TransactionClient,
         restores: Restores,
         route: Route,
-        header: Mapping[str, str],
+        header: Mapping[str, Any],
         seconds: Callable[[], float],
         last_epoch: Callable[[], int] = lambda: 0,
         checkpoints: Checkpoints | None = None,

@@ -16,6 +16,7 @@ from stream_hb.runtime.client import (
     TransientError,
     Watermarks,
 )
+from stream_hb.runtime.origin import Origin
 from stream_hb.runtime.snapshot_files import SnapshotFiles, UnusableSnapshotError
 from stream_hb.settings import EngineSettings
 from stream_hb.statelog.restore import Restored, Restoring
@@ -111,6 +112,9 @@ class Restores:
         The operator's word: go on without what is lost.
     files
         Snapshots on the local disk, to begin with; None: there are none.
+    origin
+        Which topics the inputs are: a state that was counted from others is refused. None: the
+        broker does not tell, and any is taken.
 
     Attributes
     ----------
@@ -128,9 +132,11 @@ class Restores:
         *,
         accept_loss: bool = False,
         files: SnapshotFiles | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.snapshots: Counter[str] = Counter()
         self._files = files
+        self._origin = origin
         self._inputs = inputs
         self._state = state
         self._settings = settings
@@ -318,8 +324,12 @@ class Restores:
             return self._new(number, restore)
         self._check_group(number, restored)
         marker = {TopicPartition(*source): at for source, at in restored.offsets.items()}
-        is_lost = False
+        others = self._others(restored)
+        is_lost = bool(others)
         for partition in restore.partitions:
+            if partition.topic in others:
+                marker[partition] = _next_of(partition, restore)
+                continue
             if _is_added(partition, marker, restore):
                 marker[partition] = restore.marks[partition].low
             if partition not in marker:
@@ -347,6 +357,28 @@ class Restores:
                 f"{self._group!r}: every group needs topics of its own (topics.state, "
                 "topics.summaries, topics.hyper)"
             )
+
+    def _others(self, restored: Restored) -> set[str]:
+        """Return the topics that are not those which the state was counted from.
+
+        Of such a topic the state's offset means nothing, and the operator's word takes the group's:
+        Kafka deletes what a group has committed when it deletes the topic, so what is there was
+        committed for this one (by an operator, or by what copied the cluster). Where there is
+        nothing, or what the topic does not have, it is read from its beginning. Whether the state
+        is as new as its estimates nothing can prove then: it counts as a loss of what was emitted.
+        """
+        others = self._origin.others(restored.marker.get("origin")) if self._origin else {}
+        differs = "; ".join(f"input topic {topic!r}: {what}" for topic, what in others.items())
+        if others and not self._accept_loss:
+            raise LostError(
+                f"{differs}. It was made anew, or this is not the state's cluster: what the state "
+                "says was read is of other events. Check kafka.bootstrap_servers and topics.state; "
+                "with --accept-loss the worker keeps the state, reads such a topic from where the "
+                "group has committed, else from its beginning, and begins a new epoch"
+            )
+        if others:
+            log.warning("the state was counted from other topics", detail=differs)
+        return set(others)
 
     def _agree(self, partition: TopicPartition, marker: Committed, restore: _Restore) -> bool:
         """Tell whether the state and the group have come equally far: one transaction moved both.
@@ -386,7 +418,8 @@ class Restores:
         """A shard without a state: the group must not have been further than the beginning."""
         is_lost = False
         for partition, committed in restore.committed.items():
-            is_lost |= committed.offset > restore.marks[partition].low
+            written = committed.metadata.startswith(_NOTE) and committed.metadata != noted(0)
+            is_lost |= written or committed.offset > restore.marks[partition].low
             if is_lost and not self._accept_loss:
                 raise LostError(
                     f"{_name(partition)}: the group has committed {committed.offset}, but the "
@@ -428,6 +461,16 @@ def _is_added(
     """Tell whether a topic is read for the first time, beside all that were read before."""
     known = marker.keys() <= set(restore.partitions)
     return known and partition not in marker and partition not in restore.committed
+
+
+def _next_of(partition: TopicPartition, restore: _Restore) -> int:
+    """Return where a topic goes on of which the state knows nothing."""
+    committed, mark = restore.committed.get(partition), restore.marks[partition]
+    offset = mark.low if committed is None else committed.offset
+    if not mark.low <= offset <= mark.high:
+        offset = mark.low
+    log.warning("reads a topic that the state does not know", at=_name(partition), offset=offset)
+    return offset
 
 
 def _ends(restore: _Restore) -> dict[TopicPartition, int]:

@@ -21,7 +21,8 @@ from stream_hb.runtime.client import (
 from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.health import UNDELIVERED_MAX, readiness
-from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX, Restores
+from stream_hb.runtime.origin import Origin
+from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX, Restores, noted
 from stream_hb.runtime.worker import Worker
 from stream_hb.statelog.restore import Restoring
 from tests.support.fake_client import FakeBroker, FakeInput
@@ -38,6 +39,7 @@ from tests.support.running import (
     rejects,
 )
 
+ORIGIN = Origin("cluster-1", {"events": "topic-1"})
 LATE = TransientError("no answer yet")
 ABORT = TransactionAbortedError("abort it")
 LOST = ClientError("nobody knows")
@@ -53,6 +55,7 @@ class Once:
         *,
         group: str = "g",
         accept_loss: bool = False,
+        origin: Origin | None = ORIGIN,
     ) -> None:
         self.broker = broker
         self.seconds = 0.0
@@ -63,7 +66,13 @@ class Once:
         self.state = FakeState(self.transactions)
         self.engine = Engine(SETTINGS)
         restores = Restores(
-            self.inputs, self.state, SETTINGS, group, lambda: self.seconds, accept_loss=accept_loss
+            self.inputs,
+            self.state,
+            SETTINGS,
+            group,
+            lambda: self.seconds,
+            accept_loss=accept_loss,
+            origin=origin,
         )
         route = Route("estimates", "rejects", 40, state="state")
         self.delivery = ExactlyOnce(
@@ -72,7 +81,7 @@ class Once:
             self.transactions,
             restores,
             route,
-            {"group": group, "writer": "g-0"},
+            {"group": group, "writer": "g-0", "origin": origin and origin.plain()},
             lambda: self.seconds,
             self.last_epoch,
         )
@@ -94,10 +103,10 @@ class Once:
         self.step(2)
         self.stop.clear()
 
-    def again(self, *, accept_loss: bool = False) -> "Once":
+    def again(self, *, accept_loss: bool = False, origin: Origin | None = ORIGIN) -> "Once":
         """Return the next worker after this one was killed."""
         self.transactions._drop()
-        return Once(self.broker, self.transactions, accept_loss=accept_loss)
+        return Once(self.broker, self.transactions, accept_loss=accept_loss, origin=origin)
 
 
 @cache
@@ -309,7 +318,7 @@ def test_a_state_that_lost_its_end_goes_on_under_an_epoch_that_no_reader_knows(s
 
 def test_nothing_of_an_accepted_loss_is_forgotten_by_whoever_goes_on() -> None:
     """Killed at every step: the first transaction says that all is to be written again."""
-    for steps in range(1, 14):
+    for steps in range(1, 6):
         lost = Truncated()
         accepted = lost.once.again(accept_loss=True)
         accepted.step(steps)
@@ -376,12 +385,83 @@ def test_a_group_that_lost_its_state_is_refused() -> None:
     assert broker.committed[EVENTS].offset == broker.end(EVENTS)
 
 
+def test_a_state_of_which_only_estimates_were_written_is_lost_too() -> None:
+    """Stores that are registered have estimates before their first event."""
+    broker = broker_with(*shop_log(visits=10))
+    broker.committed[EVENTS] = Committed(0, noted(3))
+    with pytest.raises(LostError, match="has committed 0, but the topic of the state has nothing"):
+        Once(broker).step(3)
+    broker.committed[EVENTS] = Committed(0, noted(0))  # of a shard that had written nothing
+    Once(broker).to_end()
+
+
 def test_a_state_of_another_group_is_refused() -> None:
     once = Once(broker_with(*shop_log(visits=10)))
     once.to_end()
     other = Once(once.broker, once.transactions, group="h")
     with pytest.raises(SnapshotError, match="holds that of group 'g'"):
         other.step(9)
+
+
+OTHER_ORIGINS = [
+    (Origin("cluster-2", {"events": "topic-1"}), "cluster is cluster-2, .* on cluster cluster-1"),
+    (Origin("cluster-1", {"events": "topic-2"}), "its id is topic-2, .* counted from is topic-1"),
+]
+
+
+@pytest.mark.parametrize(("origin", "said"), OTHER_ORIGINS, ids=["cluster", "topic"])
+def test_a_state_that_was_counted_from_other_topics_is_refused_with_both_ids(
+    origin: Origin, said: str
+) -> None:
+    once = Once(broker_with(*shop_log(), BAD))
+    once.to_end()
+    written, calls = len(once.broker.written), once.transactions.calls
+    calls.clear()
+    with pytest.raises(LostError, match=f"input topic 'events': .*{said}.*--accept-loss"):
+        once.again(origin=origin).step(40)
+    assert len(once.broker.written) == written
+    assert set(calls) == {"renew"}
+
+
+@pytest.mark.parametrize(
+    "committed", [None, 2, 10**6], ids=["nothing", "some", "what is not there"]
+)
+def test_a_topic_that_was_made_anew_is_read_from_what_the_group_has_of_it(
+    committed: int | None,
+) -> None:
+    """The operator's word: the state stays, and its offsets mean nothing there."""
+    once = Once(broker_with(*shop_log()))
+    once.to_end()
+    visits = once.engine.shards[0].table.statistic("conversion").columns()["trials"].sum()
+    broker = once.broker
+    broker.inputs[EVENTS] = [visit("s0", f"new-{n}", START_MS + n) for n in range(6)]
+    del broker.committed[EVENTS]
+    if committed is not None:
+        broker.committed[EVENTS] = Committed(committed)
+    accepted = once.again(accept_loss=True, origin=OTHER_ORIGINS[1][0])
+    accepted.to_end()
+    after = accepted.engine.shards[0].table.statistic("conversion").columns()["trials"].sum()
+    assert after - visits == (4 if committed == 2 else 6)
+    assert broker.committed[EVENTS].offset == 6
+    assert max(epochs(estimates(broker))) == 2
+    assert_without_gaps(estimates(broker))
+    once.again(origin=OTHER_ORIGINS[1][0]).to_end()  # it is of the new topic from now on
+
+
+def test_a_state_without_ids_is_taken_and_gets_them_with_its_next_transaction() -> None:
+    once = Once(broker_with(*shop_log(), BAD), origin=None)
+    once.step(5)
+    following = once.again()
+    following.to_end()
+    assert_once(once.broker)
+    with pytest.raises(LostError, match="its id is topic-2"):
+        following.again(origin=OTHER_ORIGINS[1][0]).step(40)
+    following.again(origin=None).to_end()  # a broker that does not tell
+
+
+def test_a_topic_that_is_read_for_the_first_time_is_no_other_one() -> None:
+    told = Origin("c", {"visits": "t1"}).plain()
+    assert not Origin("c", {"visits": "t1", "purchases": "t2"}).others(told)
 
 
 def test_a_group_that_forgot_its_offsets_goes_on_from_the_state() -> None:
