@@ -383,8 +383,9 @@ class Restores:
     def _agree(self, partition: TopicPartition, marker: Committed, restore: _Restore) -> bool:
         """Tell whether the state and the group have come equally far: one transaction moved both.
 
-        False: they have not, and the operator accepts it. Whether the log has lost its end then, or
-        the group's offsets theirs, nobody can tell.
+        False: they have not, and the operator accepts it, at the second look: a worker that stood
+        still sees the same, and nothing is lost then. Whether the log has lost its end, or the
+        group's offsets theirs, nobody can tell.
         """
         committed = restore.committed.get(partition)
         if committed is None:
@@ -393,7 +394,7 @@ class Restores:
         history = _two_histories(marker, committed)
         if history is None:
             return True
-        if not self._accept_loss:
+        if not self._accept_loss or not self._doubts.get(partition.partition):
             raise LostError(
                 f"{_name(partition)}: {history}: they are not of one history. With --accept-loss "
                 "the worker goes on from the state, under a new epoch, and writes every estimate "

@@ -1,6 +1,7 @@
 """The transactional delivery over a broker in memory: whatever a call answers, once is once."""
 
 import random
+from collections.abc import Iterable
 from functools import cache
 from threading import Event
 
@@ -316,9 +317,25 @@ def test_a_state_that_lost_its_end_goes_on_under_an_epoch_that_no_reader_knows(s
     assert_same_estimates(lost.after, lost.before.values(), tolerance=1e-9)
 
 
+def test_a_loss_is_accepted_at_the_second_look() -> None:
+    """A worker that stood still while another worked reads more than its offsets tell of."""
+    lost = Truncated()
+    accepted = lost.once.again(accept_loss=True)
+    end = lost.once.broker.committed[EVENTS]
+    marker = Committed(lost.marker_at)
+    asked = iter([end, marker])
+
+    def committed(partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        return dict.fromkeys(partitions, next(asked))
+
+    accepted.inputs.committed = committed  # type: ignore[method-assign]
+    accepted.to_end()
+    assert epochs(lost.after) == {1}
+
+
 def test_nothing_of_an_accepted_loss_is_forgotten_by_whoever_goes_on() -> None:
     """Killed at every step: the first transaction says that all is to be written again."""
-    for steps in range(1, 6):
+    for steps in (1, 4, 5, 6, 7, 8):
         lost = Truncated()
         accepted = lost.once.again(accept_loss=True)
         accepted.step(steps)
