@@ -192,6 +192,9 @@ class CalibrationFeed:
             rule = self.settings.rule(pool, epoch)
             sums = tuple(_Sums.of_new(metric, half_life) for half_life in rule.half_lives_ms)
             known = _Believed((), np.empty(0, np.int64), sums, CalibrationState.new(rule))
+        elif known.state.rule.epoch < epoch:  # the memory may have been of less than was written
+            rule = replace(known.state.rule, epoch=epoch)
+            known = replace(known, state=replace(known.state, rule=rule))
         return known.grown(metric, tuple(sorted(set(tick.stores) - set(known.stores))))
 
     def _stepped(

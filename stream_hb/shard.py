@@ -163,6 +163,12 @@ class Shard:
         self.revision = 0
         self.chain_revisions: dict[str, int] = {}
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Forget what was emitted: every key is written again, as the first of its new epoch."""
+        self.epoch = epoch
+        self.emitted = {name: Emitted.zeros(0) for name in self.emitted}
+        self.unscreened.mark_all(len(self.table))
+
     @property
     def units(self) -> tuple[UnitRule, ...]:
         """The experiments whose units are told to a feed."""

@@ -98,6 +98,17 @@ def test_a_right_model_keeps_its_word_in_every_metric() -> None:
         assert record["version"] == {"epoch": 2, "seq": 40}
 
 
+def test_a_pool_that_is_remembered_goes_on_in_the_epoch_that_began_since() -> None:
+    """A memory older than what was written would give versions that readers have."""
+    ticks = days(12)
+    new, pools = CalibrationFeed(settings(None), EngineSettings()), fits(ticks)
+    feed, before = shown(new, ticks[:9], pools)
+    moment = TickMoment(ticks[9].end_ms, ticks[9].end_ms, pools, {}, epoch=5)
+    _, records = new.restored(feed.snapshot()).step(ticks[9], moment)
+    assert {r["version"]["epoch"] for r in last(before).values()} == {2}
+    assert {r["version"]["epoch"] for r in last(records).values()} == {5}
+
+
 def test_a_belief_that_never_forgets_is_called_wrong_where_stores_wander() -> None:
     ticks = days(60, walk=0.15)
     _, records = shown(CalibrationFeed(settings(None), EngineSettings()), ticks, fits(ticks[:10]))

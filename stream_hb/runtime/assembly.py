@@ -41,6 +41,7 @@ from stream_hb.runtime.topics import (
     TopicUse,
     check_topics,
     feed_needs,
+    input_origin,
     inspect_topics,
     log_identity,
     state_needs,
@@ -218,13 +219,21 @@ def _exactly_once(
     servers, client = config.kafka.bootstrap_servers, config.kafka.revealed_client()
     state = KafkaState(servers, config.topics.state, client)
     group = config.kafka.group_id
+    origin = input_origin(servers, config.sources, client)
     restores = Restores(
-        inputs, state, engine.settings, group, time.monotonic, accept_loss=accept_loss, files=files
+        inputs,
+        state,
+        engine.settings,
+        group,
+        time.monotonic,
+        accept_loss=accept_loss,
+        files=files,
+        origin=origin,
     )
     every_seconds = config.snapshots.every_seconds
     checkpoints = Checkpoints(files, every_seconds, restores.snapshots) if files else None
     transactions = KafkaTransactions(transaction_settings(servers, writer, client))
-    header = {"group": group, "writer": writer}
+    header = {"group": group, "writer": writer, "origin": origin and origin.plain()}
     return ExactlyOnce(
         engine,
         inputs,

@@ -2,9 +2,11 @@
 
 A batch makes a candidate; nothing of it is the state before its transaction is committed, so an
 abort has nothing to undo: the batch is read again. What a shard knows is restored from the log
-alone, and goes on under the same epoch (:mod:`stream_hb.statelog`). Nothing is refitted or emitted
-before all shards have read what their input held when they were opened: topics are not read evenly,
-and half-read input shows stores with visits and without their orders.
+alone, and goes on under the same epoch (:mod:`stream_hb.statelog`). Only where the operator accepts
+that the log has lost something it goes on under an epoch that no reader knows, and every key is
+written again: readers would drop what comes under versions that they have seen. Nothing is refitted
+or emitted before all shards have read what their input held when they were opened: topics are not
+read evenly, and half-read input shows stores with visits and without their orders.
 """
 
 from collections import defaultdict
@@ -38,7 +40,7 @@ from stream_hb.runtime.client import (
     Watermarks,
 )
 from stream_hb.runtime.delivery import Outgoing, Route, Tally
-from stream_hb.runtime.restores import Opened, Restores
+from stream_hb.runtime.restores import Opened, Restores, noted
 from stream_hb.runtime.slots import OWN_SLOT
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
@@ -73,11 +75,12 @@ class ExactlyOnce:
     route
         Names of the output topics.
     header
-        What every marker of the log says: ``group`` and ``writer``, the slot.
+        What every marker of the log says: ``group``, ``writer`` (the slot), and ``origin``, which
+        topics are counted.
     seconds
         A clock that only goes forward.
     last_epoch
-        Newest epoch that readers know; asked for when a shard begins.
+        Newest epoch that readers know; asked for when a shard begins, or a loss is accepted.
     checkpoints
         Writes snapshots to the local disk; None: nobody does.
 
@@ -96,7 +99,7 @@ class ExactlyOnce:
         transactions: TransactionClient,
         restores: Restores,
         route: Route,
-        header: Mapping[str, str],
+        header: Mapping[str, Any],
         seconds: Callable[[], float],
         last_epoch: Callable[[], int] = lambda: 0,
         checkpoints: Checkpoints | None = None,
@@ -110,6 +113,7 @@ class ExactlyOnce:
         self._header = header
         self._writer = header["writer"]
         self._newest_epoch: int | None = None
+        self._may_be_newer = False
         self._seconds = seconds
         self._began_at = -OVERDUE_SECONDS
         self._failed_in_turn = 0
@@ -128,6 +132,7 @@ class ExactlyOnce:
         partitions = list(partitions)
         for number in {partition.partition for partition in partitions}:
             self._owned[number] = [p for p in partitions if p.partition == number]
+        self._may_be_newer = True
         self._restores.add(partitions)
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
@@ -164,12 +169,13 @@ class ExactlyOnce:
             self._catch_up.open(partition, mark, offset)
         starts = {(p.topic, p.partition): offset for p, offset in opened.offsets.items()}
         if opened.restored is None:
-            if self._newest_epoch is None:  # asked once: it reads all estimates
-                self._newest_epoch = self._last_epoch()
-            self._engine.open_shard(opened.number, self._newest_epoch + 1, starts)
+            self._engine.open_shard(opened.number, self._unknown_epoch(opened), starts)
             self._logs[opened.number] = ShardLog(self._engine.shards[opened.number])
             return
         shard = opened.restored.shard
+        if opened.is_lost:
+            opened.restored.log.renew(self._unknown_epoch(opened))
+            log.warning("a new epoch begins", shard=opened.number, epoch=shard.epoch)
         shard.positions |= {
             source: replace(shard.positions.get(source, Position()), next_offset=offset)
             for source, offset in starts.items()
@@ -179,6 +185,17 @@ class ExactlyOnce:
             self._engine.remember(opened.restored.papers)
         self._engine.refits = max(self._engine.refits, opened.restored.marker["refits"])
         self._logs[opened.number] = opened.restored.log
+
+    def _unknown_epoch(self, opened: Opened) -> int:
+        """Return an epoch that no reader knows of a shard.
+
+        The answer is kept, since it takes reading all estimates: for a shard that begins nobody
+        has written any. Where a loss is accepted it must be later than the last owner's end.
+        """
+        if self._newest_epoch is None or (opened.is_lost and self._may_be_newer):
+            self._newest_epoch, self._may_be_newer = self._last_epoch(), False
+        remembered = opened.restored.shard.epoch if opened.restored else 0
+        return 1 + max(self._newest_epoch, remembered)
 
     def ended(self, partitions: Iterable[TopicPartition]) -> None:
         """Take the client's word that nothing is left of partitions for now."""
@@ -248,7 +265,7 @@ class ExactlyOnce:
             for record in plan.records:
                 topic = str(self._route.state)
                 self._transactions.produce(topic, number, record.key, record.value)
-            offsets |= self._offsets(number, out.candidate)
+            offsets |= self._offsets(number, out.candidate, plan)
         for told in out.broadcasts:
             self._transactions.produce(told.topic, told.partition, told.key, told.value)
         for number in {told.shard for told in out.broadcasts} - self._plans.keys():
@@ -294,6 +311,9 @@ class ExactlyOnce:
         header = self._marked()
         papers = out.watched.papers() if out.watched else {}
         home = {HOME} if papers else set()
+        # Offsets must not be committed for a shard whose new epoch its log does not know: they
+        # would fit the old one's marker again.
+        renewed = {number for number, mine in self._logs.items() if mine.state.is_renewed}
         return {
             number: self._logs[number].plan(
                 out.candidate.shards.get(number),
@@ -301,16 +321,20 @@ class ExactlyOnce:
                 header,
                 papers if number == HOME else {},
             )
-            for number in sorted(out.candidate.shards.keys() | updates.keys() | home)
+            for number in sorted(out.candidate.shards.keys() | updates.keys() | home | renewed)
         }
 
     def _marked(self) -> dict[str, Any]:
         return {**self._header, "refits": self._engine.refits}
 
-    def _offsets(self, number: int, candidate: Candidate) -> dict[TopicPartition, Committed]:
+    def _offsets(
+        self, number: int, candidate: Candidate, plan: LogPlan | None = None
+    ) -> dict[TopicPartition, Committed]:
+        """Return where a shard's sources stand, after its plan if it has one."""
         shard = candidate.shards.get(number, self._engine.shards[number])
+        after = plan or self._logs[number]
         return {
-            TopicPartition(*source): Committed(position.next_offset)
+            TopicPartition(*source): Committed(position.next_offset, noted(after.state.seq))
             for source, position in shard.positions.items()
         }
 
@@ -357,7 +381,7 @@ class ExactlyOnce:
         """Nobody knows what became of the transaction: only the log does."""
         log.warning("everything is restored: the outcome is not known", detail=str(error))
         self.tally.aborts["unknown"] += 1
-        self._stale = True
+        self._stale = self._may_be_newer = True
         for number, partitions in list(self._owned.items()):
             self._forget(number)
             self._inputs.pause(partitions)
@@ -394,7 +418,7 @@ class ExactlyOnce:
     def commit(self) -> None:
         """Nothing is to be done, the transaction did; it may be time for a snapshot."""
         if self._checkpoints is not None:
-            number = self._checkpoints.due(self._logs)
+            number = self._checkpoints.due(self._logged())
             if number is not None and not self._checkpoint(self._checkpoints, number):
                 self._checkpoints.postponed(number)
 
@@ -403,11 +427,19 @@ class ExactlyOnce:
         if self._checkpoints is None:
             return
         until = self._seconds() + LEAVE_SECONDS_MAX
-        for number in self._checkpoints.unwritten(self._logs):
+        for number in self._checkpoints.unwritten(self._logged()):
             if self._seconds() > until or not self._checkpoint(self._checkpoints, number):
                 log.warning("ends without all snapshots")
                 break
         self._checkpoints.wait()
+
+    def _logged(self) -> dict[int, ShardLog]:
+        """Return the logs that have something of their shards, and of their shards' epochs."""
+        return {
+            number: mine
+            for number, mine in self._logs.items()
+            if mine.state.seq and not mine.state.is_renewed
+        }
 
     def _checkpoint(self, checkpoints: Checkpoints, number: int) -> bool:
         """Write a shard's snapshot, if this worker still owns it.
@@ -416,8 +448,6 @@ class ExactlyOnce:
         to it: so what is in memory is all that stands before that end.
         """
         mine = self._logs[number]
-        if not mine.state.seq:
-            return True  # the log has nothing of it yet
         try:
             end = self._restores.end(number)
         except ClientError as error:

@@ -132,7 +132,8 @@ def _kind(message: Message) -> _Kind:
     if error.code() == KafkaError._PARTITION_EOF:
         return _Kind.END
     found = _translation(KafkaException(error), "read the state")
-    if not isinstance(found, TransientError):
+    # A log that no longer has the next offset stands still: who restores asks where it ends then.
+    if not isinstance(found, TransientError) and error.code() != KafkaError._AUTO_OFFSET_RESET:
         raise found
     log.warning("the state's reader goes on", detail=str(found))
     return _Kind.TROUBLE

@@ -189,8 +189,19 @@ def _logs(
         plan.new_count, lambda store: plan.home(store, plan.new_count), plan.new_settings, sources
     )
     refits = max(each.marker["refits"] for each in shards)
-    header = {"group": plan.group, "writer": f"{plan.group}-migrate", "refits": refits}
+    header = {
+        "group": plan.group,
+        "writer": f"{plan.group}-migrate",
+        "refits": refits,
+        "origin": _origin(shards),
+    }
     return rekeyed(shards, target, header)
+
+
+def _origin(shards: Sequence[Restored]) -> Mapping[str, Any] | None:
+    """Return the topics that all old shards were counted from; a worker compares them."""
+    first, *others = (each.marker.get("origin") for each in shards)
+    return first if all(other == first for other in others) else None
 
 
 def _written(plan: Plan, log: Log, transactions: TransactionClient) -> Log:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from stream_hb.errors import BrokerError, LostError, SnapshotError
+from stream_hb.errors import BrokerError, LostError, SnapshotError, StreamHBError
 from stream_hb.runtime.client import (
     Committed,
     GroupMovedError,
@@ -16,6 +16,7 @@ from stream_hb.runtime.client import (
     TransientError,
     Watermarks,
 )
+from stream_hb.runtime.origin import Origin
 from stream_hb.runtime.snapshot_files import SnapshotFiles, UnusableSnapshotError
 from stream_hb.settings import EngineSettings
 from stream_hb.statelog.restore import Restored, Restoring
@@ -36,7 +37,18 @@ the shards that work stand still."""
 DOUBTS_MAX = 2
 """How often a log that does not fit the group's offsets is read again before that is an error."""
 
+_NOTE = "seq="
+
 log = structlog.get_logger("stream_hb.restores")
+
+
+def noted(seq: int) -> str:
+    """Return what is committed beside a shard's offsets: which of its log's transactions it was.
+
+    The offsets alone do not tell of transactions that only wrote estimates: a log that has lost
+    these would fit, and their versions would be given again.
+    """
+    return f"{_NOTE}{seq}"
 
 
 @dataclass(slots=True)
@@ -70,6 +82,9 @@ class Opened:
         Where its input ended when it was opened.
     seconds
         How long its log was read.
+    is_lost
+        The operator has accepted a loss: readers may know of more than the state remembers to have
+        emitted, so it needs an epoch that they do not know.
     """
 
     number: int
@@ -77,6 +92,7 @@ class Opened:
     offsets: Mapping[TopicPartition, int]
     ends: Mapping[TopicPartition, int]
     seconds: float
+    is_lost: bool = False
 
 
 class Restores:
@@ -96,6 +112,9 @@ class Restores:
         The operator's word: go on without what is lost.
     files
         Snapshots on the local disk, to begin with; None: there are none.
+    origin
+        Which topics the inputs are: a state that was counted from others is refused. None: the
+        broker does not tell, and any is taken.
 
     Attributes
     ----------
@@ -113,9 +132,11 @@ class Restores:
         *,
         accept_loss: bool = False,
         files: SnapshotFiles | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.snapshots: Counter[str] = Counter()
         self._files = files
+        self._origin = origin
         self._inputs = inputs
         self._state = state
         self._settings = settings
@@ -287,19 +308,23 @@ class Restores:
     def _check_progress(self) -> None:
         for number, restore in self._running.items():
             if self._seconds() - restore.advanced_at > PROGRESS_SECONDS_MAX:
-                raise BrokerError(
-                    f"the state of shard {number} cannot be read: it stands at {restore.position} "
-                    f"of {restore.end} for {PROGRESS_SECONDS_MAX:g} s; its end is now "
-                    f"{self._end_now(number)} (an earlier end: the log was truncated; the same: "
-                    "a transaction hangs, which `kafka-transactions.sh find-hanging` names)"
-                )
+                raise self._standstill(number, restore)
 
-    def _end_now(self, number: int) -> str:
-        """Return a log's end for a message that must come whether the broker answers or not."""
+    def _standstill(self, number: int, restore: _Restore) -> StreamHBError:
+        """Return why a log does not come to its end: it has become shorter, or something hangs."""
         try:
-            return str(self._state.end(number))
+            end = self._state.end(number)
         except TransientError:
-            return "unknown, the broker does not answer"
+            now = "unknown, the broker does not answer"
+        else:
+            if end < restore.end:
+                return _truncated(number, end, restore.end)
+            now = str(end)
+        return BrokerError(
+            f"the state of shard {number} cannot be read: it stands at {restore.position} "
+            f"of {restore.end} for {PROGRESS_SECONDS_MAX:g} s; its end is now {now} (a transaction "
+            "hangs, which `kafka-transactions.sh find-hanging` names)"
+        )
 
     def _whole(self, number: int, restore: _Restore) -> Opened:
         restored = restore.restoring.finish()
@@ -307,7 +332,12 @@ class Restores:
             return self._new(number, restore)
         self._check_group(number, restored)
         marker = {TopicPartition(*source): at for source, at in restored.offsets.items()}
+        others = self._others(restored)
+        is_lost = bool(others)
         for partition in restore.partitions:
+            if partition.topic in others:
+                marker[partition] = _next_of(partition, restore)
+                continue
             if _is_added(partition, marker, restore):
                 marker[partition] = restore.marks[partition].low
             if partition not in marker:
@@ -315,13 +345,14 @@ class Restores:
                     f"the state of shard {number} is of other topics: {_spelt(marker)}, "
                     f"not {partition.topic}"
                 )
-            self._check(partition, marker[partition], restore)
+            reached = Committed(marker[partition], noted(restored.marker["seq"]))
+            is_lost |= not self._agree(partition, reached, restore)
         offsets = {
             partition: self._still_kept(partition, marker[partition], restore.marks[partition])
             for partition in restore.partitions
         }
         log.info("shard restored", shard=number, records=restore.restoring.records)
-        return Opened(number, restored, offsets, _ends(restore), self._took(restore))
+        return Opened(number, restored, offsets, _ends(restore), self._took(restore), is_lost)
 
     def _took(self, restore: _Restore) -> float:
         return self._seconds() - restore.began_at
@@ -335,18 +366,50 @@ class Restores:
                 "topics.summaries, topics.hyper)"
             )
 
-    def _check(self, partition: TopicPartition, marker: int, restore: _Restore) -> None:
-        """Compare how far the state and the group have come: one transaction moved both."""
+    def _others(self, restored: Restored) -> set[str]:
+        """Return the topics that are not those which the state was counted from.
+
+        Of such a topic the state's offset means nothing, and the operator's word takes the group's:
+        Kafka deletes what a group has committed when it deletes the topic, so what is there was
+        committed for this one (by an operator, or by what copied the cluster). Where there is
+        nothing, or what the topic does not have, it is read from its beginning. Whether the state
+        is as new as its estimates nothing can prove then: it counts as a loss of what was emitted.
+        """
+        others = self._origin.others(restored.marker.get("origin")) if self._origin else {}
+        differs = "; ".join(f"input topic {topic!r}: {what}" for topic, what in others.items())
+        if others and not self._accept_loss:
+            raise LostError(
+                f"{differs}. It was made anew, or this is not the state's cluster: what the state "
+                "says was read is of other events. Check kafka.bootstrap_servers and topics.state; "
+                "with --accept-loss the worker keeps the state, reads such a topic from where the "
+                "group has committed, else from its beginning, and begins a new epoch"
+            )
+        if others:
+            log.warning("the state was counted from other topics", detail=differs)
+        return set(others)
+
+    def _agree(self, partition: TopicPartition, marker: Committed, restore: _Restore) -> bool:
+        """Tell whether the state and the group have come equally far: one transaction moved both.
+
+        False: they have not, and the operator accepts it, at the second look: a worker that stood
+        still sees the same, and nothing is lost then. Whether the log has lost its end, or the
+        group's offsets theirs, nobody can tell.
+        """
         committed = restore.committed.get(partition)
         if committed is None:
             log.warning("the group has forgotten its offsets: the state's are taken", at=marker)
-        elif committed.offset != marker and not self._accept_loss:
+            return True
+        history = _two_histories(marker, committed)
+        if history is None:
+            return True
+        if not self._accept_loss or not self._doubts.get(partition.partition):
             raise LostError(
-                f"{_name(partition)}: the state was written up to {marker}, but the group "
-                f"{'has committed' if committed.offset > marker else 'was set back to'} "
-                f"{committed.offset}: they are not of one history. With --accept-loss the worker "
-                "goes on from the state"
+                f"{_name(partition)}: {history}: they are not of one history. With --accept-loss "
+                "the worker goes on from the state, under a new epoch, and writes every estimate "
+                "again"
             )
+        log.warning("the state or the offsets are lost", partition=_name(partition), detail=history)
+        return False
 
     def _still_kept(self, partition: TopicPartition, offset: int, mark: Watermarks) -> int:
         if mark.low <= offset <= mark.high:
@@ -362,8 +425,11 @@ class Restores:
 
     def _new(self, number: int, restore: _Restore) -> Opened:
         """A shard without a state: the group must not have been further than the beginning."""
+        is_lost = False
         for partition, committed in restore.committed.items():
-            if committed.offset > restore.marks[partition].low and not self._accept_loss:
+            written = committed.metadata.startswith(_NOTE) and committed.metadata != noted(0)
+            is_lost |= written or committed.offset > restore.marks[partition].low
+            if is_lost and not self._accept_loss:
                 raise LostError(
                     f"{_name(partition)}: the group has committed {committed.offset}, but the "
                     "topic of the state has nothing of this shard; --accept-loss reads the input "
@@ -372,7 +438,30 @@ class Restores:
             self._still_kept(partition, committed.offset, restore.marks[partition])
         log.info("shard begins", shard=number)
         offsets = {partition: mark.low for partition, mark in restore.marks.items()}
-        return Opened(number, None, offsets, _ends(restore), self._took(restore))
+        return Opened(number, None, offsets, _ends(restore), self._took(restore), is_lost)
+
+
+def _truncated(number: int, end: int, end_before: int) -> LostError:
+    return LostError(
+        f"the state of shard {number} has lost {end}..{end_before - 1} while it was read: its log "
+        f"ended at {end_before} and ends at {end} now (a broker's loss, or the topic was made "
+        "anew); --accept-loss goes on from what is left"
+    )
+
+
+def _two_histories(marker: Committed, committed: Committed) -> str | None:
+    """Return how a log and the group contradict each other; None: they do not."""
+    if committed.offset != marker.offset:
+        moved = "has committed" if committed.offset > marker.offset else "was set back to"
+        return (
+            f"the state was written up to {marker.offset}, but the group {moved} {committed.offset}"
+        )
+    if committed.metadata.startswith(_NOTE) and committed.metadata != marker.metadata:
+        return (
+            f"the log ends with {marker.metadata} of its transactions, but the group has committed "
+            f"with {committed.metadata}"
+        )
+    return None
 
 
 def _is_added(
@@ -381,6 +470,16 @@ def _is_added(
     """Tell whether a topic is read for the first time, beside all that were read before."""
     known = marker.keys() <= set(restore.partitions)
     return known and partition not in marker and partition not in restore.committed
+
+
+def _next_of(partition: TopicPartition, restore: _Restore) -> int:
+    """Return where a topic goes on of which the state knows nothing."""
+    committed, mark = restore.committed.get(partition), restore.marks[partition]
+    offset = mark.low if committed is None else committed.offset
+    if not mark.low <= offset <= mark.high:
+        offset = mark.low
+    log.warning("reads a topic that the state does not know", at=_name(partition), offset=offset)
+    return offset
 
 
 def _ends(restore: _Restore) -> dict[TopicPartition, int]:

@@ -19,6 +19,7 @@ from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.librdkafka_log import QuietLog
 from stream_hb.runtime.log_identity import LogIdentity
 from stream_hb.runtime.no_answer import Heard
+from stream_hb.runtime.origin import Origin
 
 log = logging.getLogger("stream_hb.topics")
 
@@ -188,6 +189,25 @@ def log_identity(
     admin = _Admin(bootstrap_servers, client_settings)
     admin.metadata()
     return admin.identity(topic, group)
+
+
+def input_origin(
+    bootstrap_servers: str,
+    topics: Sequence[str],
+    client_settings: Mapping[str, Any] | None = None,
+) -> Origin | None:
+    """Ask the broker which topics they are that have the inputs' names; None: it does not tell.
+
+    Raises
+    ------
+    BrokerError
+        If none answers in time.
+    """
+    admin = _Admin(bootstrap_servers, client_settings)
+    admin.metadata()
+    cluster_id, topic_ids = admin.ids(topics)
+    told = {topic: id_ for topic, id_ in topic_ids.items() if id_ is not None}
+    return Origin(cluster_id, told) if cluster_id is not None and told else None
 
 
 def create_topics(
@@ -362,14 +382,19 @@ class _Admin:
         }
 
     def identity(self, topic: str, group: str) -> LogIdentity | None:
-        asked = {"request_timeout": SETTINGS_SECONDS_MAX}
-        described = self._client.describe_topics(TopicCollection([topic]), **asked)[topic]
-        topic_id = _answer_or_none(lambda: str(described.result().topic_id))
-        cluster = self._client.describe_cluster(**asked)
-        cluster_id = _answer_or_none(lambda: cluster.result().cluster_id)
-        if topic_id is None or cluster_id is None or topic_id == NO_TOPIC_ID:
+        cluster_id, topic_ids = self.ids([topic])
+        topic_id = topic_ids[topic]
+        if topic_id is None or cluster_id is None:
             return None
         return LogIdentity(cluster_id, topic_id, topic, group)
+
+    def ids(self, topics: Sequence[str]) -> tuple[str | None, dict[str, str | None]]:
+        """Return the ids of the cluster and of topics, as far as the broker tells them."""
+        asked = {"request_timeout": SETTINGS_SECONDS_MAX}
+        described = self._client.describe_topics(TopicCollection(list(topics)), **asked)
+        cluster = self._client.describe_cluster(**asked)
+        cluster_id: str | None = _answer_or_none(lambda: cluster.result().cluster_id)
+        return cluster_id, {name: _topic_id(answer) for name, answer in described.items()}
 
     def create(self, needs: Sequence[TopicNeed]) -> None:
         new = [NewTopic(need.name, need.partitions, config=dict(need.settings)) for need in needs]
@@ -381,6 +406,11 @@ class _Admin:
                 error: KafkaError = exception.args[0]
                 if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise TopicError(f"could not make topic {name!r}: {error.str()}") from exception
+
+
+def _topic_id(described: Any) -> str | None:
+    told = _answer_or_none(lambda: str(described.result().topic_id))
+    return None if told == NO_TOPIC_ID else told
 
 
 def _answer_or_none(result: Callable[[], T]) -> T | None:

@@ -88,6 +88,12 @@ class GroupRows:
         for path, values in _flat(columns):
             self._grown(path, values, size)[rows] = values
 
+    def forget_emitted(self) -> None:
+        """Let nothing be emitted of any group so far."""
+        for (name, *_), column in self._columns.items():
+            if name == "emitted":
+                column[:] = 0
+
     def _grown(self, path: tuple[str, ...], like: NDArray[Any], size: int) -> NDArray[Any]:
         column = self._columns.get(path)
         if column is None:

@@ -32,6 +32,11 @@ ARMS = "arms"
 
 ARMS_OF_PAGE = 256
 
+UNEMITTED = "unemitted"
+"""The change that makes nothing of what was emitted of the first groups: a new epoch has begun. A
+program that does not know it refuses the log, and must: it would take the old epoch's memory for
+the new one's."""
+
 _FEW = 100
 """Places of which the distinct pages are found sooner without NumPy."""
 

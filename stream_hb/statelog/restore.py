@@ -79,13 +79,14 @@ class Restoring:
         self._deltas: dict[DeltaId, None] = {}
         self._dirty: dict[PageId, int] = {}
         self._first_seq = 0
+        self._epoch: int | None = None
         self._group_hashes = np.empty(0, np.uint64)
 
     def resume(self, values: Mapping[str, Any]) -> None:
         """Begin with a snapshot (:mod:`stream_hb.statelog.snapshot`), not with the log's start."""
         marker = self._marker = values["marker"]
         self._check_metrics(marker)
-        self._first_seq = marker["seq"] + 1
+        self._first_seq, self._epoch = marker["seq"] + 1, marker["epoch"]
         for name, columns in values["tables"].items():
             self._table(name).restore_whole(columns)
         self._groups.name(0, values["keys"])
@@ -118,7 +119,15 @@ class Restoring:
         elif isinstance(what, PaperId):
             self._papers |= {what: value or b""}
         elif value is not None:
-            self._marker = decoded(value)
+            self._take_marker(decoded(value))
+
+    def _take_marker(self, marker: dict[str, Any]) -> None:
+        if self._epoch not in (None, marker["epoch"]):
+            raise SnapshotError(
+                f"epoch {marker['epoch']} began after a snapshot of epoch {self._epoch}: the log "
+                "had lost something, so they may not be of one history"
+            )
+        self._marker = marker
 
     def _take_page(self, page: PageId, body: Any) -> None:
         self._dirty.pop(page, None)
@@ -166,6 +175,9 @@ class Restoring:
                     self._groups.name(*rest)
                     rows = np.arange(rest[0], rest[0] + len(rest[1]))
                     self._touch(delta.seq, GROUPS, rows, self._page_rows)
+                case "unemitted":
+                    self._groups.forget_emitted()
+                    self._touch(delta.seq, GROUPS, np.arange(rest[0]), self._page_rows)
                 case "arms":
                     numbers = np.arange(rest[0], rest[0] + len(rest[1]))
                     self._arms |= dict(zip(numbers.tolist(), rest[1], strict=True))

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from stream_hb.statelog.records import (
     GROUPS,
     MARKER_KEY,
     RECORD_BYTES,
+    UNEMITTED,
     DeltaId,
     LogRecord,
     Op,
@@ -67,6 +68,8 @@ class LogState:
         Pages of open ticks that the log has.
     papers
         In how many records each feed's memory stands.
+    is_renewed
+        A new epoch has begun: the next transaction says that what was emitted is forgotten.
     """
 
     seq: int = 0
@@ -78,6 +81,7 @@ class LogState:
     forget_before_ms: int = 0
     tick_pages: frozenset[int] = frozenset()
     papers: Mapping[str, int] = field(default_factory=dict)
+    is_renewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,11 @@ class ShardLog:
         ]
         return LogPlan(records, state)
 
+    def renew(self, epoch: int) -> None:
+        """Let a shard begin a new epoch; until a transaction says so, the log is of the old one."""
+        self._shard.begin_epoch(epoch)
+        self.state = replace(self.state, is_renewed=True)
+
     def settle(self, plan: LogPlan) -> None:
         """Take note that a plan was committed."""
         self.state = plan.state
@@ -213,6 +222,8 @@ class ShardLog:
         self, candidate: ShardCandidate | None, updates: Sequence[MemoryUpdate]
     ) -> Iterator[Op]:
         """Yield the changes: what was forgotten after the last transaction comes first."""
+        if self.state.is_renewed:
+            yield [UNEMITTED, self.state.groups]
         for name, slots in self._shard.cleared.items():
             yield from clear_ops(name, slots)
         yield from self._named(candidate)
@@ -260,6 +271,8 @@ class ShardLog:
                 found |= dict.fromkeys(PageId(TICKS, page) for page in page_numbers(op[1]))
             elif op[0] == "rows":
                 found |= dict.fromkeys(_page_ids(GROUPS, op[1], self._page_rows))
+            elif op[0] == UNEMITTED:
+                found |= dict.fromkeys(_page_ids(GROUPS, np.arange(op[1]), self._page_rows))
             elif op[0] == "groups":
                 rows = np.arange(op[1], op[1] + len(op[2]))
                 found |= dict.fromkeys(_page_ids(GROUPS, rows, self._page_rows))

@@ -1,23 +1,28 @@
 """Aborts, poison, lost events and wrong topics on a real broker."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from stream_hb.statelog.records import MARKER_KEY, decoded, encoded
 from tests.faults.fleet import FULL, Fleet, judged, point_fits, reconfigured
 from tests.faults.nursery import Nursery
 from tests.faults.table import Row, add_row
-from tests.faults.verify import committed, rejects
+from tests.faults.verify import committed, committed_notes, rejects
 from tests.faults.workload import Workload
 from tests.support import topics as kafka
 from tests.support.broker import NamedBroker, RealBroker
 from tests.support.chain import PARTITIONS, Chain, made_chain
+from tests.support.deadline import wait_until
+from tests.support.records import name_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
@@ -189,3 +194,103 @@ def test_t15_wrong_topics_are_refused_before_anything_is_written(
     assert not any(kafka.read_all(chain.bootstrap_servers, name) for name in written)
     assert {offset for offset, _ in committed(chain).values()} == {0}
     add_row(Row("T15", f"{topic}: {said}", "0", "100", "0", "0", "0", ""))
+
+
+@pytest.mark.skipif(not FULL, reason="a part of make test-faults")
+def test_t14_a_state_log_that_lost_its_end_is_refused_and_then_told_again(
+    small: Fleet, topics: TopicMaker
+) -> None:
+    chain = small.chain
+    _some_transactions(small, rounds=4)
+    rows = kafka.read_all(chain.bootstrap_servers, chain.state)
+    cut = {n: _marker_rows(rows, n)[-3] for n in range(PARTITIONS)}
+    short = topics(partitions=PARTITIONS, cleanup_policy="compact")
+    _copy(chain, short, [row for row in rows if row.offset <= cut[row.partition].offset])
+    small.chain = _of_state(chain, short)
+    assert all(note.startswith("seq=") for note in committed_notes(chain).values())
+    assert small.start(0).wait(60) == 5
+    assert "are not of one history" in small.chain.said()
+    small.start(0, {}, "--accept-loss")
+    stores = {name_of(record) for record in chain.records()}
+    wait_until(lambda: _told_under(chain, 2) == stores, 60)
+    small.drain_fed()
+    small.quiet()
+    small.leave()
+    judged(small, "T14", "the state's log without its end: refused, exit code 5; told again")
+
+
+@pytest.mark.parametrize("which", ["topic", "cluster"] if FULL else ["topic"])
+def test_t15_a_state_that_was_counted_from_other_topics_is_refused(
+    which: str, small: Fleet, topics: TopicMaker
+) -> None:
+    chain = small.chain
+    _some_transactions(small)
+    if which == "topic":
+        _make_anew(chain, chain.visits)
+        said = rf"input topic '{chain.visits}': its id is \S+, that of the topic which the state"
+    else:
+        rows = kafka.read_all(chain.bootstrap_servers, chain.state)
+        mirrored = topics(partitions=PARTITIONS, cleanup_policy="compact")
+        _copy(chain, mirrored, [_of_cluster(row, "elsewhere") for row in rows])
+        chain = small.chain = _of_state(chain, mirrored)
+        said = r"this cluster is \S+, the state was counted on cluster elsewhere"
+    written = len(chain.records())
+    before = committed(chain)
+    assert small.start(0).wait(60) == 5
+    assert re.search(said, chain.said()), chain.said()[-3000:]
+    assert len(chain.records()) == written
+    assert committed(chain) == before
+    small.start(0, {}, "--accept-loss")
+    wait_until(lambda: bool(_told_under(chain, 2)), 60)
+    small.feed(100)
+    small.drain_fed()
+    small.leave()
+    add_row(Row("T15", f"another {which} of the same name", "0", "100", "0", "0", "0", ""))
+
+
+def _some_transactions(small: Fleet, rounds: int = 1) -> None:
+    small.start(0)
+    for _ in range(rounds):
+        small.feed(500)
+        small.drain_fed()
+        small.quiet()
+    small.leave()
+
+
+def _marker_rows(rows: list[kafka.Record], number: int) -> list[kafka.Record]:
+    return [row for row in rows if row.partition == number and row.key == MARKER_KEY]
+
+
+def _copy(chain: Chain, topic: str, rows: list[kafka.Record]) -> None:
+    """Write records of a state's log to a topic, as a mirror does."""
+    producer = Producer({"bootstrap.servers": chain.bootstrap_servers, "linger.ms": 5})
+    for row in rows:
+        producer.produce(topic, row.value, row.key, partition=row.partition)
+    assert producer.flush(30) == 0
+
+
+def _of_cluster(row: kafka.Record, cluster: str) -> kafka.Record:
+    if row.key != MARKER_KEY:
+        return row
+    marker = decoded(row.value or b"")
+    return row._replace(
+        value=encoded({**marker, "origin": {**marker["origin"], "cluster": cluster}})
+    )
+
+
+def _of_state(chain: Chain, state: str) -> Chain:
+    reconfigured(chain, "topics", state=state)
+    return replace(chain, state=state)
+
+
+def _make_anew(chain: Chain, topic: str) -> None:
+    """Delete a topic and make it again, under its old name."""
+    admin = AdminClient({"bootstrap.servers": chain.bootstrap_servers, "log_level": 0})
+    for answer in admin.delete_topics([topic], operation_timeout=20).values():
+        answer.result(20)
+    wait_until(lambda: topic not in admin.list_topics(timeout=5).topics, 30)
+    kafka.create(chain.bootstrap_servers, topic, PARTITIONS)
+
+
+def _told_under(chain: Chain, epoch: int) -> set[tuple[str, str, str]]:
+    return {name_of(r) for r in chain.records() if r["version"]["epoch"] == epoch}

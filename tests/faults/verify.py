@@ -25,6 +25,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream_hb.config import load_config
 from stream_hb.runtime.assembly import run_settings
+from stream_hb.runtime.restores import noted
 from stream_hb.statelog.restore import Restored, Restoring
 from tests.faults.dumped import hidden
 from tests.faults.posteriors import differs
@@ -143,15 +144,26 @@ def committed(chain: Chain) -> dict[tuple[str, int], tuple[int, int]]:
     """Return the committed offset and the end of every input partition."""
     consumer = _consumer(chain, "read_committed", chain.group_id)
     try:
-        wanted = [
-            TopicPartition(topic, number)
-            for topic in chain.inputs
-            for number in range(chain.partitions)
-        ]
-        offsets = _patiently(lambda: consumer.committed(wanted, timeout=20))
+        offsets = _committed(chain, consumer)
         return {(at.topic, at.partition): (max(at.offset, 0), _end(consumer, at)) for at in offsets}
     finally:
         consumer.close()
+
+
+def committed_notes(chain: Chain) -> dict[tuple[str, int], str]:
+    """Return what is committed beside the offset of every input partition; nothing: ''."""
+    consumer = _consumer(chain, "read_committed", chain.group_id)
+    try:
+        found = _committed(chain, consumer)
+        return {(at.topic, at.partition): at.metadata or "" for at in found}
+    finally:
+        consumer.close()
+
+
+def _committed(chain: Chain, consumer: Consumer) -> list[TopicPartition]:
+    wanted = [TopicPartition(t, number) for t in chain.inputs for number in range(chain.partitions)]
+    found: list[TopicPartition] = _patiently(lambda: consumer.committed(wanted, timeout=20))
+    return found
 
 
 def ends(chain: Chain, isolation: str = "read_committed") -> dict[tuple[str, int], int]:
@@ -323,11 +335,13 @@ def _rows(restored: Restored) -> Iterator[tuple[Key, tuple[float, ...]]]:
 
 def _offsets(chain: Chain, restored: dict[int, Restored | None]) -> Iterator[str]:
     """I3, I6: a marker is what the group has committed, which is the end."""
-    at = committed(chain)
+    at, notes = committed(chain), committed_notes(chain)
     for each in restored.values():
         for source, offset in (each.offsets if each else {}).items():
             if at[source][0] != offset:
                 yield f"{source}: marker {offset}, committed {at[source][0]}"
+            if each and notes[source] not in ("", noted(each.marker["seq"])):
+                yield f"{source}: transaction {each.marker['seq']}, committed {notes[source]}"
     for source, (offset, end) in at.items():
         if offset != end:
             yield f"{source}: committed {offset} of {end}"

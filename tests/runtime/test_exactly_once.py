@@ -1,6 +1,7 @@
 """The transactional delivery over a broker in memory: whatever a call answers, once is once."""
 
 import random
+from collections.abc import Iterable
 from functools import cache
 from threading import Event
 
@@ -23,12 +24,14 @@ from stream_hb.runtime.client import (
 from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.health import UNDELIVERED_MAX, readiness
-from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX, Restores
+from stream_hb.runtime.origin import Origin
+from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX, Restores, noted
 from stream_hb.runtime.worker import Worker
+from stream_hb.statelog.restore import Restoring
 from tests.support.fake_client import FakeBroker, FakeInput
 from tests.support.fake_transactions import FakeState, FakeTransactions, fenced
 from tests.support.logs import START_MS, shop_log, visit
-from tests.support.records import assert_same_estimates, assert_without_gaps, newest
+from tests.support.records import Record, assert_same_estimates, assert_without_gaps, newest
 from tests.support.running import (
     BAD,
     EVENTS,
@@ -39,6 +42,7 @@ from tests.support.running import (
     rejects,
 )
 
+ORIGIN = Origin("cluster-1", {"events": "topic-1"})
 LATE = TransientError("no answer yet")
 ABORT = TransactionAbortedError("abort it")
 LOST = ClientError("nobody knows")
@@ -54,7 +58,7 @@ class Once:
         *,
         group: str = "g",
         accept_loss: bool = False,
-        last_epoch: int = 0,
+        origin: Origin | None = ORIGIN,
     ) -> None:
         self.broker = broker
         self.seconds = 0.0
@@ -65,7 +69,13 @@ class Once:
         self.state = FakeState(self.transactions)
         self.engine = Engine(SETTINGS)
         restores = Restores(
-            self.inputs, self.state, SETTINGS, group, lambda: self.seconds, accept_loss=accept_loss
+            self.inputs,
+            self.state,
+            SETTINGS,
+            group,
+            lambda: self.seconds,
+            accept_loss=accept_loss,
+            origin=origin,
         )
         route = Route("estimates", "rejects", 40, state="state")
         self.delivery = ExactlyOnce(
@@ -74,11 +84,14 @@ class Once:
             self.transactions,
             restores,
             route,
-            {"group": group, "writer": "g-0"},
+            {"group": group, "writer": "g-0", "origin": origin and origin.plain()},
             lambda: self.seconds,
-            lambda: last_epoch,
+            self.last_epoch,
         )
         self.worker = Worker(self.engine, self.inputs, self.delivery, route, lambda: self.now_ms)
+
+    def last_epoch(self) -> int:
+        return max(epochs(estimates(self.broker)), default=0)
 
     def step(self, count: int = 1) -> None:
         for _ in range(count):
@@ -93,10 +106,10 @@ class Once:
         self.step(2)
         self.stop.clear()
 
-    def again(self, *, accept_loss: bool = False) -> "Once":
+    def again(self, *, accept_loss: bool = False, origin: Origin | None = ORIGIN) -> "Once":
         """Return the next worker after this one was killed."""
         self.transactions._drop()
-        return Once(self.broker, self.transactions, accept_loss=accept_loss)
+        return Once(self.broker, self.transactions, accept_loss=accept_loss, origin=origin)
 
 
 @cache
@@ -303,6 +316,109 @@ def test_offsets_of_another_history_are_refused() -> None:
     assert broker.committed[EVENTS].offset in (10**6, broker.end(EVENTS))
 
 
+class Truncated:
+    """A broker whose state log has lost its end, all that came after some steps."""
+
+    def __init__(self, steps: int = 4) -> None:
+        self.once = Once(broker_with(*shop_log(), BAD))
+        self.once.step(steps)
+        records = self.once.transactions.logs["state", 0]
+        kept = len(records)
+        self.once.to_end()
+        self.before = newest(estimates(self.once.broker))
+        self.written = len(estimates(self.once.broker))
+        del records[kept:]
+        restoring = Restoring(0, SETTINGS)
+        for record in records:
+            restoring.take(*record)
+        restored = restoring.finish()
+        assert restored is not None
+        self.marker_at = restored.offsets[EVENTS]
+
+    @property
+    def after(self) -> list[Record]:
+        return estimates(self.once.broker)[self.written :]
+
+
+@pytest.mark.parametrize("steps", [4, 12], ids=["events are lost too", "estimates alone"])
+def test_a_state_that_lost_its_end_goes_on_under_an_epoch_that_no_reader_knows(steps: int) -> None:
+    """Under the old one keys would get versions again that readers have: they would drop them."""
+    lost = Truncated(steps)
+    assert (lost.marker_at < lost.once.broker.end(EVENTS)) == (steps == 4)
+    with pytest.raises(LostError, match=r"has committed .* under a new epoch"):
+        lost.once.again().step(40)  # read again twice before it is an error
+    lost.once.again(accept_loss=True).to_end()
+    assert epochs(lost.after) == {2}
+    assert newest(lost.after).keys() == lost.before.keys()
+    assert_without_gaps(estimates(lost.once.broker))
+    assert_same_estimates(lost.after, lost.before.values(), tolerance=1e-9)
+
+
+def test_a_loss_is_accepted_at_the_second_look() -> None:
+    """A worker that stood still while another worked reads more than its offsets tell of."""
+    lost = Truncated()
+    accepted = lost.once.again(accept_loss=True)
+    end = lost.once.broker.committed[EVENTS]
+    marker = Committed(lost.marker_at)
+    asked = iter([end, marker])
+
+    def committed(partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        return dict.fromkeys(partitions, next(asked))
+
+    accepted.inputs.committed = committed  # type: ignore[method-assign]
+    accepted.to_end()
+    assert epochs(lost.after) == {1}
+
+
+def test_nothing_of_an_accepted_loss_is_forgotten_by_whoever_goes_on() -> None:
+    """Killed at every step: the first transaction says that all is to be written again."""
+    for steps in (1, 4, 5, 6, 7, 8):
+        lost = Truncated()
+        accepted = lost.once.again(accept_loss=True)
+        accepted.step(steps)
+        accepted.delivery.finish()
+        following = accepted.again()
+        try:
+            following.to_end()
+        except LostError:  # nothing was committed yet, offsets neither
+            assert not lost.after
+            following.again(accept_loss=True).to_end()
+        assert epochs(lost.after) == {2}
+        assert newest(lost.after).keys() == lost.before.keys()
+        assert_without_gaps(estimates(lost.once.broker))
+
+
+def test_every_loss_that_is_accepted_takes_an_epoch_of_its_own() -> None:
+    lost = Truncated()
+    log = lost.once.transactions.logs["state", 0]
+    kept = len(log)
+    accepted = lost.once.again(accept_loss=True)
+    accepted.to_end()
+    del log[kept:]
+    accepted.inputs.revoke(EVENTS)
+    accepted.inputs.assign(EVENTS)
+    accepted.step(3)  # the same process, which has asked before
+    accepted.to_end()
+    assert epochs(lost.after) == {2, 3}
+    assert_without_gaps(estimates(lost.once.broker))
+    del log[:]
+    accepted.inputs.revoke(EVENTS)
+    accepted.inputs.assign(EVENTS)
+    accepted.step(3)
+    accepted.to_end()
+    assert epochs(lost.after) == {2, 3, 4}
+    assert_without_gaps(estimates(lost.once.broker))
+
+
+def test_a_loss_of_events_alone_leaves_the_epoch() -> None:
+    """What was emitted is remembered whole: log and group agree."""
+    once = Once(broker_with(*shop_log(), BAD))
+    once.to_end()
+    once.broker.lows[EVENTS] = once.broker.end(EVENTS) + 5
+    once.again(accept_loss=True).to_end()
+    assert epochs(estimates(once.broker)) == {1}
+
+
 def test_events_that_are_gone_are_named_and_refused() -> None:
     broker = broker_with(*shop_log(visits=10))
     once = Once(broker)
@@ -323,12 +439,83 @@ def test_a_group_that_lost_its_state_is_refused() -> None:
     assert broker.committed[EVENTS].offset == broker.end(EVENTS)
 
 
+def test_a_state_of_which_only_estimates_were_written_is_lost_too() -> None:
+    """Stores that are registered have estimates before their first event."""
+    broker = broker_with(*shop_log(visits=10))
+    broker.committed[EVENTS] = Committed(0, noted(3))
+    with pytest.raises(LostError, match="has committed 0, but the topic of the state has nothing"):
+        Once(broker).step(3)
+    broker.committed[EVENTS] = Committed(0, noted(0))  # of a shard that had written nothing
+    Once(broker).to_end()
+
+
 def test_a_state_of_another_group_is_refused() -> None:
     once = Once(broker_with(*shop_log(visits=10)))
     once.to_end()
     other = Once(once.broker, once.transactions, group="h")
     with pytest.raises(SnapshotError, match="holds that of group 'g'"):
         other.step(9)
+
+
+OTHER_ORIGINS = [
+    (Origin("cluster-2", {"events": "topic-1"}), "cluster is cluster-2, .* on cluster cluster-1"),
+    (Origin("cluster-1", {"events": "topic-2"}), "its id is topic-2, .* counted from is topic-1"),
+]
+
+
+@pytest.mark.parametrize(("origin", "said"), OTHER_ORIGINS, ids=["cluster", "topic"])
+def test_a_state_that_was_counted_from_other_topics_is_refused_with_both_ids(
+    origin: Origin, said: str
+) -> None:
+    once = Once(broker_with(*shop_log(), BAD))
+    once.to_end()
+    written, calls = len(once.broker.written), once.transactions.calls
+    calls.clear()
+    with pytest.raises(LostError, match=f"input topic 'events': .*{said}.*--accept-loss"):
+        once.again(origin=origin).step(40)
+    assert len(once.broker.written) == written
+    assert set(calls) == {"renew"}
+
+
+@pytest.mark.parametrize(
+    "committed", [None, 2, 10**6], ids=["nothing", "some", "what is not there"]
+)
+def test_a_topic_that_was_made_anew_is_read_from_what_the_group_has_of_it(
+    committed: int | None,
+) -> None:
+    """The operator's word: the state stays, and its offsets mean nothing there."""
+    once = Once(broker_with(*shop_log()))
+    once.to_end()
+    visits = once.engine.shards[0].table.statistic("conversion").columns()["trials"].sum()
+    broker = once.broker
+    broker.inputs[EVENTS] = [visit("s0", f"new-{n}", START_MS + n) for n in range(6)]
+    del broker.committed[EVENTS]
+    if committed is not None:
+        broker.committed[EVENTS] = Committed(committed)
+    accepted = once.again(accept_loss=True, origin=OTHER_ORIGINS[1][0])
+    accepted.to_end()
+    after = accepted.engine.shards[0].table.statistic("conversion").columns()["trials"].sum()
+    assert after - visits == (4 if committed == 2 else 6)
+    assert broker.committed[EVENTS].offset == 6
+    assert max(epochs(estimates(broker))) == 2
+    assert_without_gaps(estimates(broker))
+    once.again(origin=OTHER_ORIGINS[1][0]).to_end()  # it is of the new topic from now on
+
+
+def test_a_state_without_ids_is_taken_and_gets_them_with_its_next_transaction() -> None:
+    once = Once(broker_with(*shop_log(), BAD), origin=None)
+    once.step(5)
+    following = once.again()
+    following.to_end()
+    assert_once(once.broker)
+    with pytest.raises(LostError, match="its id is topic-2"):
+        following.again(origin=OTHER_ORIGINS[1][0]).step(40)
+    following.again(origin=None).to_end()  # a broker that does not tell
+
+
+def test_a_topic_that_is_read_for_the_first_time_is_no_other_one() -> None:
+    told = Origin("c", {"visits": "t1"}).plain()
+    assert not Origin("c", {"visits": "t1", "purchases": "t2"}).others(told)
 
 
 def test_a_group_that_forgot_its_offsets_goes_on_from_the_state() -> None:
@@ -350,6 +537,21 @@ def test_a_log_that_does_not_come_to_its_end_ends_the_worker_with_what_is_known(
     stuck.seconds += PROGRESS_SECONDS_MAX
     with pytest.raises(BrokerError, match="the state of shard 0 cannot be read: it stands at 0"):
         stuck.step()
+
+
+def test_a_log_that_was_truncated_while_it_was_read_is_lost_and_its_range_is_named() -> None:
+    once = Once(broker_with(*shop_log()))
+    once.to_end()
+    stuck = once.again()
+    stuck.state.faults["poll"].extend([LATE] * 9)
+    stuck.step(2)
+    records = once.transactions.logs["state", 0]
+    end = len(records)
+    del records[-2:]
+    stuck.seconds += PROGRESS_SECONDS_MAX
+    with pytest.raises(LostError, match=rf"shard 0 has lost {end - 2}\.\.{end - 1} while"):
+        stuck.step()
+    assert LostError.exit_code == 5
 
 
 def test_it_ends_so_too_where_the_broker_does_not_even_tell_where_the_log_ends() -> None:

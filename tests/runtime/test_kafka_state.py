@@ -1,5 +1,8 @@
 """What the reader of the state's log makes of what its client returns."""
 
+import time
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -7,6 +10,8 @@ from confluent_kafka import KafkaError
 
 from stream_hb.runtime.client import ClientError, LogRead, TransientError
 from stream_hb.runtime.kafka_state import KafkaState
+from tests.support import topics as kafka
+from tests.support.broker import NamedBroker, RealBroker
 
 
 class Message:
@@ -95,3 +100,27 @@ def test_what_still_comes_of_a_closed_partition_says_nothing_of_it_when_it_is_op
     state.open(1)
     Consumer.messages = []
     assert state.poll(0.0) == {}
+
+
+@pytest.mark.broker
+@pytest.mark.timeout(120)
+def test_an_offset_that_the_log_no_longer_has_comes_as_nothing_and_ends_nothing(
+    broker: RealBroker | NamedBroker, topics: Callable[..., str]
+) -> None:
+    """So that who restores asks where the log ends now, and names what is lost."""
+    topic = topics(partitions=1)
+    kafka.produce(broker.bootstrap_servers, topic, [b"a", b"b", b"c"], key=b"m")
+    with closing(KafkaState(broker.bootstrap_servers, topic, {})) as state:
+        state.open(0, 10)
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert state.poll(0.2) == {}
+        assert state.end(0) == 3
+        state.close_partition(0)
+        state.open(0)
+        found: list[tuple[bytes, bytes | None]] = []
+        until = time.monotonic() + 20
+        while len(found) < 3:
+            assert time.monotonic() < until
+            found += [r for read in state.poll(0.2).values() for r in read.records]
+    assert found == [(b"m", b"a"), (b"m", b"b"), (b"m", b"c")]

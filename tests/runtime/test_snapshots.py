@@ -7,7 +7,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from stream_hb.engine import Engine
+from stream_hb.engine import Candidate, Engine
 from stream_hb.errors import LostError
 from stream_hb.runtime.checkpoints import Checkpoints
 from stream_hb.runtime.client import (
@@ -16,9 +16,10 @@ from stream_hb.runtime.client import (
     TransactionAbortedError,
     TransientError,
 )
-from stream_hb.runtime.delivery import Route
+from stream_hb.runtime.delivery import Outgoing, Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
 from stream_hb.runtime.log_identity import LogIdentity
+from stream_hb.runtime.pooling import Broadcast
 from stream_hb.runtime.restores import Restores
 from stream_hb.runtime.snapshot_files import SnapshotFiles
 from stream_hb.runtime.worker import Worker
@@ -54,6 +55,8 @@ class Keeping:
         transactions: FakeTransactions | None = None,
         every_seconds: float | None = EVERY_SECONDS,
         now_ms: int = START_MS + 1_000_000,
+        *,
+        accept_loss: bool = False,
     ) -> None:
         self.broker, self.folder = broker, folder
         self.seconds = 0.0
@@ -65,7 +68,13 @@ class Keeping:
         self.engine = Engine(SETTINGS)
         files = SnapshotFiles(folder, LOG, lambda: self.now_ms) if folder else None
         self.restores = Restores(
-            self.inputs, self.state, SETTINGS, "g", lambda: self.seconds, files=files
+            self.inputs,
+            self.state,
+            SETTINGS,
+            "g",
+            lambda: self.seconds,
+            accept_loss=accept_loss,
+            files=files,
         )
         self.checkpoints = (
             Checkpoints(files, every_seconds, self.restores.snapshots, lambda: self.seconds)
@@ -119,9 +128,11 @@ class Keeping:
         folder = folder or self.folder
         return Keeping(self.broker, folder, self.transactions, now_ms=self.now_ms)
 
-    def without(self) -> "Keeping":
+    def without(self, *, accept_loss: bool = False) -> "Keeping":
         """Return one that reads the whole log."""
-        return Keeping(self.broker, None, self.transactions, now_ms=self.now_ms)
+        return Keeping(
+            self.broker, None, self.transactions, now_ms=self.now_ms, accept_loss=accept_loss
+        )
 
     def restored(self) -> "Keeping":
         while self.restores.numbers or not self.engine.shards:
@@ -133,6 +144,60 @@ def busy(folder: Path, steps: int = 6) -> Keeping:
     keeping = Keeping(broker_with(*shop_log(), BAD), folder, every_seconds=None)
     keeping.step(steps)
     return keeping
+
+
+def test_a_snapshot_from_before_an_accepted_loss_is_not_believed(tmp_path: Path) -> None:
+    """The log that has grown again over its lost end may fit it by offset and by transaction."""
+    first = busy(tmp_path)
+    log = first.transactions.logs["state", 0]
+    kept = len(log)
+    first.step(3)
+    first.ended()
+    assert len(log) > kept
+    grown = len(log)
+    del log[kept:]
+    lossy = first.without(accept_loss=True)
+    while len(log) <= grown:
+        lossy.broker.append([BAD], "events")
+        lossy.step()
+    following = lossy.again(tmp_path).restored()
+    assert following.counts["contradicted"] == 1
+    assert following.engine.shards[0].epoch == 2
+    np.testing.assert_equal(
+        everything(following.engine.shards[0]), everything(lossy.engine.shards[0])
+    )
+
+
+def accepting(folder: Path) -> Keeping:
+    """Return who has accepted that the log lost its end, and has written nothing yet."""
+    first = busy(folder)
+    log = first.transactions.logs["state", 0]
+    kept = len(log)
+    first.step(3)
+    del log[kept:]
+    accepted = Keeping(
+        first.broker, folder, first.transactions, now_ms=first.now_ms, accept_loss=True
+    )
+    accepted.delivery.assigned([EVENTS])
+    while accepted.restores.numbers:
+        accepted.delivery.open()
+    assert accepted.engine.shards[0].epoch == 2
+    return accepted
+
+
+def test_no_snapshot_is_taken_of_an_epoch_that_the_log_does_not_know(tmp_path: Path) -> None:
+    """To take one commits the offsets: they would fit the log, and its old epoch, again."""
+    accepted = accepting(tmp_path)
+    accepted.delivery.finish()
+    with pytest.raises(LostError, match="not of one history"):
+        accepted.without().step(40)
+
+
+def test_offsets_are_not_committed_for_an_epoch_that_the_log_does_not_know(tmp_path: Path) -> None:
+    accepted = accepting(tmp_path)
+    told = Broadcast("summaries", 0, b"s", b"told", shard=0)
+    assert accepted.delivery.deliver(Outgoing(Candidate({}), [], [], None, [told]), Event())
+    assert accepted.without().restored().engine.shards[0].epoch == 2
 
 
 def test_a_clean_end_leaves_a_snapshot_with_which_the_next_one_reads_nothing(

@@ -10,6 +10,7 @@ from stream_hb.errors import StreamHBError
 from stream_hb.runtime.client import Committed, TopicPartition
 from stream_hb.runtime.delivery import Route
 from stream_hb.runtime.exactly_once import ExactlyOnce
+from stream_hb.runtime.origin import Origin
 from stream_hb.runtime.restores import Restores
 from stream_hb.runtime.screen_limit import ScreenLimit
 from stream_hb.runtime.shared_pooling import Board, SharedPooling
@@ -29,6 +30,7 @@ WORKERS = 3
 NO_EVENT = b"no event"
 PLACES = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
 GROUP = "g"
+ORIGIN = Origin("cluster", {INPUT: "topic"})
 
 TROUBLE_TICKS = (32, 64)
 TICK_MS = (100, 3_000)
@@ -152,9 +154,9 @@ class Process:
             SimLog(cluster, fate, t, writer) for t in ("state", "summaries", "hyper")
         )
         seconds, disk = self._world.seconds, self._world.disk
-        restores = Restores(inputs, state, SETTINGS, GROUP, seconds, files=disk)
+        restores = Restores(inputs, state, SETTINGS, GROUP, seconds, files=disk, origin=ORIGIN)
         route = Route("estimates", "rejects", 30, state="state")
-        header = {"group": GROUP, "writer": writer}
+        header = {"group": GROUP, "writer": writer, "origin": ORIGIN.plain()}
         delivery = ExactlyOnce(
             engine,
             inputs,
