@@ -42,9 +42,10 @@ from stream_hb.runtime.client import (
 from stream_hb.runtime.delivery import Outgoing, Route, Tally
 from stream_hb.runtime.restores import Opened, Restores, noted
 from stream_hb.runtime.slots import OWN_SLOT
+from stream_hb.runtime.warm_shards import WarmShard
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
-from stream_hb.tick_feeds import HOME
+from stream_hb.tick_feeds import HOME, Memory
 from stream_hb.timing import Position
 
 RESTORE_SECONDS = 0.05
@@ -125,7 +126,8 @@ class ExactlyOnce:
         self._logs: dict[int, ShardLog] = {}
         self._owned: dict[int, list[TopicPartition]] = {}
         self._plans: dict[int, LogPlan] = {}
-        self.tally = Tally(snapshots=restores.snapshots)
+        self._log_ends: dict[int, int] = {}  # of logs as they were read
+        self.tally = Tally(snapshots=restores.snapshots, warm=restores.warm.outcomes)
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take partitions that are to be opened."""
@@ -134,13 +136,27 @@ class ExactlyOnce:
             self._owned[number] = [p for p in partitions if p.partition == number]
         self._may_be_newer = True
         self._restores.add(partitions)
+        warm = self._restores.warm
+        warm.keep_only(self._restores.numbers if partitions else warm.numbers)
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget partitions that are another worker's now: nothing of theirs is open."""
+        """Give up partitions that are another worker's now: nothing of theirs is open."""
         for number in {partition.partition for partition in partitions}:
             self._owned.pop(number, None)
+            if number in self._logs:
+                self._keep_warm(number, self._logs[number])
             self._forget(number)
             log.info("shard given up", shard=number)
+
+    def _keep_warm(self, number: int, mine: ShardLog) -> None:
+        """Keep a shard as its last transaction left it, in case that it comes back."""
+        if not mine.state.seq:
+            return  # the log has nothing of it yet
+        place = TopicPartition(str(self._route.state), number)
+        end = max(self._log_ends[number], self._transactions.noted_end(place) or 0)
+        memory = self._engine.memory if number == HOME else Memory()
+        shard = self._engine.shards[number]
+        self._restores.warm.keep(WarmShard(shard, mine, end, self._marked(), memory))
 
     def _forget(self, number: int) -> None:
         self._restores.drop(number)
@@ -162,8 +178,12 @@ class ExactlyOnce:
 
     def _let_work(self, opened: Opened) -> None:
         self._inputs.start(opened.offsets)
-        self.tally.restores += 1
-        self.tally.restore_seconds += opened.seconds
+        self._log_ends[opened.number] = opened.log_end
+        if opened.is_warm:
+            self._restores.warm.taken_back(opened.number)
+        else:
+            self.tally.restores += 1
+            self.tally.restore_seconds += opened.seconds
         for partition, offset in opened.offsets.items():
             mark = Watermarks(offset, opened.ends[partition])
             self._catch_up.open(partition, mark, offset)
@@ -262,9 +282,10 @@ class ExactlyOnce:
         self._plans = self._planned(out)
         offsets: dict[TopicPartition, Committed] = {}
         for number, plan in self._plans.items():
+            topic = str(self._route.state)
             for record in plan.records:
-                topic = str(self._route.state)
-                self._transactions.produce(topic, number, record.key, record.value)
+                last = record is plan.records[-1]
+                self._transactions.produce(topic, number, record.key, record.value, noted=last)
             offsets |= self._offsets(number, out.candidate, plan)
         for told in out.broadcasts:
             self._transactions.produce(told.topic, told.partition, told.key, told.value)
@@ -382,6 +403,7 @@ class ExactlyOnce:
         log.warning("everything is restored: the outcome is not known", detail=str(error))
         self.tally.aborts["unknown"] += 1
         self._stale = self._may_be_newer = True
+        self._restores.warm.clear()
         for number, partitions in list(self._owned.items()):
             self._forget(number)
             self._inputs.pause(partitions)

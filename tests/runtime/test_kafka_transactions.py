@@ -30,7 +30,7 @@ class Client:
         self._call("init_transactions")
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: self._call(name)
+        return lambda *_, **__: self._call(name)
 
     def _call(self, name: str) -> None:
         self.calls.append(name)

@@ -166,11 +166,13 @@ def log_outside(worker: Any, cluster: Cluster) -> None:
     transactions = worker._delivery._transactions
     produce = transactions.produce
 
-    def producing(topic: str, partition: int | None, key: bytes, value: bytes | None) -> None:
+    def producing(
+        topic: str, partition: int | None, key: bytes, value: bytes | None, *, noted: bool = False
+    ) -> None:
         if topic == "state":
             cluster.log(TopicPartition(topic, partition or 0)).append(Entry(key, value))
         else:
-            produce(topic, partition, key, value)
+            produce(topic, partition, key, value, noted=noted)
 
     transactions.produce = producing
 
@@ -197,6 +199,21 @@ def unchecked_marker(worker: Any, _cluster: Cluster) -> None:
     worker._delivery._restores._agree = lambda *_: True
 
 
+def warm_unlooked(worker: Any, _cluster: Cluster) -> None:
+    """Take a shard back as it is in memory, wherever its log ends.
+
+    Not one of the design's ten. Events that another owner has read would show in the group's
+    offsets; what he only emitted shows nowhere but in the log.
+    """
+    warm = worker._delivery._restores.warm
+    fitting = warm.fitting
+
+    def unlooked(number: int, _end: int) -> Any:
+        return fitting(number, warm._kept[number][1].end if number in warm._kept else 0)
+
+    warm.fitting = unlooked
+
+
 MUTANTS = (
     Mutant("restore to the last stable offset", restore_to_stable),
     Mutant("offsets by position", position_offsets),
@@ -208,6 +225,7 @@ MUTANTS = (
     Mutant("log outside of the transaction", log_outside),
     Mutant("producer not renewed", no_recycling),
     Mutant("marker not checked", unchecked_marker),
+    Mutant("warm shard taken back unlooked", warm_unlooked),
 )
 
 
