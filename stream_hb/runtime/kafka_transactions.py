@@ -246,9 +246,11 @@ def _within(seconds: float, call: Callable[[], None]) -> None:
 
 
 def _note(notes: dict[TopicPartition, int], error: KafkaError | None, message: ck.Message) -> None:
-    """Take note of where a record stands; the broker had it, or there is an error."""
+    """Take note of where a record stands, if the broker has it and has said where."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    if error is None and topic is not None and partition is not None and offset is not None:
+    if error is not None or topic is None or partition is None or offset is None:
+        return
+    if offset >= 0:
         notes[TopicPartition(topic, partition)] = offset
 
 
