@@ -238,7 +238,7 @@ class OutputClient(Protocol):
 class TransactionClient(Protocol):
     """Writes records and commits offsets, all of a transaction or nothing of it.
 
-    Of the last record of a partition that is ``noted`` it tells where the partition then ended.
+    Of the last record of a partition that is ``tracked`` it tells where the partition then ended.
 
     A call that raises :class:`TransientError` is to be made again with the same arguments;
     :class:`TransactionAbortedError` asks for :meth:`abort`; :class:`FencedError`,
@@ -257,7 +257,7 @@ class TransactionClient(Protocol):
         key: bytes | None,
         value: bytes | None,
         *,
-        noted: bool = False,
+        tracked: bool = False,
     ) -> None:
         """Hand a record over; without a partition its key decides."""
         ...
@@ -274,8 +274,8 @@ class TransactionClient(Protocol):
         """Make the transaction's records and offsets nothing."""
         ...
 
-    def noted_end(self, where: TopicPartition) -> int | None:
-        """Return where a partition ended after the newest committed transaction that noted it.
+    def tracked_end(self, where: TopicPartition) -> int | None:
+        """Return where a partition ended after the newest committed transaction that tracked it.
 
         For a reader of uncommitted messages, if nobody else wrote there. None: it is not known.
         """

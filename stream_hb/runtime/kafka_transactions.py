@@ -98,8 +98,8 @@ class KafkaTransactions:
         backoff_ms = float(self._settings.get("retry.backoff.ms", 100))
         self._prompt_seconds = REPEATED_AFTER * backoff_ms / 1000
         self._is_doubtful = False
-        self._notes: dict[TopicPartition, int] = {}
-        self._noted: dict[TopicPartition, int] = {}
+        self._tracking: dict[TopicPartition, int] = {}
+        self._tracked: dict[TopicPartition, int] = {}
 
     @property
     def _mine(self) -> ck.Producer:
@@ -114,7 +114,7 @@ class KafkaTransactions:
         if self._newcomer is None:
             with accepted_settings():
                 # What was not written fails the transaction: nothing is to be done record by record
-                # but for those that are noted, and of them a success is to be told, too.
+                # but for those that are tracked, and of them a success is to be told, too.
                 settings = {**self._settings, "delivery.report.only.error": False}
                 self._newcomer = ck.Producer(settings, logger=QuietLog())
             # Once it is connected: what it asks while it changes from the bootstrap's address to
@@ -143,7 +143,7 @@ class KafkaTransactions:
                 self.renew()
             except TransientError as error:
                 raise TransactionAbortedError(str(error)) from error
-        self._notes = {}  # another one: late reports of an older transaction go to its own
+        self._tracking = {}  # another one: late reports of an older transaction go to its own
         with _translated("begin a transaction"):
             self._mine.begin_transaction()
 
@@ -154,13 +154,13 @@ class KafkaTransactions:
         key: bytes | None,
         value: bytes | None,
         *,
-        noted: bool = False,
+        tracked: bool = False,
     ) -> None:
         """Hand a record over; while the client's queue is full it waits, but not for ever."""
         deadline = time.monotonic() + QUEUE_SECONDS_MAX
         number = -1 if partition is None else partition
         # Not for every record: a call for each adds half of what it costs to hand it over.
-        report = partial(_note, self._notes) if noted else None
+        report = partial(_track, self._tracking) if tracked else None
         while True:
             try:
                 return self._mine.produce(topic, value, key, number, on_delivery=report)
@@ -196,11 +196,11 @@ class KafkaTransactions:
         with self._timed(), _translated("commit the transaction"):
             self._mine.commit_transaction(ANSWER_SECONDS)
         # A report that has not come leaves the older end, which the partition is beyond.
-        self._noted |= self._notes
+        self._tracked |= self._tracking
 
-    def noted_end(self, where: TopicPartition) -> int | None:
-        """Return where a partition ended after the newest committed transaction that noted it."""
-        last = self._noted.get(where)
+    def tracked_end(self, where: TopicPartition) -> int | None:
+        """Return where a partition ended after the newest committed transaction that tracked it."""
+        last = self._tracked.get(where)
         return None if last is None else last + 1 + MARKER_OFFSETS
 
     def abort(self) -> None:
@@ -245,13 +245,15 @@ def _within(seconds: float, call: Callable[[], None]) -> None:
         raise raised[0]
 
 
-def _note(notes: dict[TopicPartition, int], error: KafkaError | None, message: ck.Message) -> None:
+def _track(
+    tracking: dict[TopicPartition, int], error: KafkaError | None, message: ck.Message
+) -> None:
     """Take note of where a record stands, if the broker has it and has said where."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if error is not None or topic is None or partition is None or offset is None:
         return
     if offset >= 0:
-        notes[TopicPartition(topic, partition)] = offset
+        tracking[TopicPartition(topic, partition)] = offset
 
 
 @contextmanager

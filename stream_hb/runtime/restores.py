@@ -16,6 +16,7 @@ from stream_hb.runtime.client import (
     TransientError,
     Watermarks,
 )
+from stream_hb.runtime.opened import Opened
 from stream_hb.runtime.origin import Origin
 from stream_hb.runtime.snapshot_files import SnapshotFiles, UnusableSnapshotError
 from stream_hb.runtime.warm_shards import WarmShard, WarmShards
@@ -65,41 +66,6 @@ class _Restore:
     advanced_at: float
     position: int = 0
     from_snapshot: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A shard that can go on.
-
-    Attributes
-    ----------
-    number
-        The shard.
-    restored
-        From the log; None: it begins.
-    offsets
-        Where its input goes on.
-    ends
-        Where its input ended when it was opened.
-    seconds
-        How long its log was read.
-    is_lost
-        The operator has accepted a loss: readers may know of more than the state remembers to have
-        emitted, so it needs an epoch that they do not know.
-    log_end
-        How far its log was read.
-    is_warm
-        Whether it was not read, but is as it was in memory.
-    """
-
-    number: int
-    restored: Restored | None
-    offsets: Mapping[TopicPartition, int]
-    ends: Mapping[TopicPartition, int]
-    seconds: float
-    is_lost: bool = False
-    log_end: int = 0
-    is_warm: bool = False
 
 
 class Restores:
@@ -250,8 +216,11 @@ class Restores:
         """Yield a shard that was kept, if it and the group agree; if not, the log decides."""
         try:
             whole = self._whole(number, begun)
+            why = "a loss is accepted" if whole.is_lost else None
         except (LostError, SnapshotError) as error:
-            self.warm.refuse(number, str(error))
+            why = str(error)
+        if why is not None:
+            self.warm.refuse(number, why)
             return
         del self._waiting[number]
         yield replace(whole, log_end=begun.position, is_warm=True)

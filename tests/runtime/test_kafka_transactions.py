@@ -164,25 +164,25 @@ PLACE = TopicPartition("state", 3)
 def note(
     client: Client, transactions: KafkaTransactions, error: str | None, offset: int
 ) -> Callable[[], None]:
-    """Write a record that is noted; return what makes its report come."""
+    """Write a record that is tracked; return what makes its report come."""
     asked: list[Any] = []
     client.produce = lambda *_, on_delivery: asked.append(on_delivery)  # type: ignore[attr-defined]
     transactions.begin()
-    transactions.produce(*PLACE, b"key", b"value", noted=True)
+    transactions.produce(*PLACE, b"key", b"value", tracked=True)
     return lambda: asked[0](error, Report(offset))
 
 
 def test_a_partition_ends_behind_the_marker_of_the_last_transaction_that_was_committed(
     client: Client, transactions: KafkaTransactions
 ) -> None:
-    assert transactions.noted_end(PLACE) is None
+    assert transactions.tracked_end(PLACE) is None
     client.during["flush"] = note(client, transactions, None, 0)
     transactions.commit()
-    assert transactions.noted_end(PLACE) == 2
+    assert transactions.tracked_end(PLACE) == 2
     client.during["flush"] = note(client, transactions, None, 7)
-    assert transactions.noted_end(PLACE) == 2
+    assert transactions.tracked_end(PLACE) == 2
     transactions.commit()
-    assert transactions.noted_end(PLACE) == 9
+    assert transactions.tracked_end(PLACE) == 9
 
 
 @pytest.mark.parametrize(("error", "offset"), [("not written", 9), (None, -1001)])
@@ -193,7 +193,7 @@ def test_a_record_that_has_no_place_leaves_the_older_end(
     transactions.commit()
     client.during["flush"] = note(client, transactions, error, offset)
     transactions.commit()
-    assert transactions.noted_end(PLACE) == 7
+    assert transactions.tracked_end(PLACE) == 7
 
 
 def test_what_was_aborted_leaves_the_older_end(
@@ -207,4 +207,4 @@ def test_what_was_aborted_leaves_the_older_end(
     report()  # late, in the next one
     client.during.clear()
     transactions.commit()
-    assert transactions.noted_end(PLACE) == 7
+    assert transactions.tracked_end(PLACE) == 7

@@ -36,12 +36,12 @@ def writer(broker: RealBroker | NamedBroker, name: str) -> KafkaTransactions:
 
 
 def write(transactions: KafkaTransactions, topic: str, partitions: int, records: int) -> None:
-    """Begin a transaction: so many records to each partition, the last of each noted."""
+    """Begin a transaction: so many records to each partition, the last of each tracked."""
     transactions.begin()
     for number in range(records):
         for partition in range(partitions):
             last = number == records - 1
-            transactions.produce(topic, partition, b"%d" % number, b"value", noted=last)
+            transactions.produce(topic, partition, b"%d" % number, b"value", tracked=last)
 
 
 def ends_within(state: KafkaState, partition: int, end: int | None) -> bool:
@@ -71,10 +71,10 @@ def test_a_partition_ends_where_the_producer_says_after_every_transaction(
         write(mine, topic, 2, records)
         mine.commit()
         for partition in range(2):
-            noted = mine.noted_end(TopicPartition(topic, partition))
-            assert ends_within(state, partition, noted)
-    assert mine.noted_end(TopicPartition(topic, 0)) == 1 + 3 + 500 + 3
-    assert mine.noted_end(TopicPartition(topic, 2)) is None
+            tracked = mine.tracked_end(TopicPartition(topic, partition))
+            assert ends_within(state, partition, tracked)
+    assert mine.tracked_end(TopicPartition(topic, 0)) == 1 + 3 + 500 + 3
+    assert mine.tracked_end(TopicPartition(topic, 2)) is None
     assert state.end(2) == 0
     mine.close()
 
@@ -86,15 +86,15 @@ def test_what_anybody_else_began_moves_a_partitions_end(
     mine, other = writer(broker, f"{topic}.mine"), writer(broker, f"{topic}.other")
     write(mine, topic, 1, 3)
     mine.commit()
-    noted = mine.noted_end(TopicPartition(topic, 0))
-    assert noted is not None
-    assert ends_within(state, 0, noted)
+    tracked = mine.tracked_end(TopicPartition(topic, 0))
+    assert tracked is not None
+    assert ends_within(state, 0, tracked)
     write(other, topic, 1, 1)
     other._mine.flush(SECONDS_MAX)
-    assert state.end(0) == noted + 1  # it is open
+    assert state.end(0) == tracked + 1  # it is open
     other.abort()
-    assert ends_within(state, 0, noted + 2)
-    assert mine.noted_end(TopicPartition(topic, 0)) == noted
+    assert ends_within(state, 0, tracked + 2)
+    assert mine.tracked_end(TopicPartition(topic, 0)) == tracked
     for each in (mine, other):
         each.close()
 
@@ -109,11 +109,11 @@ def test_what_was_aborted_is_not_where_a_producer_says_that_a_partition_ends(
     write(mine, topic, 1, 2)
     mine._mine.flush(SECONDS_MAX)
     mine.abort()
-    assert mine.noted_end(TopicPartition(topic, 0)) == 3
+    assert mine.tracked_end(TopicPartition(topic, 0)) == 3
     assert ends_within(state, 0, 6)
     write(mine, topic, 1, 2)
     mine.commit()
-    assert mine.noted_end(TopicPartition(topic, 0)) == 9
+    assert mine.tracked_end(TopicPartition(topic, 0)) == 9
     assert ends_within(state, 0, 9)
     mine.close()
 

@@ -15,7 +15,7 @@ from stream_hb.runtime.client import (
     TransactionAbortedError,
     TransientError,
 )
-from stream_hb.runtime.restores import BEGIN_AGAIN_SECONDS
+from stream_hb.runtime.restores import BEGIN_AGAIN_SECONDS, noted
 from stream_hb.runtime.warm_shards import WARM_SECONDS_MAX, WarmShard, WarmShards
 from stream_hb.statelog.shard_log import LogState, ShardLog
 from stream_hb.tick_feeds import Memory
@@ -160,6 +160,29 @@ def test_a_group_that_was_set_back_is_refused_from_memory_too() -> None:
     rebalanced(once, set_back)
     assert once.delivery.tally.warm == REFUSED
     with pytest.raises(LostError, match="was set back to 3"):
+        once.step(99)
+
+
+def test_a_shard_whose_new_epoch_the_log_does_not_know_is_read_from_it() -> None:
+    """It is not as its last transaction left it: a loss was accepted, and nothing written since."""
+    once = working()
+    once.delivery._logs[0].renew(7)
+    once.inputs.revoke(EVENTS)
+    once.step()
+    assert not once.delivery._restores.warm.numbers
+
+
+def test_the_log_decides_where_the_number_beside_the_offsets_does_not_fit() -> None:
+    """The end fits, the offsets fit: but a transaction that only wrote estimates is another's."""
+    once = working()
+
+    def told() -> None:
+        at = once.broker.committed[EVENTS]
+        once.broker.committed[EVENTS] = Committed(at.offset, noted(99))
+
+    rebalanced(once, told)
+    assert once.delivery.tally.warm == REFUSED
+    with pytest.raises(LostError, match="seq=99"):
         once.step(99)
 
 

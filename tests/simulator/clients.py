@@ -163,8 +163,8 @@ class SimTransactions:
         self._epoch = -1
         self._added: set[TopicPartition] = set()
         self._waiting: list[tuple[TopicPartition, bytes | None, bytes | None, bool]] = []
-        self._notes: dict[TopicPartition, int] = {}
-        self._noted: dict[TopicPartition, int] = {}
+        self._tracking: dict[TopicPartition, int] = {}
+        self._tracked: dict[TopicPartition, int] = {}
         self.is_open = False
 
     @fated(TransactionClient, NO_ANSWER)
@@ -174,7 +174,7 @@ class SimTransactions:
 
     def _forget(self) -> None:
         self._added, self._waiting, self.is_open = set(), [], False
-        self._notes = {}
+        self._tracking = {}
 
     @fated(TransactionClient, asks=False)
     def begin(self) -> None:
@@ -190,22 +190,22 @@ class SimTransactions:
         key: bytes | None,
         value: bytes | None,
         *,
-        noted: bool = False,
+        tracked: bool = False,
     ) -> None:
         assert self.is_open
-        self._waiting.append((TopicPartition(topic, partition or 0), key, value, noted))
+        self._waiting.append((TopicPartition(topic, partition or 0), key, value, tracked))
         if self.fate.random.random() < SENT and not self._cluster.is_down:
             self._send()
 
     def _send(self) -> None:
         while self._waiting:
-            where, key, value, noted = self._waiting[0]
+            where, key, value, tracked = self._waiting[0]
             if where not in self._added:
                 self._cluster.add(self._writer, self._epoch, where)
                 self._added.add(where)
             self._cluster.append(self._writer, self._epoch, where, key, value)
-            if noted:
-                self._notes[where] = len(self._cluster.log(where)) - 1
+            if tracked:
+                self._tracking[where] = len(self._cluster.log(where)) - 1
             del self._waiting[0]
 
     @fated(
@@ -227,13 +227,13 @@ class SimTransactions:
         self._send()
         if self._added:
             self._end(commit=True)
-        self._noted |= self._notes
+        self._tracked |= self._tracking
         self._forget()
 
     @fated(TransactionClient, asks=False)
-    def noted_end(self, where: TopicPartition) -> int | None:
+    def tracked_end(self, where: TopicPartition) -> int | None:
         """Behind the record there is the marker, or it is under way."""
-        return self._noted[where] + 2 if where in self._noted else None
+        return self._tracked[where] + 2 if where in self._tracked else None
 
     def _end(self, *, commit: bool) -> None:
         """Send EndTxn; where it was slow, it comes to a transaction that is too old by then."""

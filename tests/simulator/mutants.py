@@ -167,12 +167,12 @@ def log_outside(worker: Any, cluster: Cluster) -> None:
     produce = transactions.produce
 
     def producing(
-        topic: str, partition: int | None, key: bytes, value: bytes | None, *, noted: bool = False
+        topic: str, partition: int | None, key: bytes, value: bytes | None, *, tracked: bool = False
     ) -> None:
         if topic == "state":
             cluster.log(TopicPartition(topic, partition or 0)).append(Entry(key, value))
         else:
-            produce(topic, partition, key, value, noted=noted)
+            produce(topic, partition, key, value, tracked=tracked)
 
     transactions.produce = producing
 
@@ -202,16 +202,20 @@ def unchecked_marker(worker: Any, _cluster: Cluster) -> None:
 def warm_unlooked(worker: Any, _cluster: Cluster) -> None:
     """Take a shard back as it is in memory, wherever its log ends.
 
-    Not one of the design's ten. Events that another owner has read would show in the group's
-    offsets; what he only emitted shows nowhere but in the log.
+    Not one of the design's ten. The number of the log's last transaction stands beside the group's
+    offsets and would tell as much, so it is not there: as where an operator has set the offsets.
     """
-    warm = worker._delivery._restores.warm
-    fitting = warm.fitting
+    restores = worker._delivery._restores
+    warm, inputs = restores.warm, restores._inputs
+    fitting, committed = warm.fitting, inputs.committed
 
     def unlooked(number: int, _end: int) -> Any:
         return fitting(number, warm._kept[number][1].end if number in warm._kept else 0)
 
-    warm.fitting = unlooked
+    def plain(partitions: Any) -> dict[TopicPartition, Committed]:
+        return {where: Committed(at.offset) for where, at in committed(partitions).items()}
+
+    warm.fitting, inputs.committed = unlooked, plain
 
 
 MUTANTS = (

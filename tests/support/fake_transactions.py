@@ -43,8 +43,8 @@ class FakeTransactions:
         self._pending: list[tuple[int | None, Written]] = []
         self._offsets: dict[TopicPartition, Committed] = {}
         self._is_open = False
-        self._notes: list[TopicPartition] = []
-        self._noted: dict[TopicPartition, int] = {}
+        self._tracking: list[TopicPartition] = []
+        self._tracked: dict[TopicPartition, int] = {}
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -71,14 +71,14 @@ class FakeTransactions:
         key: bytes | None,
         value: bytes | None,
         *,
-        noted: bool = False,
+        tracked: bool = False,
     ) -> None:
         self._called("produce")
         assert self._is_open
         self._pending.append((partition, Written(topic, key, value)))
-        if noted:
+        if tracked:
             assert partition is not None
-            self._notes.append(TopicPartition(topic, partition))
+            self._tracking.append(TopicPartition(topic, partition))
 
     def send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
         self._called("send_offsets")
@@ -99,11 +99,11 @@ class FakeTransactions:
             else:
                 self._broker.written.append(written)
         self._broker.committed.update(self._offsets)
-        self._noted |= {where: len(self.logs[where]) for where in self._notes}
+        self._tracked |= {where: len(self.logs[where]) for where in self._tracking}
         self._drop()
 
-    def noted_end(self, where: TopicPartition) -> int | None:
-        return self._noted.get(where)
+    def tracked_end(self, where: TopicPartition) -> int | None:
+        return self._tracked.get(where)
 
     def abort(self) -> None:
         self._called("abort")
@@ -111,7 +111,7 @@ class FakeTransactions:
 
     def _drop(self) -> None:
         self._pending, self._offsets, self._is_open = [], {}, False
-        self._notes = []
+        self._tracking = []
 
     def close(self) -> None:
         self._drop()
