@@ -1,7 +1,7 @@
 """Raw messages of one source, and what decoding makes of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Self
 
@@ -46,6 +46,19 @@ class RawBatch:
     payloads: Sequence[bytes | None]
     offset_of: Callable[[int], int]
     next_offset: int
+
+    def since(self, offset: int) -> Self:
+        """Return the messages from an offset on."""
+        start = 0
+        while start < len(self.payloads) and self.offset_of(start) < offset:
+            start += 1
+        if start == 0:
+            return self
+        return replace(
+            self,
+            payloads=self.payloads[start:],
+            offset_of=lambda at: self.offset_of(at + start),
+        )
 
 
 class EventColumns:

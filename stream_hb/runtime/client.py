@@ -238,6 +238,8 @@ class OutputClient(Protocol):
 class TransactionClient(Protocol):
     """Writes records and commits offsets, all of a transaction or nothing of it.
 
+    Of the last record of a partition that is ``tracked`` it tells where the partition then ended.
+
     A call that raises :class:`TransientError` is to be made again with the same arguments;
     :class:`TransactionAbortedError` asks for :meth:`abort`; :class:`FencedError`,
     :class:`RefusedError` and :class:`TooLargeError` end the worker; after any other
@@ -249,7 +251,13 @@ class TransactionClient(Protocol):
         ...
 
     def produce(
-        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        tracked: bool = False,
     ) -> None:
         """Hand a record over; without a partition its key decides."""
         ...
@@ -264,6 +272,13 @@ class TransactionClient(Protocol):
 
     def abort(self) -> None:
         """Make the transaction's records and offsets nothing."""
+        ...
+
+    def tracked_end(self, where: TopicPartition) -> int | None:
+        """Return where a partition ended after the newest committed transaction that tracked it.
+
+        For a reader of uncommitted messages, if nobody else wrote there. None: it is not known.
+        """
         ...
 
     def renew(self) -> None:

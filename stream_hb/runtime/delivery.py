@@ -90,18 +90,21 @@ class Tally:
     aborts
         Transactions that were not committed, by cause.
     restores
-        Shards that were restored or begun.
+        Shards that were restored or begun; not those that were taken back as they were in memory.
     restore_seconds
         How long their logs were read, all together.
     snapshots
         Snapshots on the local disk, by what became of them: used, written, failed, or why one was
         not used.
+    warm
+        Shards that came back: taken back as they were in memory, or refused and read from the log.
     """
 
     aborts: Counter[str] = field(default_factory=Counter)
     restores: int = 0
     restore_seconds: float = 0.0
     snapshots: Counter[str] = field(default_factory=Counter)
+    warm: Counter[str] = field(default_factory=Counter)
 
 
 class Delivery(Protocol):

@@ -22,7 +22,6 @@ from stream_hb.errors import SlotError
 from stream_hb.events.batch import RawBatch, Reject
 from stream_hb.runtime.again import Again
 from stream_hb.runtime.at_least_once import outgoing_records
-from stream_hb.runtime.backoff import Backoff
 from stream_hb.runtime.catch_up import CatchUp
 from stream_hb.runtime.checkpoints import LEAVE_SECONDS_MAX, Checkpoints
 from stream_hb.runtime.client import (
@@ -40,11 +39,14 @@ from stream_hb.runtime.client import (
     Watermarks,
 )
 from stream_hb.runtime.delivery import Outgoing, Route, Tally
-from stream_hb.runtime.restores import Opened, Restores, noted
+from stream_hb.runtime.opened import Opened
+from stream_hb.runtime.pauses import Pauses
+from stream_hb.runtime.restores import Restores, noted
 from stream_hb.runtime.slots import OWN_SLOT
+from stream_hb.runtime.warm_shards import WarmShard
 from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
-from stream_hb.tick_feeds import HOME
+from stream_hb.tick_feeds import HOME, Memory
 from stream_hb.timing import Position
 
 RESTORE_SECONDS = 0.05
@@ -53,10 +55,6 @@ OVERDUE_SECONDS = 8.0
 """A transaction that began so long ago may have been ended by the broker for its age. That looks
 like a second owner of the slot, and is none; a real one is told by the group, too, whose member of
 this slot it replaces."""
-
-FAILURES_WITHOUT_PAUSE = 4
-PAUSE_SECONDS = 0.1
-PAUSE_SECONDS_MAX = 2.0
 
 log = structlog.get_logger("stream_hb.worker")
 
@@ -116,16 +114,15 @@ class ExactlyOnce:
         self._may_be_newer = False
         self._seconds = seconds
         self._began_at = -OVERDUE_SECONDS
-        self._failed_in_turn = 0
-        # Without chance: a slot is one worker's, so nobody comes back together with it.
-        self._backoff = Backoff(PAUSE_SECONDS, PAUSE_SECONDS_MAX, random=lambda: 0.0)
+        self._pauses = Pauses()
         self._stale = True  # the producer is to be renewed before the next transaction
         self._last_epoch = last_epoch
         self._catch_up = CatchUp()
         self._logs: dict[int, ShardLog] = {}
         self._owned: dict[int, list[TopicPartition]] = {}
         self._plans: dict[int, LogPlan] = {}
-        self.tally = Tally(snapshots=restores.snapshots)
+        self._log_ends: dict[int, int] = {}  # of logs as they were read
+        self.tally = Tally(snapshots=restores.snapshots, warm=restores.warm.outcomes)
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Take partitions that are to be opened."""
@@ -134,13 +131,27 @@ class ExactlyOnce:
             self._owned[number] = [p for p in partitions if p.partition == number]
         self._may_be_newer = True
         self._restores.add(partitions)
+        warm = self._restores.warm
+        warm.keep_only(self._restores.numbers if partitions else warm.numbers)
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget partitions that are another worker's now: nothing of theirs is open."""
+        """Give up partitions that are another worker's now: nothing of theirs is open."""
         for number in {partition.partition for partition in partitions}:
             self._owned.pop(number, None)
+            self._keep_warm(number)
             self._forget(number)
             log.info("shard given up", shard=number)
+
+    def _keep_warm(self, number: int) -> None:
+        """Keep a shard as its last transaction left it, in case that it comes back."""
+        mine = self._logged().get(number)
+        if mine is None:
+            return
+        place = TopicPartition(str(self._route.state), number)
+        end = max(self._log_ends[number], self._transactions.tracked_end(place) or 0)
+        memory = self._engine.memory if number == HOME else Memory()
+        shard = self._engine.shards[number]
+        self._restores.warm.keep(WarmShard(shard, mine, end, self._marked(), memory))
 
     def _forget(self, number: int) -> None:
         self._restores.drop(number)
@@ -162,8 +173,12 @@ class ExactlyOnce:
 
     def _let_work(self, opened: Opened) -> None:
         self._inputs.start(opened.offsets)
-        self.tally.restores += 1
-        self.tally.restore_seconds += opened.seconds
+        self._log_ends[opened.number] = opened.log_end
+        if opened.is_warm:
+            self._restores.warm.taken_back(opened.number)
+        else:
+            self.tally.restores += 1
+            self.tally.restore_seconds += opened.seconds
         for partition, offset in opened.offsets.items():
             mark = Watermarks(offset, opened.ends[partition])
             self._catch_up.open(partition, mark, offset)
@@ -209,8 +224,10 @@ class ExactlyOnce:
             if shard is None:
                 continue
             position = shard.positions.get((batch.topic, batch.partition))
-            if position is None or batch.next_offset > position.next_offset:
-                by_shard[batch.partition].append(_unread(batch, position))
+            if position is None:
+                by_shard[batch.partition].append(batch)
+            elif batch.next_offset > position.next_offset:
+                by_shard[batch.partition].append(batch.since(position.next_offset))
         return by_shard
 
     def behind(self, candidate: Candidate) -> set[int]:
@@ -235,20 +252,20 @@ class ExactlyOnce:
         try:
             if self._fresh():
                 self._transact(out, stop)
-                self._succeeded()
+                self._pauses.succeeded()
                 return True
         except TransactionAbortedError as error:
             self._abort(error, stop)
-            self._pause(stop)
+            self._pauses.failed(stop)
         except FencedError as error:
             self._fenced(error)
-            self._pause(stop)
+            self._pauses.failed(stop)
             return False
         except (RefusedError, TooLargeError):
             raise
         except ClientError as error:
             self._start_over(error)
-            self._pause(stop)
+            self._pauses.failed(stop)
             return False
         self._read_again(out.candidate)
         return False
@@ -262,9 +279,10 @@ class ExactlyOnce:
         self._plans = self._planned(out)
         offsets: dict[TopicPartition, Committed] = {}
         for number, plan in self._plans.items():
+            topic = str(self._route.state)
             for record in plan.records:
-                topic = str(self._route.state)
-                self._transactions.produce(topic, number, record.key, record.value)
+                last = record is plan.records[-1]
+                self._transactions.produce(topic, number, record.key, record.value, tracked=last)
             offsets |= self._offsets(number, out.candidate, plan)
         for told in out.broadcasts:
             self._transactions.produce(told.topic, told.partition, told.key, told.value)
@@ -338,19 +356,6 @@ class ExactlyOnce:
             for source, position in shard.positions.items()
         }
 
-    def _pause(self, stop: Event) -> None:
-        """Wait after some failures in turn, aborted or in doubt alike, ever longer.
-
-        What fails every time (no right to write, say) would be tried as fast as it fails.
-        """
-        self._failed_in_turn += 1
-        if self._failed_in_turn > FAILURES_WITHOUT_PAUSE:
-            stop.wait(self._backoff.failed())
-
-    def _succeeded(self) -> None:
-        self._failed_in_turn = 0
-        self._backoff.succeeded()
-
     def _abort(self, error: ClientError, stop: Event) -> None:
         log.warning("transaction aborted", detail=str(error))
         self.tally.aborts[error.cause or "aborted"] += 1
@@ -382,6 +387,7 @@ class ExactlyOnce:
         log.warning("everything is restored: the outcome is not known", detail=str(error))
         self.tally.aborts["unknown"] += 1
         self._stale = self._may_be_newer = True
+        self._restores.warm.clear()
         for number, partitions in list(self._owned.items()):
             self._forget(number)
             self._inputs.pause(partitions)
@@ -485,19 +491,3 @@ class ExactlyOnce:
         self._transactions.close()
         self._restores.close()
         self._inputs.close()
-
-
-def _unread(batch: RawBatch, position: Position | None) -> RawBatch:
-    """Return what lies behind a position; a batch is of one partition and in order."""
-    if position is None or not len(batch.payloads):
-        return batch
-    start = 0
-    while batch.offset_of(start) < position.next_offset:
-        start += 1
-    if start == 0:
-        return batch
-    return replace(
-        batch,
-        payloads=batch.payloads[start:],
-        offset_of=lambda at: batch.offset_of(at + start),
-    )

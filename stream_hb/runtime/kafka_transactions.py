@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -25,6 +26,9 @@ from stream_hb.runtime.librdkafka_log import QuietLog
 
 TRANSACTION_MS = 10_000
 """Below the session's timeout: a transaction that hangs is over before its partition moves."""
+
+MARKER_OFFSETS = 1
+"""What ends a transaction takes an offset of every partition that it wrote to."""
 
 ANSWER_SECONDS = 3.0
 QUEUE_SECONDS_MAX = 5.0
@@ -94,6 +98,8 @@ class KafkaTransactions:
         backoff_ms = float(self._settings.get("retry.backoff.ms", 100))
         self._prompt_seconds = REPEATED_AFTER * backoff_ms / 1000
         self._is_doubtful = False
+        self._tracking: dict[TopicPartition, int] = {}
+        self._tracked: dict[TopicPartition, int] = {}
 
     @property
     def _mine(self) -> ck.Producer:
@@ -107,7 +113,9 @@ class KafkaTransactions:
         self._is_doubtful = False
         if self._newcomer is None:
             with accepted_settings():
-                settings = {**self._settings, "on_delivery": _ignored}
+                # What was not written fails the transaction: nothing is to be done record by record
+                # but for those that are tracked, and of them a success is to be told, too.
+                settings = {**self._settings, "delivery.report.only.error": False}
                 self._newcomer = ck.Producer(settings, logger=QuietLog())
             # Once it is connected: what it asks while it changes from the bootstrap's address to
             # the broker's own waits for a timer of half a second, every other time.
@@ -135,18 +143,27 @@ class KafkaTransactions:
                 self.renew()
             except TransientError as error:
                 raise TransactionAbortedError(str(error)) from error
+        self._tracking = {}  # another one: late reports of an older transaction go to its own
         with _translated("begin a transaction"):
             self._mine.begin_transaction()
 
     def produce(
-        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        tracked: bool = False,
     ) -> None:
         """Hand a record over; while the client's queue is full it waits, but not for ever."""
         deadline = time.monotonic() + QUEUE_SECONDS_MAX
         number = -1 if partition is None else partition
+        # Not for every record: a call for each adds half of what it costs to hand it over.
+        report = partial(_track, self._tracking) if tracked else None
         while True:
             try:
-                return self._mine.produce(topic, value, key, number)
+                return self._mine.produce(topic, value, key, number, on_delivery=report)
             except BufferError:
                 if time.monotonic() > deadline:
                     raise TransactionAbortedError("the broker does not take the records") from None
@@ -178,6 +195,13 @@ class KafkaTransactions:
             self._mine.flush(ANSWER_SECONDS)  # apart: how long it takes says nothing of the commit
         with self._timed(), _translated("commit the transaction"):
             self._mine.commit_transaction(ANSWER_SECONDS)
+        # A report that has not come leaves the older end, which the partition is beyond.
+        self._tracked |= self._tracking
+
+    def tracked_end(self, where: TopicPartition) -> int | None:
+        """Return where a partition ended after the newest committed transaction that tracked it."""
+        last = self._tracked.get(where)
+        return None if last is None else last + 1 + MARKER_OFFSETS
 
     def abort(self) -> None:
         """Make the transaction's records and offsets nothing."""
@@ -221,8 +245,15 @@ def _within(seconds: float, call: Callable[[], None]) -> None:
         raise raised[0]
 
 
-def _ignored(_error: KafkaError | None, _message: ck.Message) -> None:
-    """What was not written fails the transaction: nothing is to be done record by record."""
+def _track(
+    tracking: dict[TopicPartition, int], error: KafkaError | None, message: ck.Message
+) -> None:
+    """Take note of where a record stands, if the broker has it and has said where."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if error is not None or topic is None or partition is None or offset is None:
+        return
+    if offset >= 0:
+        tracking[TopicPartition(topic, partition)] = offset
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -16,8 +16,10 @@ from stream_hb.runtime.client import (
     TransientError,
     Watermarks,
 )
+from stream_hb.runtime.opened import Opened
 from stream_hb.runtime.origin import Origin
 from stream_hb.runtime.snapshot_files import SnapshotFiles, UnusableSnapshotError
+from stream_hb.runtime.warm_shards import WarmShard, WarmShards
 from stream_hb.settings import EngineSettings
 from stream_hb.statelog.restore import Restored, Restoring
 
@@ -59,40 +61,11 @@ class _Restore:
     committed: Mapping[TopicPartition, Committed]
     marks: Mapping[TopicPartition, Watermarks]
     end: int
-    restoring: Restoring
+    restoring: Restoring | WarmShard
     began_at: float
     advanced_at: float
     position: int = 0
     from_snapshot: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A shard that can go on.
-
-    Attributes
-    ----------
-    number
-        The shard.
-    restored
-        From the log; None: it begins.
-    offsets
-        Where its input goes on.
-    ends
-        Where its input ended when it was opened.
-    seconds
-        How long its log was read.
-    is_lost
-        The operator has accepted a loss: readers may know of more than the state remembers to have
-        emitted, so it needs an epoch that they do not know.
-    """
-
-    number: int
-    restored: Restored | None
-    offsets: Mapping[TopicPartition, int]
-    ends: Mapping[TopicPartition, int]
-    seconds: float
-    is_lost: bool = False
 
 
 class Restores:
@@ -115,11 +88,15 @@ class Restores:
     origin
         Which topics the inputs are: a state that was counted from others is refused. None: the
         broker does not tell, and any is taken.
+    warm
+        Shards that were taken away, as they were in memory; None: there are none yet.
 
     Attributes
     ----------
     snapshots
         How many were used; and how many not, by reason.
+    warm
+        Those shards.
     """
 
     def __init__(
@@ -133,7 +110,9 @@ class Restores:
         accept_loss: bool = False,
         files: SnapshotFiles | None = None,
         origin: Origin | None = None,
+        warm: WarmShards | None = None,
     ) -> None:
+        self.warm = WarmShards(seconds) if warm is None else warm
         self.snapshots: Counter[str] = Counter()
         self._files = files
         self._origin = origin
@@ -180,6 +159,7 @@ class Restores:
 
     def close(self) -> None:
         """Leave."""
+        self.warm.clear()
         self._state.close()
 
     def end(self, number: int) -> int:
@@ -188,13 +168,12 @@ class Restores:
 
     def step(self, timeout_seconds: float) -> list[Opened]:
         """Read for a moment; return the shards that are whole."""
-        self._begin()
+        opened = self._begin()
         try:
             read = self._state.poll(timeout_seconds) if self._running else {}
         except TransientError as error:
             log.warning("cannot restore yet", detail=str(error))
             read = {}
-        opened: list[Opened] = []
         until = self._seconds() + FINISH_SECONDS_MAX
         for number, (records, position) in read.items():
             restore = self._running[number]
@@ -205,12 +184,16 @@ class Restores:
         self._check_progress()
         return opened
 
-    def _begin(self) -> None:
-        """Start reading the logs of shards that wait; one that cannot begin holds up no other."""
+    def _begin(self) -> list[Opened]:
+        """Start reading the logs of shards that wait; one that cannot begin holds up no other.
+
+        Those that are whole at once are returned.
+        """
+        opened: list[Opened] = []
         until = self._seconds() + BEGIN_SECONDS_MAX
         for number, partitions in list(self._waiting.items()):
             if self._seconds() > until:
-                return
+                break
             if self._seconds() < self._begin_at.get(number, 0.0):
                 continue
             try:
@@ -218,12 +201,29 @@ class Restores:
             except (TransientError, GroupMovedError) as error:
                 log.warning("cannot restore yet", shard=number, detail=str(error))
                 self._begin_at[number] = self._seconds() + BEGIN_AGAIN_SECONDS
-                return
+                break
             self._begin_at.pop(number, None)
+            if isinstance(begun.restoring, WarmShard):
+                opened.extend(self._taken_back(number, begun))
+                continue
             del self._waiting[number]
             self._running[number] = begun
             if begun.from_snapshot:
-                return  # to read one takes a moment: the others wait for the next step
+                break  # to read one takes a moment: the others wait for the next step
+        return opened
+
+    def _taken_back(self, number: int, begun: _Restore) -> Iterator[Opened]:
+        """Yield a shard that was kept, if it and the group agree; if not, the log decides."""
+        try:
+            whole = self._whole(number, begun)
+            why = "a loss is accepted" if whole.is_lost else None
+        except (LostError, SnapshotError) as error:
+            why = str(error)
+        if why is not None:
+            self.warm.refuse(number, why)
+            return
+        del self._waiting[number]
+        yield replace(whole, log_end=begun.position, is_warm=True)
 
     def _begun(self, number: int, partitions: list[TopicPartition]) -> _Restore:
         # In this order: the committed offsets first, and only then the end of the log. What is
@@ -231,6 +231,9 @@ class Restores:
         committed = self._inputs.committed(partitions)
         marks = {partition: self._inputs.watermarks(partition) for partition in partitions}
         end, now = self._state.end(number), self._seconds()
+        warm = self.warm.fitting(number, end)
+        if warm is not None:
+            return _Restore(partitions, committed, marks, end, warm, now, now, position=end)
         restoring, offset = self._restoring(number, end)
         self._state.open(number, offset)
         return _Restore(
@@ -287,11 +290,12 @@ class Restores:
         log that contradicts a snapshot is read without it.
         """
         try:
-            for key, value in records:
-                restore.restoring.take(key, value)
+            if isinstance(restore.restoring, Restoring):
+                for key, value in records:
+                    restore.restoring.take(key, value)
             if restore.position >= restore.end and may_finish:
                 self._stop(number)
-                yield self._whole(number, restore)
+                yield replace(self._whole(number, restore), log_end=restore.position)
                 self._doubts.pop(number, None)
         except (LostError, SnapshotError) as error:
             if restore.from_snapshot:

@@ -70,6 +70,7 @@ class WorkerMetrics(Collector):
         yield _labelled("stream_hb_rejects", "Rejects written", "reason", status.rejected)
         yield _labelled("stream_hb_aborts", "Transactions not committed", "cause", tally.aborts)
         yield _labelled("stream_hb_snapshots", "Local snapshots", "outcome", tally.snapshots)
+        yield _labelled("stream_hb_warm_shards", "Shards that came back", "outcome", tally.warm)
         tallies = self._worker.engine.tallies
         yield _labelled("stream_hb_uncounted", "Seen and not counted as it came", "kind", tallies)
 

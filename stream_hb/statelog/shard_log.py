@@ -173,6 +173,10 @@ class ShardLog:
         self._shard.begin_epoch(epoch)
         self.state = replace(self.state, is_renewed=True)
 
+    def of(self, shard: Shard) -> "ShardLog":
+        """Return this log as that of a shard which is the same, but another object."""
+        return ShardLog(shard, self.state, self._page_rows)
+
     def settle(self, plan: LogPlan) -> None:
         """Take note that a plan was committed."""
         self.state = plan.state

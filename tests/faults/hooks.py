@@ -62,9 +62,9 @@ def crash_in_transaction(topic: str, count: int) -> None:
     written = 0
 
     def around(original: Call) -> Call:
-        def called(self: Any, where: str, *record: Any) -> None:
+        def called(self: Any, where: str, *record: Any, **tracked: bool) -> None:
             nonlocal written
-            original(self, where, *record)
+            original(self, where, *record, **tracked)
             written += where == topic
             if written == count:
                 self._mine.flush(10)
@@ -90,9 +90,9 @@ def stop_in_transaction(topic: str) -> None:
     signal.signal(signal.SIGUSR1, ask)
 
     def around(original: Call) -> Call:
-        def called(self: Any, where: str, *record: Any) -> None:
+        def called(self: Any, where: str, *record: Any, **tracked: bool) -> None:
             nonlocal wanted
-            original(self, where, *record)
+            original(self, where, *record, **tracked)
             if wanted and where == topic:
                 wanted = False
                 self._mine.flush(10)
@@ -128,10 +128,10 @@ def aborts(seed: int) -> None:
         return called
 
     def around_produce(original: Call) -> Call:
-        def called(self: Any, *record: Any) -> None:
+        def called(self: Any, *record: Any, **tracked: bool) -> None:
             if source.random() < 0.0002:
                 fail()
-            original(self, *record)
+            original(self, *record, **tracked)
 
         return called
 

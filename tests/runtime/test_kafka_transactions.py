@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream_hb.runtime.client import ClientError, TransactionAbortedError
+from stream_hb.runtime.client import ClientError, TopicPartition, TransactionAbortedError
 from stream_hb.runtime.kafka_transactions import KafkaTransactions
 
 
@@ -30,7 +30,7 @@ class Client:
         self._call("init_transactions")
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: self._call(name)
+        return lambda *_, **__: self._call(name)
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -140,3 +140,71 @@ def failing(error: KafkaError) -> Callable[[], None]:
         raise KafkaException(error)
 
     return fail
+
+
+class Report:
+    """What a broker says of a record."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def topic(self) -> str:
+        return "state"
+
+    def partition(self) -> int:
+        return 3
+
+    def offset(self) -> int:
+        return self._offset
+
+
+PLACE = TopicPartition("state", 3)
+
+
+def note(
+    client: Client, transactions: KafkaTransactions, error: str | None, offset: int
+) -> Callable[[], None]:
+    """Write a record that is tracked; return what makes its report come."""
+    asked: list[Any] = []
+    client.produce = lambda *_, on_delivery: asked.append(on_delivery)  # type: ignore[attr-defined]
+    transactions.begin()
+    transactions.produce(*PLACE, b"key", b"value", tracked=True)
+    return lambda: asked[0](error, Report(offset))
+
+
+def test_a_partition_ends_behind_the_marker_of_the_last_transaction_that_was_committed(
+    client: Client, transactions: KafkaTransactions
+) -> None:
+    assert transactions.tracked_end(PLACE) is None
+    client.during["flush"] = note(client, transactions, None, 0)
+    transactions.commit()
+    assert transactions.tracked_end(PLACE) == 2
+    client.during["flush"] = note(client, transactions, None, 7)
+    assert transactions.tracked_end(PLACE) == 2
+    transactions.commit()
+    assert transactions.tracked_end(PLACE) == 9
+
+
+@pytest.mark.parametrize(("error", "offset"), [("not written", 9), (None, -1001)])
+def test_a_record_that_has_no_place_leaves_the_older_end(
+    client: Client, transactions: KafkaTransactions, error: str | None, offset: int
+) -> None:
+    client.during["flush"] = note(client, transactions, None, 5)
+    transactions.commit()
+    client.during["flush"] = note(client, transactions, error, offset)
+    transactions.commit()
+    assert transactions.tracked_end(PLACE) == 7
+
+
+def test_what_was_aborted_leaves_the_older_end(
+    client: Client, transactions: KafkaTransactions
+) -> None:
+    client.during["flush"] = note(client, transactions, None, 5)
+    transactions.commit()
+    report = note(client, transactions, None, 8)
+    transactions.abort()
+    transactions.begin()
+    report()  # late, in the next one
+    client.during.clear()
+    transactions.commit()
+    assert transactions.tracked_end(PLACE) == 7

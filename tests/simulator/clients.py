@@ -162,7 +162,9 @@ class SimTransactions:
         self._writer = writer
         self._epoch = -1
         self._added: set[TopicPartition] = set()
-        self._waiting: list[tuple[TopicPartition, bytes | None, bytes | None]] = []
+        self._waiting: list[tuple[TopicPartition, bytes | None, bytes | None, bool]] = []
+        self._tracking: dict[TopicPartition, int] = {}
+        self._tracked: dict[TopicPartition, int] = {}
         self.is_open = False
 
     @fated(TransactionClient, NO_ANSWER)
@@ -172,6 +174,7 @@ class SimTransactions:
 
     def _forget(self) -> None:
         self._added, self._waiting, self.is_open = set(), [], False
+        self._tracking = {}
 
     @fated(TransactionClient, asks=False)
     def begin(self) -> None:
@@ -181,20 +184,28 @@ class SimTransactions:
 
     @fated(TransactionClient, TransactionAbortedError("timed out"), asks=False)
     def produce(
-        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        tracked: bool = False,
     ) -> None:
         assert self.is_open
-        self._waiting.append((TopicPartition(topic, partition or 0), key, value))
+        self._waiting.append((TopicPartition(topic, partition or 0), key, value, tracked))
         if self.fate.random.random() < SENT and not self._cluster.is_down:
             self._send()
 
     def _send(self) -> None:
         while self._waiting:
-            where, key, value = self._waiting[0]
+            where, key, value, tracked = self._waiting[0]
             if where not in self._added:
                 self._cluster.add(self._writer, self._epoch, where)
                 self._added.add(where)
             self._cluster.append(self._writer, self._epoch, where, key, value)
+            if tracked:
+                self._tracking[where] = len(self._cluster.log(where)) - 1
             del self._waiting[0]
 
     @fated(
@@ -216,7 +227,13 @@ class SimTransactions:
         self._send()
         if self._added:
             self._end(commit=True)
+        self._tracked |= self._tracking
         self._forget()
+
+    @fated(TransactionClient, asks=False)
+    def tracked_end(self, where: TopicPartition) -> int | None:
+        """Behind the record there is the marker, or it is under way."""
+        return self._tracked[where] + 2 if where in self._tracked else None
 
     def _end(self, *, commit: bool) -> None:
         """Send EndTxn; where it was slow, it comes to a transaction that is too old by then."""

@@ -166,11 +166,13 @@ def log_outside(worker: Any, cluster: Cluster) -> None:
     transactions = worker._delivery._transactions
     produce = transactions.produce
 
-    def producing(topic: str, partition: int | None, key: bytes, value: bytes | None) -> None:
+    def producing(
+        topic: str, partition: int | None, key: bytes, value: bytes | None, *, tracked: bool = False
+    ) -> None:
         if topic == "state":
             cluster.log(TopicPartition(topic, partition or 0)).append(Entry(key, value))
         else:
-            produce(topic, partition, key, value)
+            produce(topic, partition, key, value, tracked=tracked)
 
     transactions.produce = producing
 
@@ -197,6 +199,25 @@ def unchecked_marker(worker: Any, _cluster: Cluster) -> None:
     worker._delivery._restores._agree = lambda *_: True
 
 
+def warm_unlooked(worker: Any, _cluster: Cluster) -> None:
+    """Take a shard back as it is in memory, wherever its log ends.
+
+    Not one of the design's ten. The number of the log's last transaction stands beside the group's
+    offsets and would tell as much, so it is not there: as where an operator has set the offsets.
+    """
+    restores = worker._delivery._restores
+    warm, inputs = restores.warm, restores._inputs
+    fitting, committed = warm.fitting, inputs.committed
+
+    def unlooked(number: int, _end: int) -> Any:
+        return fitting(number, warm._kept[number][1].end if number in warm._kept else 0)
+
+    def plain(partitions: Any) -> dict[TopicPartition, Committed]:
+        return {where: Committed(at.offset) for where, at in committed(partitions).items()}
+
+    warm.fitting, inputs.committed = unlooked, plain
+
+
 MUTANTS = (
     Mutant("restore to the last stable offset", restore_to_stable),
     Mutant("offsets by position", position_offsets),
@@ -208,6 +229,7 @@ MUTANTS = (
     Mutant("log outside of the transaction", log_outside),
     Mutant("producer not renewed", no_recycling),
     Mutant("marker not checked", unchecked_marker),
+    Mutant("warm shard taken back unlooked", warm_unlooked),
 )
 
 

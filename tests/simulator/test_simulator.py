@@ -70,6 +70,8 @@ FAULTS = (
     "stray",
     "transaction timed out",
     "unstable offset",
+    "warm shard refused",
+    "warm shard taken back",
 )
 
 PROTOCOLS = (InputClient, TransactionClient, StateClient)

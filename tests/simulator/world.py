@@ -21,6 +21,7 @@ from tests.simulator.fate import Fate, KilledError
 from tests.simulator.kafka import Cluster
 from tests.simulator.mutants import NOTHING, Mutant
 from tests.simulator.snapshots import Disk, SimCheckpoints
+from tests.simulator.warm import SimWarmShards
 from tests.support.logs import START_MS, purchase, visit
 
 PARTITIONS = 3
@@ -154,7 +155,10 @@ class Process:
             SimLog(cluster, fate, t, writer) for t in ("state", "summaries", "hyper")
         )
         seconds, disk = self._world.seconds, self._world.disk
-        restores = Restores(inputs, state, SETTINGS, GROUP, seconds, files=disk, origin=ORIGIN)
+        warm = SimWarmShards(seconds, self.counts)
+        restores = Restores(
+            inputs, state, SETTINGS, GROUP, seconds, files=disk, origin=ORIGIN, warm=warm
+        )
         route = Route("estimates", "rejects", 30, state="state")
         header = {"group": GROUP, "writer": writer, "origin": ORIGIN.plain()}
         delivery = ExactlyOnce(

@@ -43,6 +43,8 @@ class FakeTransactions:
         self._pending: list[tuple[int | None, Written]] = []
         self._offsets: dict[TopicPartition, Committed] = {}
         self._is_open = False
+        self._tracking: list[TopicPartition] = []
+        self._tracked: dict[TopicPartition, int] = {}
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -63,11 +65,20 @@ class FakeTransactions:
         self._is_open = True
 
     def produce(
-        self, topic: str, partition: int | None, key: bytes | None, value: bytes | None
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        tracked: bool = False,
     ) -> None:
         self._called("produce")
         assert self._is_open
         self._pending.append((partition, Written(topic, key, value)))
+        if tracked:
+            assert partition is not None
+            self._tracking.append(TopicPartition(topic, partition))
 
     def send_offsets(self, offsets: Mapping[TopicPartition, Committed], membership: Any) -> None:
         self._called("send_offsets")
@@ -88,7 +99,11 @@ class FakeTransactions:
             else:
                 self._broker.written.append(written)
         self._broker.committed.update(self._offsets)
+        self._tracked |= {where: len(self.logs[where]) for where in self._tracking}
         self._drop()
+
+    def tracked_end(self, where: TopicPartition) -> int | None:
+        return self._tracked.get(where)
 
     def abort(self) -> None:
         self._called("abort")
@@ -96,6 +111,7 @@ class FakeTransactions:
 
     def _drop(self) -> None:
         self._pending, self._offsets, self._is_open = [], {}, False
+        self._tracking = []
 
     def close(self) -> None:
         self._drop()
