@@ -60,7 +60,7 @@ bench-drift: install ## drifts found, missed and false, beside other detectors (
 	$(BIN)/python -m tests.drift200 $(if $(filter command environment,$(origin SEEDS)),--seeds $(SEEDS))
 
 test-faults: install ## kills, pauses and broker crashes at full size, on a real broker
-	STREAM_HB_FAULTS_FULL=1 $(BIN)/pytest -s tests/faults
+	STREAM_HB_FAULTS_FULL=1 $(BIN)/pytest -s tests/faults tests/runtime/test_rebalances.py
 
 MINUTES ?= 30
 

@@ -30,7 +30,7 @@ class Failing:
         self._error = error
         self.polls = 0
 
-    def _fail(self, *_: object) -> None:
+    def _fail(self, *_: object, **__: object) -> None:
         raise self._error
 
     begin_transaction = send_offsets_to_transaction = _fail
