@@ -56,7 +56,7 @@ class Emission:
     looked
         The groups that were looked at, whether they were worth a record or not.
     waiting_count
-        How many of them had only waited: no event came for them.
+        How many places of the limits were used: by groups that waited, or were due by the clock.
     is_part
         Others wait to be looked at.
     """

@@ -15,7 +15,7 @@ from stream_hb.contributions import Exchange, contribution
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
 from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
-from stream_hb.events.clock import SourceClock, watermark_ms
+from stream_hb.events.clock import watermark_ms
 from stream_hb.events.controls import Controls, Waiting
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
@@ -41,7 +41,7 @@ from stream_hb.statistics.table import (
     spelt_out,
 )
 from stream_hb.tick_ledger import TickChange, TickLedger
-from stream_hb.timing import Position, Source, in_time
+from stream_hb.timing import Position, Source, in_time, plain_positions, read_positions
 from stream_hb.unscreened import Unscreened
 
 
@@ -476,22 +476,11 @@ class Shard:
             [tuple((experiment, arm) for experiment, arm in arms) for arms in state["arms"]],
             state["arms_left_out"],
         )
-        self.positions = {
-            (topic, partition): Position(next_offset, SourceClock(*clock))
-            for topic, partition, next_offset, *clock in state["positions"]
-        }
+        self.positions = read_positions(state["positions"])
         self.emitted = {name: Emitted(**state["emitted"][name]) for name in self.emitted}
         if self.ledger and state.get("ledger"):
             self.ledger.restore(state["ledger"])
         self.register()
-
-
-def plain_positions(positions: Mapping[Source, Position]) -> list[list[Any]]:
-    """Return positions as plain values."""
-    return [
-        [*source, position.next_offset, *position.clock.plain]
-        for source, position in positions.items()
-    ]
 
 
 def _touched(size: int, moves: Moves, others: Iterable[Rows]) -> tuple[Rows, Rows]:

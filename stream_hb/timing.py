@@ -1,7 +1,8 @@
 """Which events of a batch come in time: neither from the future nor beyond the horizon."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,27 @@ class Position:
     def event_time_ms(self) -> int:
         """The source's clock; 0 before its first valid event."""
         return self.clock.time_ms
+
+
+def plain_positions(positions: Mapping[Source, Position]) -> list[list[Any]]:
+    """Return positions as plain values."""
+    return [
+        [*source, position.next_offset, *position.clock.plain]
+        for source, position in positions.items()
+    ]
+
+
+def read_positions(told: Iterable[Sequence[Any]]) -> dict[Source, Position]:
+    """Undo :func:`plain_positions`.
+
+    >>> at = {("events", 3): Position(7, SourceClock(900, 0, 950))}
+    >>> read_positions(plain_positions(at)) == at
+    True
+    """
+    return {
+        (topic, partition): Position(next_offset, SourceClock(*clock))
+        for topic, partition, next_offset, *clock in told
+    }
 
 
 @dataclass(frozen=True, slots=True)

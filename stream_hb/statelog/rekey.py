@@ -22,7 +22,7 @@ from stream_hb.events.clock import SourceClock
 from stream_hb.events.controls import Control
 from stream_hb.events.visitor_hours import hour_keys
 from stream_hb.settings import EngineSettings
-from stream_hb.shard import Shard, plain_positions
+from stream_hb.shard import Shard
 from stream_hb.statelog import group_rows
 from stream_hb.statelog.group_rows import GroupRows
 from stream_hb.statelog.records import LogRecord
@@ -31,7 +31,7 @@ from stream_hb.statelog.shard_log import ShardLog
 from stream_hb.statistics.columns import Rows
 from stream_hb.statistics.tick_cells import TickCells, codes_of, rows_of, ticks_of
 from stream_hb.tick_ledger import plain_controls
-from stream_hb.timing import Position, Source
+from stream_hb.timing import Position, Source, plain_positions
 
 ARM_COLUMNS = ("own_arms", "arms", "arm")
 """Columns that number sets of arms, one more than the number; 0 is the empty set."""

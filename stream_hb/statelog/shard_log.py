@@ -10,7 +10,7 @@ import numpy as np
 
 from stream_hb.emitter import MemoryUpdate
 from stream_hb.events.id_table import PAGE_SLOTS, TableWrite
-from stream_hb.shard import Shard, ShardCandidate, plain_positions
+from stream_hb.shard import Shard, ShardCandidate
 from stream_hb.statelog import group_rows
 from stream_hb.statelog.records import (
     ARMS,
@@ -44,6 +44,7 @@ from stream_hb.statelog.tick_pages import (
     page_numbers,
     tick_ops,
 )
+from stream_hb.timing import plain_positions
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_hb.errors import StreamHBError
 from stream_hb.runtime.health import STUCK_SECONDS
 from stream_hb.runtime.http import served
-from tests.runtime.test_exactly_once import ABORT, LATE, Once
 from tests.support.logs import shop_log
+from tests.support.once import ABORT, LATE, Once
 from tests.support.running import BAD, EVENTS, broker_with
 
 

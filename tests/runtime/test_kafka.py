@@ -179,13 +179,6 @@ def test_the_kafka_clients_are_what_the_protocol_asks_for() -> None:
     outputs.close()
 
 
-def test_who_is_no_member_of_the_group_has_nothing_that_fences_offsets() -> None:
-    inputs = KafkaInput(["a"], consumer_settings("127.0.0.1:1", "g", ["a"], "slot-0"))
-    with pytest.raises(GroupMovedError, match="not a member of the group"):
-        inputs.membership()
-    inputs.close()
-
-
 def test_a_broker_may_be_away_for_as_long_as_it_likes() -> None:
     """Not 300 s, librdkafka's default, after which it gives records up."""
     assert producer_settings("h:1")["message.timeout.ms"] == 0

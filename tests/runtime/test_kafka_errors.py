@@ -16,6 +16,7 @@ from stream_hb.runtime.client import (
     TransientError,
     TroubleKind,
 )
+from stream_hb.runtime.kafka import KafkaInput, consumer_settings
 from stream_hb.runtime.kafka_errors import translation, trouble
 from stream_hb.runtime.kafka_transactions import KafkaTransactions, transaction_settings
 
@@ -169,3 +170,10 @@ def test_an_error_of_a_call_of_the_member_asks_for_what_the_table_says(
 ) -> None:
     found = translation(KafkaException(KafkaError(code, "words", **flags)), "commit")
     assert type(found) is asks_for
+
+
+def test_who_is_no_member_of_the_group_has_nothing_that_fences_offsets() -> None:
+    inputs = KafkaInput(["a"], consumer_settings("127.0.0.1:1", "g", ["a"], "slot-0"))
+    with pytest.raises(GroupMovedError, match="not a member of the group"):
+        inputs.membership()
+    inputs.close()

@@ -23,11 +23,11 @@ from stream_hb.runtime.pooling import Broadcast
 from stream_hb.runtime.restores import Restores
 from stream_hb.runtime.snapshot_files import SnapshotFiles
 from stream_hb.runtime.worker import Worker
-from tests.runtime.test_exactly_once import assert_once
 from tests.statelog.test_statelog_laws import everything
 from tests.support.fake_client import FakeBroker, FakeInput
 from tests.support.fake_transactions import FakeState, FakeTransactions
 from tests.support.logs import START_MS, shop_log
+from tests.support.once import assert_once
 from tests.support.running import BAD, EVENTS, SETTINGS, broker_with
 
 LOG = LogIdentity("cluster", "topic-1", "state", "g")

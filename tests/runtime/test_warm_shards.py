@@ -19,9 +19,9 @@ from stream_hb.runtime.restores import BEGIN_AGAIN_SECONDS, noted
 from stream_hb.runtime.warm_shards import WARM_SECONDS_MAX, WarmShard, WarmShards
 from stream_hb.statelog.shard_log import LogState, ShardLog
 from stream_hb.tick_feeds import Memory
-from tests.runtime.test_exactly_once import Once, assert_once
 from tests.support.fake_transactions import FakeTransactions
 from tests.support.logs import shop_log
+from tests.support.once import Once, assert_once
 from tests.support.running import BAD, EVENTS, SETTINGS, broker_with
 
 OTHER = TopicPartition("events", 1)

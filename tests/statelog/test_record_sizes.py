@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from stream_hb.settings import EngineSettings
-from stream_hb.shard import plain_positions
 from stream_hb.statelog.records import RECORD_BYTES, DeltaId, LogRecord, decoded, parsed_key
 from stream_hb.statelog.restore import Restored, Restoring
 from stream_hb.statelog.shard_log import ShardLog
+from stream_hb.timing import plain_positions
 from tests.laws.test_event_laws import METHODS
 from tests.support.logs import START_MS, batch, open_engine, visit
 

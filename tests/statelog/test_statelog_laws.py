@@ -17,7 +17,7 @@ from stream_hb.events import id_table
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.ticks import TickClock
 from stream_hb.settings import EngineSettings
-from stream_hb.shard import Shard, plain_positions
+from stream_hb.shard import Shard
 from stream_hb.state import pack, unpack
 from stream_hb.statelog import group_rows, restore, shard_log
 from stream_hb.statelog.records import MARKER_KEY, VERSION, DeltaId, LogRecord, PageId, parsed_key
@@ -25,6 +25,7 @@ from stream_hb.statelog.restore import Restored, Restoring
 from stream_hb.statelog.shard_log import ShardLog
 from stream_hb.statistics.forgetting import HalfLife, Window
 from stream_hb.statistics.half_lives import HalfLives
+from stream_hb.timing import plain_positions
 from tests.laws.test_event_laws import HOUR_MS, METHODS, cuts, events
 from tests.support.logs import START_MS, batch, open_engine, purchase
 
