@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from stream_hb.events.schema import Accept
 
-CONTROLS_MAX = 1_000
-"""Most that wait in a shard: all of them are written with every transaction."""
+CONTROLS_MAX = 500
+"""Most that wait in a shard: all of them stand in one record, with every transaction, so that the
+longest of them must fit into it."""
 
 
 class Control(NamedTuple):

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_hb.events.controls import CONTROLS_MAX, Collected, Control, Controls, Waiting
-from stream_hb.events.schema import Accept
+from stream_hb.events.schema import REASON_CHARACTERS, Accept
+from stream_hb.state import pack
+from stream_hb.statelog.records import RECORD_BYTES
 
 NAMES = st.sampled_from(["a", "b"])
 WORDS = st.builds(
@@ -53,6 +55,14 @@ def test_no_more_wait_than_are_written_with_every_transaction() -> None:
     assert refusal is not None
     assert refusal[0] == "too_many_controls"
     assert collected.controls == known
+
+
+def test_the_longest_words_that_may_wait_fit_into_one_record() -> None:
+    """A thousand did not: the worker would have ended at the marker, again and again."""
+    name = "n" * 64
+    reason = "\N{POLICE CARS REVOLVING LIGHT}" * REASON_CHARACTERS
+    longest = Control(2**31, name, name, name, 2**42, name, reason)
+    assert len(pack([list(longest)] * CONTROLS_MAX)) < RECORD_BYTES
 
 
 def test_an_event_waits_in_the_tick_of_its_own_time() -> None:
