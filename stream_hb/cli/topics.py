@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,8 +35,10 @@ def topics(
     settings = load_config(config, os.environ)
     states = inspected(settings)
     if create:
-        _create_missing(settings, states)
-        states = inspected(settings)
+        # Inputs first: what is counted from them gets as many copies as they have.
+        for is_input in (True, False):
+            _create_missing(settings, states, is_input)
+            states = inspected(settings)
     if as_json:
         print_json(topics_json(states))
     else:
@@ -52,18 +53,13 @@ def inspected(config: "Config") -> "list[TopicState]":
     return assembly.inspected(config)
 
 
-def _create_missing(config: "Config", states: "Sequence[TopicState]") -> None:
+def _create_missing(config: "Config", states: "Sequence[TopicState]", is_input: bool) -> None:
     from stream_hb.cli.output import note
-    from stream_hb.runtime.topics import PARTITIONS, TopicUse, create_topics
+    from stream_hb.runtime.topic_admin import create_topics
+    from stream_hb.runtime.topics import TopicUse, beside_inputs
 
-    # A missing input gets as many partitions as those that are there: they must be equal.
-    there = [state.partitions for state in states if state.need.use is TopicUse.INPUT]
-    partitions = max(there) or PARTITIONS
-    needs = [
-        s.need if s.need.use is TopicUse.HYPER else replace(s.need, partitions=partitions)
-        for s in states
-        if not s.partitions
-    ]
+    missing = [state.need for state in states if not state.partitions]
+    needs = beside_inputs([n for n in missing if (n.use is TopicUse.INPUT) == is_input], states)
     create_topics(config.kafka.bootstrap_servers, needs, config.kafka.revealed_client())
     for need in needs:
         note(f"made {need.name} with {need.partitions} partitions")

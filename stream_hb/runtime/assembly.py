@@ -35,15 +35,13 @@ from stream_hb.runtime.restores import Restores
 from stream_hb.runtime.shared_pooling import Board, SharedPooling
 from stream_hb.runtime.snapshot_files import SnapshotFiles
 from stream_hb.runtime.stores_file import known_stores
+from stream_hb.runtime.topic_admin import inspect_topics, log_identity, origin_of
 from stream_hb.runtime.topics import (
     TopicNeed,
     TopicState,
     TopicUse,
     check_topics,
     feed_needs,
-    input_origin,
-    inspect_topics,
-    log_identity,
     state_needs,
     topic_needs,
 )
@@ -219,7 +217,6 @@ def _exactly_once(
     servers, client = config.kafka.bootstrap_servers, config.kafka.revealed_client()
     state = KafkaState(servers, config.topics.state, client)
     group = config.kafka.group_id
-    origin = input_origin(servers, config.sources, client)
     restores = Restores(
         inputs,
         state,
@@ -228,12 +225,12 @@ def _exactly_once(
         time.monotonic,
         accept_loss=accept_loss,
         files=files,
-        origin=origin,
+        origin=origin_of(servers, config.sources, client),
     )
     every_seconds = config.snapshots.every_seconds
     checkpoints = Checkpoints(files, every_seconds, restores.snapshots) if files else None
     transactions = KafkaTransactions(transaction_settings(servers, writer, client))
-    header = {"group": group, "writer": writer, "origin": origin and origin.plain()}
+    header = {"group": group, "writer": writer}
     return ExactlyOnce(
         engine,
         inputs,

@@ -11,7 +11,8 @@ from stream_hb.events.batch import RawBatch
 from stream_hb.events.decode import Decoder
 from stream_hb.events.partitioner import PARTITIONERS, murmur2_partition
 from stream_hb.runtime.assembly import output_client
-from stream_hb.runtime.topics import TopicNeed, TopicUse, check_topics, inspect_topics
+from stream_hb.runtime.topic_admin import inspect_topics
+from stream_hb.runtime.topics import TopicNeed, TopicUse, check_topics
 
 FLUSH_SECONDS = 10.0
 

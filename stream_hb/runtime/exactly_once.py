@@ -41,10 +41,10 @@ from stream_hb.runtime.client import (
 from stream_hb.runtime.delivery import Outgoing, Route, Tally
 from stream_hb.runtime.opened import Opened
 from stream_hb.runtime.pauses import Pauses
-from stream_hb.runtime.restores import Restores, noted
+from stream_hb.runtime.restores import Restores
+from stream_hb.runtime.shard_logs import ShardLogs
 from stream_hb.runtime.slots import OWN_SLOT
 from stream_hb.runtime.warm_shards import WarmShard
-from stream_hb.statelog.shard_log import LogPlan, ShardLog
 from stream_hb.statelog.snapshot import snapshot
 from stream_hb.tick_feeds import HOME, Memory
 from stream_hb.timing import Position
@@ -73,8 +73,7 @@ class ExactlyOnce:
     route
         Names of the output topics.
     header
-        What every marker of the log says: ``group``, ``writer`` (the slot), and ``origin``, which
-        topics are counted.
+        What every marker of the log says: ``group`` and ``writer`` (the slot).
     seconds
         A clock that only goes forward.
     last_epoch
@@ -108,7 +107,6 @@ class ExactlyOnce:
         self._transactions = transactions
         self._restores = restores
         self._route = route
-        self._header = header
         self._writer = header["writer"]
         self._newest_epoch: int | None = None
         self._may_be_newer = False
@@ -118,10 +116,8 @@ class ExactlyOnce:
         self._stale = True  # the producer is to be renewed before the next transaction
         self._last_epoch = last_epoch
         self._catch_up = CatchUp()
-        self._logs: dict[int, ShardLog] = {}
+        self._logs = ShardLogs(engine, header)
         self._owned: dict[int, list[TopicPartition]] = {}
-        self._plans: dict[int, LogPlan] = {}
-        self._log_ends: dict[int, int] = {}  # of logs as they were read
         self.tally = Tally(snapshots=restores.snapshots, warm=restores.warm.outcomes)
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
@@ -144,20 +140,20 @@ class ExactlyOnce:
 
     def _keep_warm(self, number: int) -> None:
         """Keep a shard as its last transaction left it, in case that it comes back."""
-        mine = self._logged().get(number)
+        mine = self._logs.complete().get(number)
         if mine is None:
             return
         place = TopicPartition(str(self._route.state), number)
-        end = max(self._log_ends[number], self._transactions.tracked_end(place) or 0)
+        end = max(self._logs.read_end(number), self._transactions.tracked_end(place) or 0)
         memory = self._engine.memory if number == HOME else Memory()
         shard = self._engine.shards[number]
-        self._restores.warm.keep(WarmShard(shard, mine, end, self._marked(), memory))
+        self._restores.warm.keep(WarmShard(shard, mine, end, self._logs.header(number), memory))
 
     def _forget(self, number: int) -> None:
         self._restores.drop(number)
         self._catch_up.close(number)
         self._engine.close_shard(number)
-        self._logs.pop(number, None)
+        self._logs.drop(number)
 
     def open(self) -> None:
         """Read the log for a moment; let the shards work that are whole."""
@@ -173,7 +169,6 @@ class ExactlyOnce:
 
     def _let_work(self, opened: Opened) -> None:
         self._inputs.start(opened.offsets)
-        self._log_ends[opened.number] = opened.log_end
         if opened.is_warm:
             self._restores.warm.taken_back(opened.number)
         else:
@@ -185,7 +180,7 @@ class ExactlyOnce:
         starts = {(p.topic, p.partition): offset for p, offset in opened.offsets.items()}
         if opened.restored is None:
             self._engine.open_shard(opened.number, self._unknown_epoch(opened), starts)
-            self._logs[opened.number] = ShardLog(self._engine.shards[opened.number])
+            self._logs.add(opened)
             return
         shard = opened.restored.shard
         if opened.is_lost:
@@ -199,7 +194,7 @@ class ExactlyOnce:
         if opened.number == HOME:
             self._engine.remember(opened.restored.papers)
         self._engine.refits = max(self._engine.refits, opened.restored.marker["refits"])
-        self._logs[opened.number] = opened.restored.log
+        self._logs.add(opened)
 
     def _unknown_epoch(self, opened: Opened) -> int:
         """Return an epoch that no reader knows of a shard.
@@ -246,7 +241,7 @@ class ExactlyOnce:
 
     def deliver(self, out: Outgoing, stop: Event) -> bool:
         """Write everything in one transaction; False where it was not committed."""
-        self._plans = {}  # those of a transaction that was aborted must never be settled
+        self._logs.discard()
         if not out.is_something:
             return True
         try:
@@ -276,18 +271,18 @@ class ExactlyOnce:
         self._transactions.begin()
         for topic, key, value in outgoing_records(out, self._route):
             self._transactions.produce(topic, None, key, value)
-        self._plans = self._planned(out)
+        plans = self._logs.plan(out)
         offsets: dict[TopicPartition, Committed] = {}
-        for number, plan in self._plans.items():
+        for number, plan in plans.items():
             topic = str(self._route.state)
             for record in plan.records:
                 last = record is plan.records[-1]
                 self._transactions.produce(topic, number, record.key, record.value, tracked=last)
-            offsets |= self._offsets(number, out.candidate, plan)
+            offsets |= self._logs.offsets(number, out.candidate, plan)
         for told in out.broadcasts:
             self._transactions.produce(told.topic, told.partition, told.key, told.value)
-        for number in {told.shard for told in out.broadcasts} - self._plans.keys():
-            offsets |= self._offsets(number, out.candidate)
+        for number in {told.shard for told in out.broadcasts} - plans.keys():
+            offsets |= self._logs.offsets(number, out.candidate)
         if offsets:
             self._send_offsets(offsets, self._membership())
         # After a timeout nobody knows whether it is committed: it goes on in the background, and
@@ -321,41 +316,6 @@ class ExactlyOnce:
             aborted.cause = error.cause
             raise aborted from error
 
-    def _planned(self, out: Outgoing) -> dict[int, LogPlan]:
-        updates = defaultdict(list)
-        for update in out.emission.updates if out.emission else []:
-            if len(update.rows):
-                updates[update.shard].append(update)
-        header = self._marked()
-        papers = out.watched.papers() if out.watched else {}
-        home = {HOME} if papers else set()
-        # Offsets must not be committed for a shard whose new epoch its log does not know: they
-        # would fit the old one's marker again.
-        renewed = {number for number, mine in self._logs.items() if mine.state.is_renewed}
-        return {
-            number: self._logs[number].plan(
-                out.candidate.shards.get(number),
-                updates[number],
-                header,
-                papers if number == HOME else {},
-            )
-            for number in sorted(out.candidate.shards.keys() | updates.keys() | home | renewed)
-        }
-
-    def _marked(self) -> dict[str, Any]:
-        return {**self._header, "refits": self._engine.refits}
-
-    def _offsets(
-        self, number: int, candidate: Candidate, plan: LogPlan | None = None
-    ) -> dict[TopicPartition, Committed]:
-        """Return where a shard's sources stand, after its plan if it has one."""
-        shard = candidate.shards.get(number, self._engine.shards[number])
-        after = plan or self._logs[number]
-        return {
-            TopicPartition(*source): Committed(position.next_offset, noted(after.state.seq))
-            for source, position in shard.positions.items()
-        }
-
     def _abort(self, error: ClientError, stop: Event) -> None:
         log.warning("transaction aborted", detail=str(error))
         self.tally.aborts[error.cause or "aborted"] += 1
@@ -375,7 +335,7 @@ class ExactlyOnce:
         offsets = {
             partition: at.offset
             for number in candidate.shards
-            for partition, at in self._offsets(number, Candidate({})).items()
+            for partition, at in self._logs.offsets(number, Candidate({})).items()
         }
         try:
             self._inputs.start(offsets)
@@ -417,14 +377,13 @@ class ExactlyOnce:
 
     def delivered(self, _out: Outgoing) -> None:
         """Take note of what the log has now."""
-        for number, plan in self._plans.items():
-            self._logs[number].settle(plan)
-        self._plans = {}
+        self._logs.settle()
 
     def commit(self) -> None:
-        """Nothing is to be done, the transaction did; it may be time for a snapshot."""
+        """Nothing is to be done, the transaction did; it may be time to look after other things."""
+        self._restores.check_inputs()
         if self._checkpoints is not None:
-            number = self._checkpoints.due(self._logged())
+            number = self._checkpoints.due(self._logs.complete())
             if number is not None and not self._checkpoint(self._checkpoints, number):
                 self._checkpoints.postponed(number)
 
@@ -433,19 +392,11 @@ class ExactlyOnce:
         if self._checkpoints is None:
             return
         until = self._seconds() + LEAVE_SECONDS_MAX
-        for number in self._checkpoints.unwritten(self._logged()):
+        for number in self._checkpoints.unwritten(self._logs.complete()):
             if self._seconds() > until or not self._checkpoint(self._checkpoints, number):
                 log.warning("ends without all snapshots")
                 break
         self._checkpoints.wait()
-
-    def _logged(self) -> dict[int, ShardLog]:
-        """Return the logs that have something of their shards, and of their shards' epochs."""
-        return {
-            number: mine
-            for number, mine in self._logs.items()
-            if mine.state.seq and not mine.state.is_renewed
-        }
 
     def _checkpoint(self, checkpoints: Checkpoints, number: int) -> bool:
         """Write a shard's snapshot, if this worker still owns it.
@@ -453,7 +404,6 @@ class ExactlyOnce:
         The log's end is asked for first, and only then is it proved that nobody else has written
         to it: so what is in memory is all that stands before that end.
         """
-        mine = self._logs[number]
         try:
             end = self._restores.end(number)
         except ClientError as error:
@@ -462,7 +412,8 @@ class ExactlyOnce:
         if not self._owns(number):
             return False
         papers = self._engine.memory.papers() if number == HOME else {}
-        body = snapshot(self._engine.shards[number], mine, self._marked(), papers)
+        mine, header = self._logs.complete()[number], self._logs.header(number)
+        body = snapshot(self._engine.shards[number], mine, header, papers)
         checkpoints.write(number, end, mine.state.seq, body)
         return True
 
@@ -473,7 +424,7 @@ class ExactlyOnce:
         self._began_at = self._seconds()
         try:
             self._transactions.begin()
-            offsets = self._offsets(number, Candidate({}))
+            offsets = self._logs.offsets(number, Candidate({}))
             self._transactions.send_offsets(offsets, self._inputs.membership())
             self._transactions.commit()
         except FencedError as error:

@@ -30,13 +30,13 @@ from stream_hb.runtime.migration import (
     is_migrated,
     migrate,
 )
+from stream_hb.runtime.topic_admin import create_topics, inspect_topics
 from stream_hb.runtime.topics import (
     TopicNeed,
     TopicState,
     TopicUse,
+    beside_inputs,
     check_topics,
-    create_topics,
-    inspect_topics,
 )
 
 TRANSACTION_MS = 600_000
@@ -122,9 +122,9 @@ def _planned(config: Config, old_topic: str, say: Say) -> Plan:
             f"{old_topic!r} has {old_count}"
         )
     missing = [s.need for s in states if not s.partitions and s.need.use in _MADE]
-    for need in missing:
-        say(f"making topic {need.name} with {new_count} partitions")
-    made = [replace(need, partitions=new_count) for need in missing]
+    made = beside_inputs(missing, states)
+    for need in made:
+        say(f"making topic {need.name} with {need.partitions} partitions")
     create_topics(config.kafka.bootstrap_servers, made, config.kafka.revealed_client())
     check_topics(_inspected(config))
     return Plan(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream_hb.runtime.client import TopicPartition
+from stream_hb.runtime.origin import Origin
 from stream_hb.statelog.restore import Restored
 
 
@@ -23,6 +24,8 @@ class Opened:
         Where its input ended when it was opened.
     seconds
         How long its log was read.
+    origin
+        Which topics its inputs are; None: the broker does not tell.
     is_lost
         The operator has accepted a loss: readers may know of more than the state remembers to have
         emitted, so it needs an epoch that they do not know.
@@ -37,6 +40,7 @@ class Opened:
     offsets: Mapping[TopicPartition, int]
     ends: Mapping[TopicPartition, int]
     seconds: float
+    origin: Origin | None = None
     is_lost: bool = False
     log_end: int = 0
     is_warm: bool = False

@@ -1,8 +1,13 @@
 """Which topics a state was counted from: one that is made again under the same name is another."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from stream_hb.errors import LostError
+
+ASK_SECONDS = 30.0
+"""How long an answer is taken for true while nothing is assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +52,60 @@ class Origin:
             for topic, mine in self.topic_ids.items()
             if (id_ := told["topics"].get(topic, mine)) != mine
         }
+
+
+class Origins:
+    """The origin of the inputs as it is now: asked for with shards that are assigned, and at times.
+
+    A client whose topic is deleted and made again may go on with it as if it were the old one: it
+    reads from the old offsets, and what the new one has before them is never counted.
+
+    Parameters
+    ----------
+    ask
+        Asks the broker; None: it does not tell, and what it told before is taken.
+    seconds
+        A clock that only goes forward.
+    """
+
+    def __init__(self, ask: Callable[[], Origin | None], seconds: Callable[[], float]) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._known: Origin | None = None
+        self._ask_at = 0.0
+
+    def may_have_changed(self) -> None:
+        """Let the broker be asked with the next shard that begins."""
+        self._ask_at = 0.0
+
+    def now(self) -> Origin | None:
+        """Return it; None: the broker has never told.
+
+        Raises
+        ------
+        LostError
+            A topic is another one than before.
+        """
+        if self._seconds() >= self._ask_at:
+            self._take(self._ask())
+            self._ask_at = self._seconds() + ASK_SECONDS
+        return self._known
+
+    def _take(self, told: Origin | None) -> None:
+        if told is None:
+            return
+        others = told.others(self._known.plain()) if self._known else {}
+        if others:
+            raise LostError(differing(others))
+        self._known = told
+
+
+def differing(others: Mapping[str, str]) -> str:
+    """Say what is wrong with topics, and what to do about it; see :meth:`Origin.others`."""
+    differs = "; ".join(f"input topic {topic!r}: {what}" for topic, what in others.items())
+    return (
+        f"{differs}. It was made anew, or this is not the state's cluster: what the state says was "
+        "read is of other events. Check kafka.bootstrap_servers and topics.state; with "
+        "--accept-loss the worker keeps the state, reads such a topic from where the group has "
+        "committed, else from its beginning, and begins a new epoch"
+    )

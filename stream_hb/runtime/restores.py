@@ -1,27 +1,26 @@
 """Shards on their way from the state log to work."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import structlog
 
 from stream_hb.errors import BrokerError, LostError, SnapshotError, StreamHBError
+from stream_hb.runtime.agreement import Agreement, Told
 from stream_hb.runtime.client import (
-    Committed,
     GroupMovedError,
     InputClient,
     StateClient,
     TopicPartition,
     TransientError,
-    Watermarks,
 )
 from stream_hb.runtime.opened import Opened
-from stream_hb.runtime.origin import Origin
+from stream_hb.runtime.origin import Origin, Origins
 from stream_hb.runtime.snapshot_files import SnapshotFiles, UnusableSnapshotError
 from stream_hb.runtime.warm_shards import WarmShard, WarmShards
 from stream_hb.settings import EngineSettings
-from stream_hb.statelog.restore import Restored, Restoring
+from stream_hb.statelog.restore import Restoring
 
 PROGRESS_SECONDS_MAX = 45.0
 """Longer than an orphan transaction can hold the log back (20 s: its timeout, the broker's scan),
@@ -39,27 +38,14 @@ the shards that work stand still."""
 DOUBTS_MAX = 2
 """How often a log that does not fit the group's offsets is read again before that is an error."""
 
-_NOTE = "seq="
-
 log = structlog.get_logger("stream_hb.restores")
-
-
-def noted(seq: int) -> str:
-    """Return what is committed beside a shard's offsets: which of its log's transactions it was.
-
-    The offsets alone do not tell of transactions that only wrote estimates: a log that has lost
-    these would fit, and their versions would be given again.
-    """
-    return f"{_NOTE}{seq}"
 
 
 @dataclass(slots=True)
 class _Restore:
     """A shard that is being restored."""
 
-    partitions: list[TopicPartition]
-    committed: Mapping[TopicPartition, Committed]
-    marks: Mapping[TopicPartition, Watermarks]
+    told: Told
     end: int
     restoring: Restoring | WarmShard
     began_at: float
@@ -86,8 +72,8 @@ class Restores:
     files
         Snapshots on the local disk, to begin with; None: there are none.
     origin
-        Which topics the inputs are: a state that was counted from others is refused. None: the
-        broker does not tell, and any is taken.
+        Asks which topics the inputs are: a state that was counted from others is refused. None:
+        the broker does not tell, and any is taken.
     warm
         Shards that were taken away, as they were in memory; None: there are none yet.
 
@@ -109,19 +95,18 @@ class Restores:
         *,
         accept_loss: bool = False,
         files: SnapshotFiles | None = None,
-        origin: Origin | None = None,
+        origin: Callable[[], Origin | None] = lambda: None,
         warm: WarmShards | None = None,
     ) -> None:
         self.warm = WarmShards(seconds) if warm is None else warm
         self.snapshots: Counter[str] = Counter()
         self._files = files
-        self._origin = origin
+        self._origins = Origins(origin, seconds)
+        self._agreement = Agreement(group, accept_loss)
         self._inputs = inputs
         self._state = state
         self._settings = settings
-        self._group = group
         self._seconds = seconds
-        self._accept_loss = accept_loss
         self._waiting: dict[int, list[TopicPartition]] = {}
         self._running: dict[int, _Restore] = {}
         self._doubts: dict[int, int] = {}
@@ -137,11 +122,12 @@ class Restores:
         return {
             where: committed.offset
             for restore in list(self._running.values())
-            for where, committed in restore.committed.items()
+            for where, committed in restore.told.committed.items()
         }
 
     def add(self, partitions: Iterable[TopicPartition]) -> None:
         """Take partitions that were assigned."""
+        self._origins.may_have_changed()
         for partition in partitions:
             self._stop(partition.partition)
             self._waiting.setdefault(partition.partition, []).append(partition)
@@ -161,6 +147,10 @@ class Restores:
         """Leave."""
         self.warm.clear()
         self._state.close()
+
+    def check_inputs(self) -> None:
+        """Look at times whether the inputs are still the topics that are counted."""
+        self._origins.now()
 
     def end(self, number: int) -> int:
         """Return where a shard's log ends, open transactions included."""
@@ -230,16 +220,15 @@ class Restores:
         # committed between the two is then in what is read, and the check below finds it.
         committed = self._inputs.committed(partitions)
         marks = {partition: self._inputs.watermarks(partition) for partition in partitions}
+        told = Told(partitions, committed, marks, self._origins.now())
         end, now = self._state.end(number), self._seconds()
         warm = self.warm.fitting(number, end)
         if warm is not None:
-            return _Restore(partitions, committed, marks, end, warm, now, now, position=end)
+            return _Restore(told, end, warm, now, now, position=end)
         restoring, offset = self._restoring(number, end)
         self._state.open(number, offset)
         return _Restore(
-            partitions,
-            committed,
-            marks,
+            told,
             end,
             restoring,
             began_at=now,
@@ -307,7 +296,7 @@ class Restores:
             if self._doubts[number] > DOUBTS_MAX:
                 raise
             log.warning("the log is read again", shard=number, detail=str(error))
-            self._waiting[number] = restore.partitions
+            self._waiting[number] = restore.told.partitions
 
     def _check_progress(self) -> None:
         for number, restore in self._running.items():
@@ -331,118 +320,14 @@ class Restores:
         )
 
     def _whole(self, number: int, restore: _Restore) -> Opened:
-        restored = restore.restoring.finish()
-        if restored is None:
-            return self._new(number, restore)
-        self._check_group(number, restored)
-        marker = {TopicPartition(*source): at for source, at in restored.offsets.items()}
-        others = self._others(restored)
-        is_lost = bool(others)
-        for partition in restore.partitions:
-            if partition.topic in others:
-                marker[partition] = _next_of(partition, restore)
-                continue
-            if _is_added(partition, marker, restore):
-                marker[partition] = restore.marks[partition].low
-            if partition not in marker:
-                raise SnapshotError(
-                    f"the state of shard {number} is of other topics: {_spelt(marker)}, "
-                    f"not {partition.topic}"
-                )
-            reached = Committed(marker[partition], noted(restored.marker["seq"]))
-            is_lost |= not self._agree(partition, reached, restore)
-        offsets = {
-            partition: self._still_kept(partition, marker[partition], restore.marks[partition])
-            for partition in restore.partitions
-        }
-        log.info("shard restored", shard=number, records=restore.restoring.records)
-        return Opened(number, restored, offsets, _ends(restore), self._took(restore), is_lost)
-
-    def _took(self, restore: _Restore) -> float:
-        return self._seconds() - restore.began_at
-
-    def _check_group(self, number: int, restored: Restored) -> None:
-        other = restored.marker["group"]
-        if other != self._group:
-            raise SnapshotError(
-                f"the topic of the state holds that of group {other!r} (shard {number}), not of "
-                f"{self._group!r}: every group needs topics of its own (topics.state, "
-                "topics.summaries, topics.hyper)"
-            )
-
-    def _others(self, restored: Restored) -> set[str]:
-        """Return the topics that are not those which the state was counted from.
-
-        Of such a topic the state's offset means nothing, and the operator's word takes the group's:
-        Kafka deletes what a group has committed when it deletes the topic, so what is there was
-        committed for this one (by an operator, or by what copied the cluster). Where there is
-        nothing, or what the topic does not have, it is read from its beginning. Whether the state
-        is as new as its estimates nothing can prove then: it counts as a loss of what was emitted.
-        """
-        others = self._origin.others(restored.marker.get("origin")) if self._origin else {}
-        differs = "; ".join(f"input topic {topic!r}: {what}" for topic, what in others.items())
-        if others and not self._accept_loss:
-            raise LostError(
-                f"{differs}. It was made anew, or this is not the state's cluster: what the state "
-                "says was read is of other events. Check kafka.bootstrap_servers and topics.state; "
-                "with --accept-loss the worker keeps the state, reads such a topic from where the "
-                "group has committed, else from its beginning, and begins a new epoch"
-            )
-        if others:
-            log.warning("the state was counted from other topics", detail=differs)
-        return set(others)
-
-    def _agree(self, partition: TopicPartition, marker: Committed, restore: _Restore) -> bool:
-        """Tell whether the state and the group have come equally far: one transaction moved both.
-
-        False: they have not, and the operator accepts it, at the second look: a worker that stood
-        still sees the same, and nothing is lost then. Whether the log has lost its end, or the
-        group's offsets theirs, nobody can tell.
-        """
-        committed = restore.committed.get(partition)
-        if committed is None:
-            log.warning("the group has forgotten its offsets: the state's are taken", at=marker)
-            return True
-        history = _two_histories(marker, committed)
-        if history is None:
-            return True
-        if not self._accept_loss or not self._doubts.get(partition.partition):
-            raise LostError(
-                f"{_name(partition)}: {history}: they are not of one history. With --accept-loss "
-                "the worker goes on from the state, under a new epoch, and writes every estimate "
-                "again"
-            )
-        log.warning("the state or the offsets are lost", partition=_name(partition), detail=history)
-        return False
-
-    def _still_kept(self, partition: TopicPartition, offset: int, mark: Watermarks) -> int:
-        if mark.low <= offset <= mark.high:
-            return offset
-        lost = f"{offset}..{mark.low - 1}" if offset < mark.low else f"everything from {mark.high}"
-        if not self._accept_loss:
-            raise LostError(
-                f"{_name(partition)}: events {lost} are gone before they were read (the topic now "
-                f"has {mark.low}..{mark.high}); --accept-loss goes on without them"
-            )
-        log.warning("events are lost", partition=_name(partition), offsets=lost)
-        return mark.low if offset < mark.low else mark.high
-
-    def _new(self, number: int, restore: _Restore) -> Opened:
-        """A shard without a state: the group must not have been further than the beginning."""
-        is_lost = False
-        for partition, committed in restore.committed.items():
-            written = committed.metadata.startswith(_NOTE) and committed.metadata != noted(0)
-            is_lost |= written or committed.offset > restore.marks[partition].low
-            if is_lost and not self._accept_loss:
-                raise LostError(
-                    f"{_name(partition)}: the group has committed {committed.offset}, but the "
-                    "topic of the state has nothing of this shard; --accept-loss reads the input "
-                    "from its beginning"
-                )
-            self._still_kept(partition, committed.offset, restore.marks[partition])
-        log.info("shard begins", shard=number)
-        offsets = {partition: mark.low for partition, mark in restore.marks.items()}
-        return Opened(number, None, offsets, _ends(restore), self._took(restore), is_lost)
+        told, restored = restore.told, restore.restoring.finish()
+        agreed = self._agreement.on(number, restored, told, bool(self._doubts.get(number)))
+        what = "shard restored" if restored else "shard begins"
+        log.info(what, shard=number, records=restore.restoring.records)
+        took = self._seconds() - restore.began_at
+        return Opened(
+            number, restored, agreed.offsets, told.ends, took, told.origin, agreed.is_lost
+        )
 
 
 def _truncated(number: int, end: int, end_before: int) -> LostError:
@@ -451,48 +336,3 @@ def _truncated(number: int, end: int, end_before: int) -> LostError:
         f"ended at {end_before} and ends at {end} now (a broker's loss, or the topic was made "
         "anew); --accept-loss goes on from what is left"
     )
-
-
-def _two_histories(marker: Committed, committed: Committed) -> str | None:
-    """Return how a log and the group contradict each other; None: they do not."""
-    if committed.offset != marker.offset:
-        moved = "has committed" if committed.offset > marker.offset else "was set back to"
-        return (
-            f"the state was written up to {marker.offset}, but the group {moved} {committed.offset}"
-        )
-    if committed.metadata.startswith(_NOTE) and committed.metadata != marker.metadata:
-        return (
-            f"the log ends with {marker.metadata} of its transactions, but the group has committed "
-            f"with {committed.metadata}"
-        )
-    return None
-
-
-def _is_added(
-    partition: TopicPartition, marker: Mapping[TopicPartition, int], restore: _Restore
-) -> bool:
-    """Tell whether a topic is read for the first time, beside all that were read before."""
-    known = marker.keys() <= set(restore.partitions)
-    return known and partition not in marker and partition not in restore.committed
-
-
-def _next_of(partition: TopicPartition, restore: _Restore) -> int:
-    """Return where a topic goes on of which the state knows nothing."""
-    committed, mark = restore.committed.get(partition), restore.marks[partition]
-    offset = mark.low if committed is None else committed.offset
-    if not mark.low <= offset <= mark.high:
-        offset = mark.low
-    log.warning("reads a topic that the state does not know", at=_name(partition), offset=offset)
-    return offset
-
-
-def _ends(restore: _Restore) -> dict[TopicPartition, int]:
-    return {partition: mark.high for partition, mark in restore.marks.items()}
-
-
-def _name(partition: TopicPartition) -> str:
-    return f"{partition.topic}-{partition.partition}"
-
-
-def _spelt(partitions: Iterable[TopicPartition]) -> str:
-    return ", ".join(partition.topic for partition in partitions)

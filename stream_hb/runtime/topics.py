@@ -1,38 +1,15 @@
-"""What topics a configuration needs, whether the broker has them, and how they are made."""
+"""What topics a configuration needs, and what is wrong with those that the broker has."""
 
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Self
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, not declared so
-    AdminClient,
-    ClusterMetadata,
-    ConfigResource,
-    NewTopic,
-)
+from stream_hb.errors import TopicError
 
-from stream_hb.errors import BrokerError, TopicError
-from stream_hb.runtime.client_settings import accepted_settings
-from stream_hb.runtime.librdkafka_log import QuietLog
-from stream_hb.runtime.log_identity import LogIdentity
-from stream_hb.runtime.no_answer import Heard
-from stream_hb.runtime.origin import Origin
-
-log = logging.getLogger("stream_hb.topics")
-
-ANSWER_SECONDS_MAX = 10.0
-REFUSAL_SECONDS = 1.0
-SETTINGS_SECONDS_MAX = 3.0
 PARTITIONS = 4
 TOMBSTONE_MS_MIN = 24 * 60 * 60 * 1000
-NO_TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
-"""What brokers say whose topics have no ids yet (before 2.8)."""
-
-T = TypeVar("T")
-
+IN_SYNC_MIN = 2
 
 _COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": str(TOMBSTONE_MS_MIN)}
 _STATE = {
@@ -73,12 +50,24 @@ class TopicNeed:
         How many it gets when it is made here.
     settings
         What it is made with.
+    replicas
+        How many copies it gets; None: as many as is usual on the broker.
     """
 
     name: str
     use: TopicUse
     partitions: int = PARTITIONS
     settings: Mapping[str, str] = field(default_factory=dict)
+    replicas: int | None = None
+
+    def as_safe_as(self, replicas: int) -> Self:
+        """Return this need with so many copies; 0: as many as is usual on the broker.
+
+        Of three or more a write is in two before it is acknowledged: one broker's loss loses
+        nothing, and one that is away stops nobody.
+        """
+        in_sync = {"min.insync.replicas": str(IN_SYNC_MIN)} if replicas > IN_SYNC_MIN else {}
+        return replace(self, replicas=replicas or None, settings={**self.settings, **in_sync})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +80,14 @@ class TopicState:
         How many it has; 0 when it is missing.
     settings
         How it is set; empty where the broker does not tell (the embedded one).
+    replicas
+        How many copies it has of the partition that has the fewest; 0 when it is missing.
     """
 
     need: TopicNeed
     partitions: int
     settings: Mapping[str, str]
+    replicas: int = 0
 
 
 def topic_needs(
@@ -146,87 +138,25 @@ def state_needs(
     ]
 
 
-def inspect_topics(
-    bootstrap_servers: str,
-    needs: Sequence[TopicNeed],
-    client_settings: Mapping[str, Any] | None = None,
-    answer_seconds_max: float = ANSWER_SECONDS_MAX,
-) -> list[TopicState]:
-    """Ask the broker what it has of the topics needed.
+def beside_inputs(needs: Iterable[TopicNeed], states: Iterable[TopicState]) -> list[TopicNeed]:
+    """Return needs with as many partitions and copies as the inputs that are there.
 
-    Raises
-    ------
-    BrokerError
-        If none answers in time.
+    A missing input needs as many partitions as the others; only the fits all stand in one.
+
+    >>> events = TopicState(TopicNeed("events", TopicUse.INPUT), 12, {}, replicas=3)
+    >>> [made] = beside_inputs([TopicNeed("state", TopicUse.STATE)], [events])
+    >>> made.partitions, made.replicas, made.settings
+    (12, 3, {'min.insync.replicas': '2'})
     """
-    admin = _Admin(bootstrap_servers, client_settings, answer_seconds_max)
-    topics = admin.metadata().topics
-    present = [need.name for need in needs if need.name in topics]
-    settings = admin.settings(present)
+    inputs = [state for state in states if state.need.use is TopicUse.INPUT]
+    partitions = max(state.partitions for state in inputs) or PARTITIONS
+    replicas = max(state.replicas for state in inputs)
     return [
-        TopicState(
-            need,
-            len(topics[need.name].partitions) if need.name in topics else 0,
-            settings.get(need.name, {}),
-        )
+        need.as_safe_as(replicas)
+        if need.use is TopicUse.HYPER
+        else replace(need.as_safe_as(replicas), partitions=partitions)
         for need in needs
     ]
-
-
-def log_identity(
-    bootstrap_servers: str,
-    topic: str,
-    group: str,
-    client_settings: Mapping[str, Any] | None = None,
-) -> LogIdentity | None:
-    """Ask the broker which topic it is that has a state's name; None: it does not tell.
-
-    Raises
-    ------
-    BrokerError
-        If none answers in time.
-    """
-    admin = _Admin(bootstrap_servers, client_settings)
-    admin.metadata()
-    return admin.identity(topic, group)
-
-
-def input_origin(
-    bootstrap_servers: str,
-    topics: Sequence[str],
-    client_settings: Mapping[str, Any] | None = None,
-) -> Origin | None:
-    """Ask the broker which topics they are that have the inputs' names; None: it does not tell.
-
-    Raises
-    ------
-    BrokerError
-        If none answers in time.
-    """
-    admin = _Admin(bootstrap_servers, client_settings)
-    admin.metadata()
-    cluster_id, topic_ids = admin.ids(topics)
-    told = {topic: id_ for topic, id_ in topic_ids.items() if id_ is not None}
-    return Origin(cluster_id, told) if cluster_id is not None and told else None
-
-
-def create_topics(
-    bootstrap_servers: str,
-    needs: Iterable[TopicNeed],
-    client_settings: Mapping[str, Any] | None = None,
-) -> None:
-    """Make topics that are missing, with as many copies as is usual on this broker.
-
-    Raises
-    ------
-    BrokerError
-        If none answers within ten seconds.
-    TopicError
-        If the broker refuses one.
-    """
-    admin = _Admin(bootstrap_servers, client_settings)
-    admin.metadata()
-    admin.create(list(needs))
 
 
 def topic_problems(states: Iterable[TopicState]) -> list[str]:
@@ -325,98 +255,3 @@ def _short_memory(state: TopicState, policy: str) -> list[str]:
         f"topic {state.need.name!r} of the {state.need.use} forgets deletions too soon: "
         f"set delete.retention.ms={TOMBSTONE_MS_MIN} or more"
     ]
-
-
-class _Admin:
-    """The broker's administration, its failures said in our words."""
-
-    def __init__(
-        self,
-        bootstrap_servers: str,
-        settings: Mapping[str, Any] | None,
-        answer_seconds_max: float = ANSWER_SECONDS_MAX,
-    ) -> None:
-        self._servers = bootstrap_servers
-        self._answer_seconds_max = answer_seconds_max
-        self._heard = Heard()
-        effective: dict[str, Any] = {
-            **(settings or {}),
-            "bootstrap.servers": bootstrap_servers,
-            "error_cb": self._heard,
-        }
-        with accepted_settings():
-            self._client = AdminClient(effective, logger=QuietLog())
-
-    def metadata(self) -> ClusterMetadata:
-        # A refusal comes as an error beside the call, which would wait to its end all the same.
-        first = min(REFUSAL_SECONDS, self._answer_seconds_max)
-        try:
-            return self._asked(first)
-        except KafkaException as exception:
-            if self._heard.refused or first == self._answer_seconds_max:
-                raise self._no_answer() from exception
-        try:
-            return self._asked(self._answer_seconds_max - first)
-        except KafkaException as exception:
-            raise self._no_answer() from exception
-
-    def _asked(self, seconds: float) -> ClusterMetadata:
-        try:
-            return self._client.list_topics(timeout=seconds)
-        except KafkaException:
-            self._client.poll(0)  # lets the client say what it had met
-            raise
-
-    def _no_answer(self) -> BrokerError:
-        return self._heard.error(self._servers, self._answer_seconds_max)
-
-    def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
-        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics]
-        if not resources:
-            return {}
-        asked = self._client.describe_configs(resources, request_timeout=SETTINGS_SECONDS_MAX)
-        return {
-            resource.name: {name: entry.value for name, entry in answer.items()}
-            for resource, future in asked.items()
-            if (answer := _answer_or_none(future.result)) is not None
-        }
-
-    def identity(self, topic: str, group: str) -> LogIdentity | None:
-        cluster_id, topic_ids = self.ids([topic])
-        topic_id = topic_ids[topic]
-        if topic_id is None or cluster_id is None:
-            return None
-        return LogIdentity(cluster_id, topic_id, topic, group)
-
-    def ids(self, topics: Sequence[str]) -> tuple[str | None, dict[str, str | None]]:
-        """Return the ids of the cluster and of topics, as far as the broker tells them."""
-        asked = {"request_timeout": SETTINGS_SECONDS_MAX}
-        described = self._client.describe_topics(TopicCollection(list(topics)), **asked)
-        cluster = self._client.describe_cluster(**asked)
-        cluster_id: str | None = _answer_or_none(lambda: cluster.result().cluster_id)
-        return cluster_id, {name: _topic_id(answer) for name, answer in described.items()}
-
-    def create(self, needs: Sequence[TopicNeed]) -> None:
-        new = [NewTopic(need.name, need.partitions, config=dict(need.settings)) for need in needs]
-        made = self._client.create_topics(new, operation_timeout=ANSWER_SECONDS_MAX) if new else {}
-        for name, future in made.items():
-            try:
-                future.result()
-            except KafkaException as exception:
-                error: KafkaError = exception.args[0]
-                if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise TopicError(f"could not make topic {name!r}: {error.str()}") from exception
-
-
-def _topic_id(described: Any) -> str | None:
-    told = _answer_or_none(lambda: str(described.result().topic_id))
-    return None if told == NO_TOPIC_ID else told
-
-
-def _answer_or_none(result: Callable[[], T]) -> T | None:
-    # The embedded broker never answers this, and a broker may forbid it: then it is unknown.
-    try:
-        return result()
-    except KafkaException as exception:
-        log.warning("the broker does not tell of its topics: %s", exception.args[0].str())
-        return None

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_hb.runtime import assembly
-from stream_hb.runtime import topics as runtime
+from stream_hb.runtime import assembly, topic_admin
 from stream_hb.runtime.topics import TopicNeed, TopicState
 from tests.cli.running import run
 from tests.support.broker import NamedBroker, RealBroker
@@ -39,7 +38,7 @@ def partitions(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         there.update({need.name: need.partitions for need in needs})
 
     monkeypatch.setattr(assembly, "inspect_topics", inspect)
-    monkeypatch.setattr(runtime, "create_topics", create)
+    monkeypatch.setattr(topic_admin, "create_topics", create)
     return there
 
 

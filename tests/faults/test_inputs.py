@@ -2,6 +2,7 @@
 
 import random
 import re
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -247,6 +248,25 @@ def test_t15_a_state_that_was_counted_from_other_topics_is_refused(
     small.drain_fed()
     small.leave()
     add_row(Row("T15", f"another {which} of the same name", "0", "100", "0", "0", "0", ""))
+
+
+@pytest.mark.skipif(not FULL, reason="a part of make test-faults")
+def test_t15_a_topic_that_is_made_anew_under_a_running_worker_is_refused(small: Fleet) -> None:
+    """Kafka deletes what the group has committed with the topic, and the new one is longer: what
+    it has at the old offsets would be read on, as if the events before it had been counted."""
+    chain = small.chain
+    worker = small.start(0)
+    small.feed(500)
+    small.drain_fed()
+    small.quiet()
+    worker.send_signal(signal.SIGSTOP)
+    _make_anew(chain, chain.visits)
+    small.feed(2_000)
+    worker.send_signal(signal.SIGCONT)
+    assert worker.wait(120) == 5
+    said = rf"input topic '{chain.visits}': its id is \S+, that of the topic which the state"
+    assert re.search(said, chain.said()), chain.said()[-3000:]
+    add_row(Row("T15", "a topic made anew under its worker", "0", "2,500", "0", "0", "0", ""))
 
 
 def _some_transactions(small: Fleet, rounds: int = 1) -> None:

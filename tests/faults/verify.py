@@ -24,8 +24,8 @@ import yaml
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream_hb.config import load_config
+from stream_hb.runtime.agreement import noted
 from stream_hb.runtime.assembly import run_settings
-from stream_hb.runtime.restores import noted
 from stream_hb.statelog.restore import Restored, Restoring
 from tests.faults.dumped import hidden
 from tests.faults.posteriors import differs

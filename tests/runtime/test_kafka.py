@@ -33,7 +33,7 @@ from stream_hb.runtime.kafka import (
     producer_settings,
 )
 from stream_hb.runtime.reader import EstimateReader
-from stream_hb.runtime.topics import inspect_topics
+from stream_hb.runtime.topic_admin import inspect_topics
 from tests.support.broker import NamedBroker, RealBroker
 from tests.support.deadline import at_most
 from tests.support.topics import produce, read_all

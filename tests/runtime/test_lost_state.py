@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from stream_hb.errors import BrokerError, LostError, SnapshotError
+from stream_hb.runtime.agreement import noted
 from stream_hb.runtime.client import (
     Committed,
     TopicPartition,
@@ -12,7 +13,7 @@ from stream_hb.runtime.client import (
     TroubleKind,
 )
 from stream_hb.runtime.origin import Origin
-from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX, noted
+from stream_hb.runtime.restores import PROGRESS_SECONDS_MAX
 from stream_hb.statelog.restore import Restoring
 from tests.support.logs import START_MS, shop_log, visit
 from tests.support.once import LATE, Once, assert_once
@@ -235,7 +236,23 @@ def test_a_state_without_ids_is_taken_and_gets_them_with_its_next_transaction() 
     assert_once(once.broker)
     with pytest.raises(LostError, match="its id is topic-2"):
         following.again(origin=OTHER_ORIGINS[1][0]).step(40)
-    following.again(origin=None).to_end()  # a broker that does not tell
+    silent = following.again(origin=None)  # the broker does not tell
+    silent.broker.append([visit("s0", "one-more", START_MS + 1)], "events")
+    silent.to_end()
+    with pytest.raises(LostError, match="counted from is topic-1"):
+        silent.again(origin=OTHER_ORIGINS[1][0]).step(40)
+
+
+def test_a_topic_that_is_made_anew_while_its_worker_runs_is_found_when_it_is_assigned() -> None:
+    """Kafka deletes what a group has committed with the topic: nothing else would tell."""
+    once = Once(broker_with(*shop_log(), BAD))
+    once.to_end()
+    once.origin = OTHER_ORIGINS[1][0]
+    del once.broker.committed[EVENTS]
+    once.inputs.revoke(EVENTS)
+    once.inputs.assign(EVENTS)
+    with pytest.raises(LostError, match="its id is topic-2"):
+        once.step(40)
 
 
 def test_a_topic_that_is_read_for_the_first_time_is_no_other_one() -> None:

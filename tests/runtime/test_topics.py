@@ -7,13 +7,15 @@ import pytest
 
 from stream_hb.errors import BrokerError, TopicError
 from stream_hb.runtime.embedded import PARTITIONS, EmbeddedBroker
+from stream_hb.runtime.topic_admin import create_topics, inspect_topics
 from stream_hb.runtime.topics import (
     TOMBSTONE_MS_MIN,
+    TopicNeed,
     TopicState,
     TopicUse,
+    beside_inputs,
     check_topics,
-    create_topics,
-    inspect_topics,
+    state_needs,
     topic_needs,
     topic_problems,
 )
@@ -103,6 +105,26 @@ def test_created_topics_are_as_needed_and_creating_them_again_does_no_harm(
     assert [state.partitions for state in made] == [3, 3, 3, 3]
     assert topic_problems(made) == []
     assert made[2].settings["cleanup.policy"] == "compact"
+
+
+@pytest.mark.broker
+def test_what_is_counted_from_an_input_gets_as_many_copies_as_it_has(
+    broker: RealBroker | NamedBroker, topics: Callable[..., str]
+) -> None:
+    """A broker of one node keeps one copy: a topic that wanted more could not be made, and one
+    whose writes must be in two could not be written."""
+    name, address = topics(), broker.bootstrap_servers
+    [events] = inspect_topics(address, [TopicNeed(name, TopicUse.INPUT)])
+    assert events.replicas == 1
+    needs = beside_inputs(state_needs(f"{name}.state", f"{name}.sum", f"{name}.hyper"), [events])
+    assert [need.partitions for need in needs] == [events.partitions, events.partitions, 1]
+    create_topics(address, needs)
+    made = inspect_topics(address, needs)
+    assert [state.replicas for state in made] == [1, 1, 1]
+    assert {state.settings["min.insync.replicas"] for state in made} == {"1"}
+    create_topics(address, [TopicNeed(f"{name}.two", TopicUse.STATE).as_safe_as(1)])
+    with pytest.raises(TopicError, match=f"could not make topic '{name}.three'.*factor"):
+        create_topics(address, [TopicNeed(f"{name}.three", TopicUse.STATE).as_safe_as(3)])
 
 
 @pytest.mark.broker

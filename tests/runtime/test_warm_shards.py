@@ -7,6 +7,7 @@ import pytest
 from stream_hb.engine import Engine
 from stream_hb.errors import LostError
 from stream_hb.feeds.estimates import OutRecord
+from stream_hb.runtime.agreement import noted
 from stream_hb.runtime.client import (
     ClientError,
     Committed,
@@ -15,7 +16,7 @@ from stream_hb.runtime.client import (
     TransactionAbortedError,
     TransientError,
 )
-from stream_hb.runtime.restores import BEGIN_AGAIN_SECONDS, noted
+from stream_hb.runtime.restores import BEGIN_AGAIN_SECONDS
 from stream_hb.runtime.warm_shards import WARM_SECONDS_MAX, WarmShard, WarmShards
 from stream_hb.statelog.shard_log import LogState, ShardLog
 from stream_hb.tick_feeds import Memory
@@ -166,7 +167,7 @@ def test_a_group_that_was_set_back_is_refused_from_memory_too() -> None:
 def test_a_shard_whose_new_epoch_the_log_does_not_know_is_read_from_it() -> None:
     """It is not as its last transaction left it: a loss was accepted, and nothing written since."""
     once = working()
-    once.delivery._logs[0].renew(7)
+    once.delivery._logs.complete()[0].renew(7)
     once.inputs.revoke(EVENTS)
     once.step()
     assert not once.delivery._restores.warm.numbers
@@ -252,7 +253,7 @@ def test_every_group_is_looked_at_again() -> None:
     once.to_end()
     shard = once.engine.shards[0]
     assert not shard.unscreened
-    found = WarmShard(shard, once.delivery._logs[0], 0, {}, Memory()).finish().shard
+    found = WarmShard(shard, once.delivery._logs.complete()[0], 0, {}, Memory()).finish().shard
     assert all(found.unscreened.count(name) == len(found.table) for name in SETTINGS.methods)
 
 

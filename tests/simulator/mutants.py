@@ -59,7 +59,7 @@ def position_offsets(worker: Any, _cluster: Cluster) -> None:
     is worked on in two.
     """
     delivery, inputs = worker._delivery, worker._inputs
-    wanted, offsets = delivery.wanted, delivery._offsets
+    wanted, offsets = delivery.wanted, delivery._logs.offsets
     left: dict[int, list[RawBatch]] = {}
 
     def half(batches: Any) -> Mapping[int, list[RawBatch]]:
@@ -75,14 +75,14 @@ def position_offsets(worker: Any, _cluster: Cluster) -> None:
             found[number] = left.pop(number)
         return found
 
-    def positions(number: int, candidate: Any) -> dict[TopicPartition, Committed]:
+    def positions(number: int, *after: Any) -> dict[TopicPartition, Committed]:
         known = inputs._positions
         return {
-            where: Committed(known.get(where.partition, at.offset))
-            for where, at in offsets(number, candidate).items()
+            where: at._replace(offset=known.get(where.partition, at.offset))
+            for where, at in offsets(number, *after).items()
         }
 
-    delivery.wanted, delivery._offsets = half, positions
+    delivery.wanted, delivery._logs.offsets = half, positions
 
 
 def _first(batch: RawBatch, count: int) -> RawBatch:
@@ -196,7 +196,7 @@ def no_recycling(worker: Any, _cluster: Cluster) -> None:
 
 def unchecked_marker(worker: Any, _cluster: Cluster) -> None:
     """Take the log's word without the group's. Found where the group was set back: see World."""
-    worker._delivery._restores._agree = lambda *_: True
+    worker._delivery._restores._agreement._fits = lambda *_: True
 
 
 def warm_unlooked(worker: Any, _cluster: Cluster) -> None:

@@ -71,6 +71,10 @@ ROWS_MAX = (2, 5, 1_000)
 """How many waiting groups an emission looks at, by the seed: no time passes while it does."""
 
 
+UNFIT = (TypeError, AttributeError)
+"""What a mutant dies of that does not fit the worker any more: to find it proves nothing."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a run came to.
@@ -157,10 +161,10 @@ class Process:
         seconds, disk = self._world.seconds, self._world.disk
         warm = SimWarmShards(seconds, self.counts)
         restores = Restores(
-            inputs, state, SETTINGS, GROUP, seconds, files=disk, origin=ORIGIN, warm=warm
+            inputs, state, SETTINGS, GROUP, seconds, files=disk, origin=lambda: ORIGIN, warm=warm
         )
         route = Route("estimates", "rejects", 30, state="state")
-        header = {"group": GROUP, "writer": writer, "origin": ORIGIN.plain()}
+        header = {"group": GROUP, "writer": writer}
         delivery = ExactlyOnce(
             engine,
             inputs,
@@ -200,6 +204,8 @@ class Process:
                 self._world.outcome.violations.append(f"{kind}: {error}")
             self._end()
         except Exception as error:
+            if isinstance(error, UNFIT) and self._world.mutant is not NOTHING:
+                raise
             self._world.outcome.violations.append(f"slot {self.slot}: {error!r}")
             self._end()
 

@@ -43,6 +43,7 @@ class Once:
         origin: Origin | None = ORIGIN,
     ) -> None:
         self.broker = broker
+        self.origin = origin
         self.seconds = 0.0
         self.now_ms = START_MS + 1_000_000
         self.stop = Event()
@@ -57,7 +58,7 @@ class Once:
             group,
             lambda: self.seconds,
             accept_loss=accept_loss,
-            origin=origin,
+            origin=lambda: self.origin,
         )
         route = Route("estimates", "rejects", 40, state="state")
         self.delivery = ExactlyOnce(
@@ -66,7 +67,7 @@ class Once:
             self.transactions,
             restores,
             route,
-            {"group": group, "writer": "g-0", "origin": origin and origin.plain()},
+            {"group": group, "writer": "g-0"},
             lambda: self.seconds,
             self.last_epoch,
         )
