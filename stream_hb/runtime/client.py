@@ -193,11 +193,7 @@ class InputClient(Protocol):
         ...
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """Let no messages of these partitions come until they are resumed."""
-        ...
-
-    def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        """Let paused partitions go on where they stopped."""
+        """Let no messages of these partitions come until they are started."""
         ...
 
     def close(self) -> None:

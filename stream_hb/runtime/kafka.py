@@ -252,14 +252,9 @@ class KafkaInput:
             self._consumer.resume(_to_kafka(offsets))
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """Let no messages of these partitions come until they are resumed."""
+        """Let no messages of these partitions come until they are started."""
         with translated("pause"):
             self._consumer.pause(_to_kafka(partitions))
-
-    def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        """Let paused partitions go on where they stopped."""
-        with translated("resume"):
-            self._consumer.resume(_to_kafka(partitions))
 
     def close(self) -> None:
         """Leave the group; nothing is committed."""

@@ -143,9 +143,6 @@ class SimInput:
         for where in partitions:
             self._positions.pop(where.partition, None)
 
-    def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        raise AssertionError("never asked for")
-
     @fated(InputClient, asks=False)
     def close(self) -> None:
         """A static member says nothing when it leaves."""

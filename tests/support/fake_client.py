@@ -141,9 +141,6 @@ class FakeInput:
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         self._paused.update(partitions)
 
-    def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        self._paused.difference_update(partitions)
-
     def close(self) -> None:
         self.closed = True
 
