@@ -41,6 +41,10 @@ WARM_UP_SHARE = 0.2
 KINDS = ("none", "kill", "none", "stop", "none", "pause", "none", *Fault)
 PAUSE_SECONDS = 8.0
 """Longer than the session."""
+STEP_MS = 300
+"""Between two visits. A day of event time passes every minute or so, and visits are remembered for
+one to three: within the warm-up as many are forgotten as come, and the memory's slope is not
+theirs."""
 CALM_SECONDS = 5.0
 """What comes so long after a fault's end is outside of faults."""
 
@@ -196,7 +200,7 @@ def fleet_of(broker: RealBroker, folder: Path) -> Iterator[Fleet]:
     reconfigured(chain, "time", horizon_seconds=86_400)
     reconfigured(chain, "kafka", bootstrap_servers=f"127.0.0.1:{broker.proxy_port}")
     nursery = Nursery()
-    fleet = Fleet(chain, nursery, Workload(STORES, PARTITIONS), broker)
+    fleet = Fleet(chain, nursery, Workload(STORES, PARTITIONS, STEP_MS), broker)
     try:
         yield fleet
     finally:

@@ -26,10 +26,11 @@ class Fed(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """Attributes: how many stores there are, and into how many partitions they go."""
+    """Attributes: how many stores, into how many partitions they go, how far apart visits are."""
 
     stores: int
     partitions: int
+    step_ms: int = STEP_MS
     places: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +77,7 @@ class Workload:
         return self._event("refund", False, store, number, f"{order},{money}")
 
     def _event(self, kind: str, is_visit: bool, store: int, number: int, more: str) -> Fed:
-        at_ms = START_MS + number * STEP_MS
+        at_ms = START_MS + number * self.step_ms
         payload = (
             f'{{"schema_version":1,"event_type":"{kind}","event_id":"event-{number:06d}",'
             f'"chain_id":"north","store_id":"s{store}","event_time_ms":{at_ms},'
