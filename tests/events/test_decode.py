@@ -305,9 +305,33 @@ def test_the_last_of_duplicate_keys_counts() -> None:
     assert decoded(twice).visits.store_keys == [("chain-1", "s9")]
 
 
-def test_two_different_event_types_in_one_event_are_a_reject() -> None:
-    twice = as_json(VISIT)[:-1] + b', "event_type": "purchase"}'
-    assert reject_of(twice).reason == "unknown_event_type"
+@pytest.mark.parametrize("name", sorted(PURCHASE))
+@pytest.mark.parametrize("first", [b"null", b"-1", b'"purchases"', b"{}", b'{"arm": 1}', b"1.5"])
+def test_the_last_of_duplicate_keys_counts_whatever_the_first_was(name: str, first: bytes) -> None:
+    twice = b'{"' + name.encode() + b'": ' + first + b", " + as_json(PURCHASE)[1:]
+    assert decoded(twice).rejects == []
+    assert decoded(twice).purchases.order_hash == decoded(as_json(PURCHASE)).purchases.order_hash
+
+
+def test_the_last_of_duplicate_keys_counts_in_objects_too() -> None:
+    plain = as_json(VISIT | {"experiment": EXPERIMENT})
+    twice = plain.replace(b'"arm":', b'"arm": 5, "arm":')
+    assert plain != twice
+    assert decoded(twice).visits.arms == decoded(plain).visits.arms
+
+
+def test_of_two_event_types_the_last_counts() -> None:
+    both = as_json(PURCHASE | VISIT)
+    assert decoded(both[:-1] + b', "event_type": "purchase"}').purchases.amount_minor.tolist() == [
+        PURCHASE["amount_minor"]
+    ]
+
+
+def test_of_duplicate_keys_the_last_is_what_a_reject_tells_of() -> None:
+    twice = as_json(PURCHASE | {"amount_minor": "7"})[:-1] + b', "amount_minor": -5}'
+    reject = reject_of(twice)
+    assert reject.reason == "out_of_range"
+    assert "got -5 - at `$.amount_minor`" in reject.detail
 
 
 def test_a_detail_is_short_whatever_it_quotes() -> None:
