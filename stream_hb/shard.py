@@ -217,6 +217,9 @@ class Shard:
         totals = self.totals.probe(intake.totals(groups))
         intake.refuse(totals.refusals)
         controls = intake.controls(self._waiting(closing))
+        before_ms = self._forget_before_ms(positions, now_ms, closing)
+        unmatched = self.attribution.unmatched_rows(before_ms)
+        lost_ms = dict.fromkeys(unmatched, before_ms + self._settings.time.horizon_ms)
         reached_ms = max(reached_ms, *(p.clock.time_ms for p in positions.values()), 0)
         change, awaited, ticks = self._change(
             attribution.moves, totals, intake.times_ms, reached_ms, admission.new, closing, controls
@@ -229,9 +232,9 @@ class Shard:
             ticks,
             purse,
             positions,
-            self._forget_before_ms(positions, now_ms, closing),
+            before_ms,
             {
-                "late_ms": self._by_row(late, admission.new),
+                "late_ms": lost_ms | self._by_row(late, admission.new),
                 "currency_ms": self._by_row(intake.other_currency_ms, admission.new),
             },
             intake.rejects,

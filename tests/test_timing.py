@@ -5,7 +5,7 @@ import pytest
 from stream_hb.engine import Engine
 from stream_hb.events.clock import TimeRules
 from stream_hb.settings import EngineSettings
-from tests.support.logs import START_MS, batch, open_engine, purchase, refit, visit
+from tests.support.logs import START_MS, batch, open_engine, purchase, refit, refund, visit
 from tests.support.records import emit
 
 DAY_MS = 86_400_000
@@ -95,9 +95,32 @@ def test_a_refund_that_never_meets_its_order_is_counted_when_it_is_forgotten() -
     )
     told(engine, refund)
     assert engine.tallies["unmatched_refunds"] == 0
+    assert engine.shards[0].attribution.waiting_refunds == 1
     for day in range(1, 6):
         told(engine, visit("s2", f"d{day}", START_MS + day * DAY_MS))
     assert engine.tallies["unmatched_refunds"] == 1
+    assert engine.shards[0].attribution.waiting_refunds == 0
+
+
+def test_a_refund_after_its_order_is_forgotten_is_dropped_counted_and_flagged_late_data() -> None:
+    engine = open_engine(settings(lateness_ms=0, horizon_ms=DAY_MS))
+    told(engine, purchase(visit_id="v1"), visit("s2"))
+    flagged = []
+    for day in range(1, 11):
+        back = [
+            refund(
+                "s1", "o1", START_MS + 5 * DAY_MS, refund_id="r1", amount_minor=9, currency="EUR"
+            )
+        ]
+        told(engine, visit("s2", f"d{day}", START_MS + day * DAY_MS), *back[: day == 5])
+        refit(engine, START_MS)
+        records = emit(engine, START_MS, everything=True)
+        flagged.append([r["key"]["store_id"] for r in records if "late_data" in r["flags"]])
+    assert engine.tallies["unmatched_refunds"] == 1
+    assert engine.tallies["orders"] == 1
+    assert flagged[:6] == [[]] * 6
+    assert ["s1"] in flagged[6:8]
+    assert flagged[-1] == []
 
 
 def test_records_of_a_group_say_that_late_data_were_left_out() -> None:

@@ -200,9 +200,7 @@ class Attribution:
             return {}
         self._forgotten_day = day
         orders = _older(self.orders.table, day)
-        waiting = self.orders.read(orders)
-        unmatched = waiting.refunds[~waiting.bought & ~waiting.foreign]
-        self.tallies["unmatched_refunds"] += int(unmatched.sum())
+        self.tallies["unmatched_refunds"] += int(self._unmatched(orders).refunds.sum())
         self.orders.table.forget(orders)
         visits, kept = self._forgettable_visits(day - 1)
         hours = _older(self.hours.table, day - 1)
@@ -216,6 +214,25 @@ class Attribution:
         for name, slots in gone.items():
             self.tables[name].forget(slots)
         return {"orders": orders, **gone}
+
+    def unmatched_rows(self, before_ms: int) -> list[int]:
+        """Return the groups of refunds that :meth:`forget` will drop, their order unknown."""
+        day = before_ms // DAY_MS
+        if day <= self._forgotten_day:
+            return []
+        rows: list[int] = self._unmatched(_older(self.orders.table, day)).row.tolist()
+        return rows
+
+    @property
+    def waiting_refunds(self) -> int:
+        """Number of refunds that have not met their order yet: a pass over all orders."""
+        orders = self._unmatched(np.flatnonzero(self.orders.table.column("key")))
+        return int(orders.refunds.sum())
+
+    def _unmatched(self, slots: Slots) -> Orders:
+        """Return those of some orders of which there are only refunds."""
+        orders = self.orders.read(slots)
+        return orders.take(~orders.bought & ~orders.foreign & (orders.refunds > 0))
 
     def _forgettable_visits(self, day: int) -> tuple[Slots, Visits]:
         """Return the visits before a day without a remembered order; and those with one."""

@@ -133,7 +133,9 @@ class Replay:
         self._tick(max(self._clock_ms, EARLIEST_MS), last=True)
         self.summary.groups = self.engine.groups_count
         self.summary.refits = self.engine.refits
-        self.summary.tallies = self.engine.tallies
+        # Nothing more will come, so these are what a worker would forget one day.
+        waiting = self.engine.shards[SHARD].attribution.waiting_refunds
+        self.summary.tallies = {**self.engine.tallies, "waiting_refunds": waiting}
         return self.summary
 
     def _ingest(self, batch: list[Line]) -> None:

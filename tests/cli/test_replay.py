@@ -84,6 +84,7 @@ def test_files_may_be_many_and_compressed(tmp_path: Path, out: Path) -> None:
             "orders": 3,
             "orders_without_value": 0,
             "orders_capped": 0,
+            "waiting_refunds": 0,
         },
     }
     written = (out / "estimates.ndjson").read_bytes()
