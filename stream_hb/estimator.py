@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_hb.feeds.estimate_record import HyperReference
 from stream_hb.metrics import METRICS
 from stream_hb.models.family import Posterior
-from stream_hb.models.product import revenue
+from stream_hb.models.product import mean_and_sd, revenue
 from stream_hb.order_variance import order_variance
 from stream_hb.pool_fit import Pool, PoolFit
 from stream_hb.settings import EngineSettings
@@ -215,20 +215,17 @@ class RevenueEstimator:
         return tuple(factor.take(chosen) for factor in groups)
 
     def screen(self, groups: Any) -> tuple[Floats, Floats]:
-        """Return the product of the two plain means, and its sd by the first order."""
-        (rate, rate_sd), (log_value, log_sd) = (
-            factor.screen(own) for factor, own in self._with(groups)
-        )
-        product = rate * np.exp(log_value)
-        relative = np.divide(rate_sd, rate, out=np.zeros_like(rate), where=rate > 0)
-        return product, product * np.hypot(relative, log_sd)
+        """Return mean and sd of the product of the two factors as they are screened.
+
+        With the variance of the orders, which a refit changes for the whole pool.
+        """
+        rate, log_value = (factor.screen(own) for factor, own in self._with(groups))
+        return mean_and_sd(rate, log_value, *self._order_variance(groups))
 
     def posterior(self, groups: Any, level: float) -> Posterior:
         """Return the posterior of the product; it has no weight on its pooled value."""
         conversion, log_value = (factor.posterior(own, level) for factor, own in self._with(groups))
-        orders = getattr(groups[1], "groups", groups[1])
-        sigma2, degrees = order_variance(self.value.pool_fit, orders)
-        product = revenue(conversion, log_value, sigma2, degrees, level)
+        product = revenue(conversion, log_value, *self._order_variance(groups), level)
         return replace(
             conversion,
             raw=product.raw,
@@ -239,6 +236,9 @@ class RevenueEstimator:
             lo=product.lo,
             hi=product.hi,
         )
+
+    def _order_variance(self, groups: Any) -> tuple[Floats, Floats]:
+        return order_variance(self.value.pool_fit, getattr(groups[1], "groups", groups[1]))
 
     def _with(self, groups: Any) -> Iterator[tuple[PoolEstimator, Any]]:
         return zip((self.conversion, self.value), groups, strict=True)

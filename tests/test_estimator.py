@@ -5,7 +5,7 @@ import pytest
 
 from stream_hb.engine import Engine
 from stream_hb.settings import EmissionRule, EngineSettings
-from tests.support.logs import START_MS, feed, open_engine, refit, shop_log, visit
+from tests.support.logs import START_MS, feed, open_engine, purchase, refit, shop_log, visit
 from tests.support.records import Record, emit, name_of
 
 SETTINGS = EngineSettings(
@@ -69,6 +69,26 @@ def test_nothing_is_written_of_what_did_not_change_and_a_restart_remembers() -> 
     feed(restored, shop_log(seed=9, stores=2, visits=400))
     touched = by_store(emit(restored, START_MS), "revenue_per_visit")
     assert touched.keys() == {"c-0", "c-1"}
+
+
+def test_a_mean_that_moved_because_orders_vary_more_than_was_known_is_worth_a_record() -> None:
+    engine, logs = open_engine(SETTINGS), np.random.default_rng(1).normal(8, 2, 720)
+    amounts = np.exp(logs).astype(int).tolist()
+    feed(engine, [visit(f"c-{n % 12}", f"v{n}") for n in range(2400)])
+    feed(engine, [order(f"c-{n % 12}", n, amount) for n, amount in enumerate(amounts)])
+    refit(engine, START_MS)
+    told = by_store(emit(engine, START_MS), "revenue_per_visit")
+    # One store's new orders: the others' means and spreads are what they were, but for sigma2.
+    feed(engine, [order("c-0", n, [30, 300_000][n % 2]) for n in range(720, 744)])
+    refit(engine, START_MS)
+    told |= by_store(emit(engine, START_MS), "revenue_per_visit")
+    now = by_store(emit(engine, START_MS, everything=True), "revenue_per_visit")
+    moved = [abs(now[s]["estimate"] - told[s]["estimate"]) / told[s]["sd"] for s in now]
+    assert max(moved) <= 0.1
+
+
+def order(store: str, number: int, amount_minor: int) -> bytes:
+    return purchase(store, f"o{number}", amount_minor=amount_minor, visit_id=f"v{number}")
 
 
 def test_both_factors_give_their_flags_once() -> None:

@@ -100,11 +100,8 @@ def revenue(
     """
     _check(conversion, log_value, sigma2_df)
     half_sigma2 = np.asarray(sigma2) / 2
-    variance = log_value.sd**2 + 2 * np.divide(half_sigma2**2, sigma2_df)
-    # A pool that knows next to nothing of its values has infinite revenue: not an error here.
-    with np.errstate(over="ignore"):
-        value = np.exp(log_value.mean + half_sigma2 + variance / 2)
-        mean, sd = _mean_and_sd(conversion, value, value * np.sqrt(np.expm1(variance)))
+    rate, log_mean = (conversion.mean, conversion.sd), (log_value.mean, log_value.sd)
+    mean, sd = mean_and_sd(rate, log_mean, sigma2, sigma2_df)
     lo, hi = _interval_of_sum(
         _log_rate(conversion),
         _Term(log_value.mean, log_value.lo, log_value.hi),
@@ -129,9 +126,28 @@ def _check(conversion: Posterior, log_value: Posterior, sigma2_df: float | Float
         raise FitError(f"sigma2 needs degrees of freedom above 0, got {sigma2_df}")
 
 
-def _mean_and_sd(conversion: Posterior, value: Floats, value_sd: Floats) -> tuple[Floats, Floats]:
-    variance = (conversion.mean * value_sd) ** 2 + (conversion.sd * value) ** 2
-    return conversion.mean * value, np.sqrt(variance + (conversion.sd * value_sd) ** 2)
+def mean_and_sd(
+    rate: tuple[Floats, Floats],
+    log_value: tuple[Floats, Floats],
+    sigma2: float | Floats,
+    sigma2_df: float | Floats,
+) -> tuple[Floats, Floats]:
+    """Return mean and sd of the product by those of its factors, as :func:`revenue` has them.
+
+    Two orders of one mean log are worth more on average where orders vary more:
+
+    >>> rate, log_value = (np.array([0.05]), np.zeros(1)), (np.array([8.0]), np.zeros(1))
+    >>> [mean_and_sd(rate, log_value, s2, np.inf)[0].round(1).item() for s2 in (0.0, 0.81)]
+    [149.0, 223.5]
+    """
+    half_sigma2 = np.asarray(sigma2) / 2
+    variance = log_value[1] ** 2 + 2 * np.divide(half_sigma2**2, sigma2_df)
+    # A pool that knows next to nothing of its values has infinite revenue: not an error here.
+    with np.errstate(over="ignore"):
+        value = np.exp(log_value[0] + half_sigma2 + variance / 2)
+        value_sd = value * np.sqrt(np.expm1(variance))
+        squares = (rate[0] * value_sd) ** 2 + (rate[1] * value) ** 2 + (rate[1] * value_sd) ** 2
+        return rate[0] * value, np.sqrt(squares)
 
 
 class _Term(NamedTuple):
