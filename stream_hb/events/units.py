@@ -237,9 +237,16 @@ class Sightings:
         """Return row, arms and first time of the units."""
         row, arms, first = known.row.copy(), known.arms.copy(), known.first_ms.copy()
         left = self._left()
+        members = self._members(left, others)
         at = np.searchsorted(keys, left)
+        # What a forgotten visit has said stays: a unit that was first seen later would be told of
+        # a second time.
+        forgotten = known.visits.copy()
+        for unit in (self.before.unit, *(units.unit for units, _ in members[1:])):
+            np.subtract.at(forgotten, np.searchsorted(keys, unit), 1)
+        at = at[forgotten[at] <= 0]
         arms[at], first[at] = NO_ARMS, NEVER_MS
-        for units, visits in self._members(left, others):
+        for units, visits in members:
             at = np.searchsorted(keys, units.unit)
             row[at] = visits.row[units.visit]
             np.minimum.at(first, at, visits.time_ms[units.visit])
@@ -253,7 +260,7 @@ class Sightings:
         return np.unique(self.before.unit[gone])
 
     def _members(self, left: Hashes, others: "Others") -> list[tuple[VisitUnits, Visits]]:
-        """Return the visits that say of units what they are."""
+        """Return the visits that say of units what they are: those that change, and the others."""
         told = [(self.after, self.visits_after)]
         if len(left):
             mine = np.isin(self.before.unit, left)

@@ -174,6 +174,34 @@ def test_what_is_forgotten_stays_counted_and_takes_no_room() -> None:
     assert [sum(c.values()) for c in (counts.visits, counts.conversions, counts.orders)] == [1] * 3
 
 
+ARM: Event = {"experiment": {"experiment_id": "e", "arm": "a"}, "visitor_id": "x"}
+
+
+def with_a_forgotten_visit() -> tuple[Attribution, Counts]:
+    """Return what remembers a unit, and of its two visits the second, ten days later, alone."""
+    attribution = Attribution(TWO)
+    back = VISIT | ARM | {"visit_id": "v1", "event_time_ms": START_MS + 10 * DAY_MS}
+    counts = feed(attribution, [VISIT | ARM, back], cuts=[1])
+    attribution.forget(START_MS + 8 * DAY_MS, START_MS + 9 * DAY_MS)
+    assert len(attribution.visits.table) == 1
+    return attribution, counts
+
+
+def test_a_unit_was_first_seen_when_its_forgotten_visit_was_though_a_later_one_moves() -> None:
+    attribution, counts = with_a_forgotten_visit()
+    early = ORDER | {"visit_id": "v1", "event_time_ms": START_MS + 10 * DAY_MS - 1}
+    later = early | {"revision": 1, "event_time_ms": START_MS + 10 * DAY_MS + 1}
+    feed(attribution, [early, later], cuts=[1], counts=counts)
+    assert units(attribution) == {("c", "a"): [("e", "a", 2, 1, 100, START_MS)]}
+
+
+def test_a_unit_keeps_what_its_forgotten_visit_said_though_all_later_ones_are_a_bots() -> None:
+    attribution, counts = with_a_forgotten_visit()
+    back = VISIT | ARM | {"event_time_ms": START_MS + 10 * DAY_MS}
+    feed(attribution, [back | {"visit_id": f"v{n}"} for n in range(1, 4)], counts=counts)
+    assert units(attribution) == {("c", "a"): [("e", "a", 1, 0, 0, START_MS)]}
+
+
 def test_a_visit_that_all_its_orders_left_has_no_time_of_its_own() -> None:
     moved = ORDER | {"revision": 1, "visit_id": "v1"}
     later = ORDER | {"order_id": "o1", "event_time_ms": START_MS + 1}
