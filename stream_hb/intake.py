@@ -32,7 +32,14 @@ from stream_hb.events.mentions import (
     no_refunds,
     no_visits,
 )
-from stream_hb.events.totals import Refusal, TotalsMentions, no_totals, series_keys
+from stream_hb.events.totals import (
+    Refusal,
+    TotalsMentions,
+    converted,
+    money_of,
+    no_totals,
+    series_keys,
+)
 from stream_hb.money import Purse, codes_of
 from stream_hb.settings import EVENTS, Input
 from stream_hb.statistics.columns import Rows
@@ -161,7 +168,7 @@ class Intake:
         if len(decoded.refunds):
             self._refunds.append(self._paid(raw, decoded.refunds, refused, clock_ms))
         if len(decoded.totals):
-            self._totals.append((*self._read(raw, decoded.totals, TOTALS, refused), raw))
+            self._totals.append((*self._summed(raw, decoded.totals, refused, clock_ms), raw))
         if len(decoded.controls) and self._readers.controls:
             self._controls.append((decoded.controls, raw))
         elif len(decoded.controls):
@@ -208,6 +215,34 @@ class Intake:
             self._foreign += int(foreign.sum())
         return rows, events, self.purse.numbers(rows, codes)
 
+    def _summed(
+        self, raw: RawBatch, totals: TotalsRows, refused: list[Reject], clock_ms: int
+    ) -> tuple[Rows, TotalsRows]:
+        """Refuse sums of values in another currency that no rate converts; convert the others.
+
+        Unlike an order, what is refused is not remembered: no later event makes it good.
+        """
+        currencies, times_ms = money_of(totals)
+        if not currencies.any():
+            return self._read(raw, totals, TOTALS, refused)
+        taken = self.purse.rules.take(currencies, times_ms) | (currencies == "")
+        if not taken.all():
+            refused += self._foreign_rejects(raw, totals.take(~taken), clock_ms)
+        rows, totals = self._read(raw, totals.take(taken), TOTALS, refused)
+        self.purse = self.purse.grown(self._admission.size)
+        currencies, times_ms = money_of(totals)
+        rates = self.purse.rules.rates
+        if rates is not None:
+            return rows, converted(totals, rates.factors(rates.codes(currencies), times_ms))
+        codes = codes_of(currencies)
+        first = (codes > 0) & (self.purse.current[rows] == 0)
+        self.purse = self.purse.sold(rows[first], codes[first], times_ms[first])
+        self.purse = self.purse.based(rows[first], codes[first])
+        foreign = self.purse.foreign(rows, codes) & (codes > 0)
+        if foreign.any():
+            refused += self._foreign_rejects(raw, totals.take(foreign), clock_ms)
+        return rows[~foreign], totals.take(~foreign)
+
     def _sell(self, rows: Rows, events: Purchases, codes: Int64s, clock_ms: int) -> None:
         """Let purchases say the groups' currencies; those of which one turns have a mixed one."""
         before = self.purse.current
@@ -216,7 +251,7 @@ class Intake:
             turned = (before[rows] != 0) & (before[rows] != self.purse.current[rows])
             self._mark(events.take(turned), clock_ms)
 
-    def _foreign_rejects(self, raw: RawBatch, others: M, clock_ms: int) -> list[Reject]:
+    def _foreign_rejects(self, raw: RawBatch, others: EventColumns, clock_ms: int) -> list[Reject]:
         self._mark(others, clock_ms)
         return _rejects(raw, others, "mixed_currency", CURRENCY)
 

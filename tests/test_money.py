@@ -1,6 +1,9 @@
 """Money: one currency a group, dated rates, caps, orders worth nothing."""
 
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from stream_hb.engine import Engine
 from stream_hb.errors import TableError
 from stream_hb.money import MoneyRules
 from stream_hb.runtime.rates_file import read_rates
-from stream_hb.settings import EngineSettings
+from stream_hb.settings import EngineSettings, Input
 from tests.support.logs import START_MS, batch, open_engine, purchase, refit, refund, visit
 from tests.support.records import emit
 
@@ -190,3 +193,73 @@ def test_an_order_in_a_currency_that_is_refused_makes_no_group(
     )
     assert rejects == [("mixed_currency", 0), ("mixed_currency", 1)]
     assert engine.groups_count == 0
+
+
+def till(store: str, number: int, mean: float = 8.0, **more: Any) -> bytes:
+    """Return a day's totals with the moments of ten orders' logs."""
+    start_ms = START_MS + number * DAY_MS
+    event = {
+        "schema_version": 1,
+        "event_type": "totals",
+        "event_id": f"till-{store}-{number:04d}",
+        "event_time_ms": start_ms + DAY_MS,
+        "chain_id": "c",
+        "store_id": store,
+        "source": "till",
+        "period_start_ms": start_ms,
+        "period_end_ms": start_ms + DAY_MS,
+        "visits": 100,
+        "conversions": 10,
+        "orders": 10,
+        "log_amount": {"count": 10, "mean": mean, "m2": 1.0},
+    }
+    return json.dumps(event | more).encode()
+
+
+def summed(rules: MoneyRules, *payloads: bytes) -> tuple[Engine, list[tuple[str, int]]]:
+    engine = open_engine(
+        EngineSettings(METHODS, money=rules, inputs=dict.fromkeys(METHODS, Input(totals=True)))
+    )
+    rejects = []
+    for offset, payload in enumerate(payloads):
+        candidate = engine.ingest({0: [batch([payload], first_offset=offset)]})
+        engine.apply(candidate)
+        assert candidate.accepted == 1 - len(candidate.rejects)
+        rejects += [(reject.reason, reject.offset) for reject in candidate.rejects]
+    return engine, rejects
+
+
+def test_totals_in_another_currency_than_their_groups_are_rejected() -> None:
+    log = (
+        till("a", 0, currency="EUR"),
+        till("a", 1, mean=3.0, currency="USD"),
+        till("a", 2, mean=10.0),
+        till("b", 2, currency="USD"),
+    )
+    engine, rejects = summed(MoneyRules(), *log)
+    assert rejects == [("mixed_currency", 1)]
+    assert engine.shards[0].purse.names(np.arange(2)) == ["EUR", "USD"]
+    assert values(engine) == pytest.approx({"a": math.exp(9), "b": math.exp(8)})
+    refit(engine, START_MS)
+    flags = {r["key"]["store_id"]: r["flags"] for r in emit(engine, START_MS)}
+    assert [store for store, mine in flags.items() if "mixed_currency" in mine] == ["a"]
+    engine, rejects = summed(MoneyRules("EUR"), *log)
+    assert rejects == [("mixed_currency", 1), ("mixed_currency", 3)]
+
+
+def test_totals_without_values_may_name_any_currency() -> None:
+    bare = json.loads(till("a", 1, currency="USD"))
+    del bare["log_amount"]
+    _, rejects = summed(MoneyRules("EUR"), json.dumps(bare).encode())
+    assert rejects == []
+
+
+def test_rates_convert_totals_at_the_middle_of_their_period(tmp_path: Path) -> None:
+    (tmp_path / "rates.csv").write_text(RATES)
+    rules = MoneyRules("EUR", read_rates(tmp_path / "rates.csv", "EUR"))
+    # START_MS is early on 2024-10-27: day 4 ends on the first of November, its middle is before.
+    log = [till("a", 4, currency="USD"), till("b", 5, currency="USD"), till("c", 0)]
+    engine, rejects = summed(rules, *log, till("c", 1, currency="CHF"))
+    assert rejects == [("mixed_currency", 3)]
+    expected = {"a": 0.8 * math.exp(8), "b": 0.9 * math.exp(8), "c": math.exp(8)}
+    assert values(engine) == pytest.approx(expected)

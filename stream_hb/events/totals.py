@@ -4,15 +4,17 @@ What is remembered of a series (group, source, arm) are its periods, which never
 order of arrival matters where two contradict each other, and nowhere else.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from msgspec import structs
 
-from stream_hb.events.batch import Bools, Hashes, Int64s
+from stream_hb.events.batch import Bools, Hashes, Int64s, Texts, TotalsRows
 from stream_hb.events.id_hash import scoped
 from stream_hb.events.id_table import IdTable, Slots, TableWrite
 from stream_hb.events.packed_time import COLUMNS, packed, unpacked
@@ -242,6 +244,29 @@ def no_totals() -> TotalsMentions:
 def _nothing() -> TotalsChange:
     """Return the change that no totals make: most batches have none, and there are many."""
     return TotalsMemory()._change(no_totals(), {}, {}, [])
+
+
+def money_of(rows: TotalsRows) -> tuple[Texts, Int64s]:
+    """Return the currency of each one's values, empty without any, and the middle of its period."""
+    totals = rows.totals.tolist()
+    named = [(each.log_amount and each.currency) or "" for each in totals]
+    middle_ms = [(each.period_start_ms + each.period_end_ms) // 2 for each in totals]
+    return np.array(named, "U3"), np.array(middle_ms, np.int64)
+
+
+def converted(rows: TotalsRows, factors: Floats) -> TotalsRows:
+    """Return totals with their values times a factor: to the mean log its logarithm is added."""
+    if (factors == 1).all():
+        return rows
+    totals = rows.totals.copy()
+    for at in np.flatnonzero(factors != 1).tolist():
+        log_amount = totals[at].log_amount
+        if log_amount is not None:
+            mean = log_amount.mean + math.log(factors[at])
+            totals[at] = structs.replace(
+                totals[at], log_amount=structs.replace(log_amount, mean=mean)
+            )
+    return replace(rows, totals=totals)
 
 
 def series_keys(sources: Hashes, arms: Hashes, groups: Hashes) -> Hashes:
