@@ -215,6 +215,7 @@ class Shard:
             purse.currencies(self._purse),
         )
         totals = self.totals.probe(intake.totals(groups))
+        attribution = attribution.with_repeated(totals.repeated)
         intake.refuse(totals.refusals)
         controls = intake.controls(self._waiting(closing))
         before_ms = self._forget_before_ms(positions, now_ms, closing)

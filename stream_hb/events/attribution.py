@@ -6,7 +6,7 @@ and after? The difference is what the counts are told.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,11 @@ class AttributionChange:
     moves: Moves
     writes: Mapping[str, TableWrite]
     tallies: Mapping[str, int]
+
+    def with_repeated(self, number: int) -> "AttributionChange":
+        """Return the same with more events that said nothing new: totals, which come beside it."""
+        repeated = self.tallies["repeated_events"] + number
+        return replace(self, tallies={**self.tallies, "repeated_events": repeated})
 
 
 class Attribution:

@@ -114,6 +114,8 @@ class TotalsChange:
         The touched series' periods.
     refusals
         Totals that cannot be used.
+    repeated
+        Number of those that say nothing new: what was known, or less than what is known since.
     """
 
     taken: Summed
@@ -121,6 +123,7 @@ class TotalsChange:
     write: TableWrite
     periods: Mapping[int, list[tuple[int, int]]]
     refusals: list[Refusal]
+    repeated: int
 
 
 class TotalsMemory:
@@ -183,7 +186,8 @@ class TotalsMemory:
         keys, places, slots, put = keys[better], places[better], slots[better], summed.take(better)
         slots[slots < 0] = self.table.plan(keys[slots < 0])
         write = _write(slots, keys, mentions.series[places], put)
-        return TotalsChange(taken, put, write, periods, refusals)
+        repeated = len(mentions.totals) - len(refusals) - len(keys)
+        return TotalsChange(taken, put, write, periods, refusals, repeated)
 
     def _read(self, slots: Slots) -> Summed:
         read = self.table.read

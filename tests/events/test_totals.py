@@ -80,6 +80,16 @@ def test_of_overlapping_periods_of_one_source_the_first_to_arrive_stays() -> Non
     assert counts(engine)[1] == 30
 
 
+def test_totals_that_say_nothing_new_are_counted() -> None:
+    first, second = totals(revision=1, visits=100), totals(revision=2, visits=120)
+    overlapping = totals(hours=2, visits=5)
+    engine, rejects = fed(first, first, second, totals(start=1), overlapping)
+    assert (rejects, engine.tallies["repeated_events"]) == ([("overlapping_period", 4)], 2)
+    again = engine.ingest({0: [batch([first, second, totals(start=2)], first_offset=5)]})
+    engine.apply(again)
+    assert (again.accepted, engine.tallies["repeated_events"]) == (3, 4)
+
+
 def test_an_overlap_is_known_after_a_snapshot() -> None:
     engine, _ = fed(totals(0))
     restored = Engine(ALL)
