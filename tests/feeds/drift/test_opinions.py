@@ -3,8 +3,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from stream_hb.errors import UsageError
 from stream_hb.config import Config
+from stream_hb.errors import UsageError
 from stream_hb.feeds.drift.opinions import opinions
 from stream_hb.runtime.feeds import feeds_of
 from stream_hb.settings import EngineSettings
