@@ -439,6 +439,10 @@ _WORDS = {
 """What pydantic says by the names of Python's types."""
 
 
+_PYTHON = re.compile("^(Input|String|Tuple) | after validation")
+"""Parts of its other messages that say nothing to whoever writes YAML."""
+
+
 def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
     location = [str(part) for part in detail["loc"]]
     path = ".".join(location)
@@ -451,7 +455,7 @@ def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
         return f"{path}: should be a mapping of keys"
     if detail["type"] == "value_error":  # ours: it says everything
         return f"{path}: {detail['ctx']['error']}".removeprefix(": ")
-    message = _WORDS.get(detail["type"]) or detail["msg"].removeprefix("Input ")
+    message = _WORDS.get(detail["type"]) or _PYTHON.sub("", detail["msg"])
     if isinstance(detail["input"], str | int | float) and location[-1] not in _SECRETS:
         message += f", not {detail['input']!r:.60}"
     return f"{path}: {message}"

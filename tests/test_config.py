@@ -90,7 +90,7 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
             "should be 'moments', 'ml' or 'bayes', not 'reml'",
         ),
         ("topics: {inputs: []}", "topics: inputs should name at least one topic"),
-        ("topics: {inputs: [a b]}", "topics.inputs.0: String should match pattern"),
+        ("topics: {inputs: [a b]}", "topics.inputs.0: should match pattern"),
         ("topics: {inputs: [a], rejects: a}", "topics: each topic has one use, but a has two"),
         ("kafka: {bootstrap_servers: broker}", "should be host:port[,host:port…]; 'broker'"),
         ("kafka: {bootstrap_servers: 'a:9092,b:x'}", "'b:x' is not"),
@@ -126,7 +126,7 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
         ),
         (
             "metrics: {order_rate: {half_lives_days: [7]}}",
-            "metrics.order_rate.half_lives_days: Tuple should have at least 2 items",
+            "metrics.order_rate.half_lives_days: should have at least 2 items, not 1",
         ),
         (
             "metrics: {order_rate: {half_lives_days: [7, 30, 7]}}",
