@@ -364,7 +364,7 @@ class Worker:
             rebuilding=self.status.rebuilding,
             groups=self.engine.groups_count,
             events=self.status.events,
-            rejected=sum(self.status.rejected.values()),
+            rejected=dict(self.status.rejected),
             records=self.status.records,
             refits=self.engine.refits,
             tallies=self.engine.tallies,
