@@ -109,6 +109,8 @@ def _print_summary(
     print("written: " + ", ".join(str(output / f"{name}.ndjson") for name in names))
     if not summary.received:
         note("the files hold no events")
+    elif summary.accepted and not summary.records:
+        note("nothing is estimated: of the metrics that are kept none has data in these events")
     note(f"{summary.received / max(seconds, 1e-9):,.0f} events/s")
 
 

@@ -124,6 +124,21 @@ def test_the_summary_says_where_each_reason_came_first_and_what_was_wrong(out: P
     assert second.startswith("  rejected 1: not_utf8 (first in stdin, line 23: 'utf-8' codec can't")
 
 
+def test_events_that_no_metric_has_data_of_are_said(out: Path, tmp_path: Path) -> None:
+    """Wrong before: all were used and nothing came of them, without a word.
+
+    So it is where a total's field is misspelt: what a later version may add is ignored.
+    """
+    config = tmp_path / "totals.yaml"
+    config.write_text(
+        "metrics: {conversion: {input: totals}, order_rate: null, log_order_value: null}"
+    )
+    events = lines([TOTALS])
+    ran = run("replay", str(config), "--events", "-", "--output", str(out), stdin=events)
+    assert ran.code == 0
+    assert "nothing is estimated: of the metrics that are kept none has data" in ran.err
+
+
 def test_no_events_are_said_and_are_no_failure(out: Path) -> None:
     ran = replayed(out, "--events", "-")
     assert ran.code == 0
