@@ -327,18 +327,34 @@ def _read_environment(environ: Mapping[str, str], problems: list[str]) -> dict[s
         section = name.removeprefix(ENVIRONMENT_PREFIX.lower()).split("__")[0]
         if section not in sections:
             problems.append(f"{name.upper()}: no such section; {nearest(section, sections)}")
+    problems += (f"{name}: did you mean {_meant(name)}?" for name in environ if _meant(name))
     source = EnvSettingsSource(_Environment)
     # the variables we were given, not the ones of this process
     source.env_vars = ours
     try:
         return source()
     except SettingsError as error:
-        problems.append(f"the environment: {error}; lists and mappings are given as JSON")
+        # pydantic names the section only; the cause holds the text that could not be read
+        text = getattr(error.__cause__, "doc", None)
+        named = [name.upper() for name, value in ours.items() if value == text]
+        where = " or ".join(named) or "the environment"
+        problems.append(f"{where}: lists and mappings are given as JSON")
         return {}
 
 
 def _is_ours(name: str) -> bool:
     return name.upper().startswith(ENVIRONMENT_PREFIX)
+
+
+def _meant(name: str) -> str | None:
+    """Return the variable that was meant, where an underline is missing after the prefix.
+
+    >>> _meant("STREAM_HB_REFIT__EVERY_SECONDS"), _meant("STREAM_HB_SLOT")
+    ('STREAM_HB__REFIT__EVERY_SECONDS', None)
+    """
+    path = name.upper().removeprefix(ENVIRONMENT_PREFIX[:-1])
+    is_ours = path.partition("__")[0].lower() in Config.model_fields and "__" in path
+    return ENVIRONMENT_PREFIX + path if is_ours and not _is_ours(name) else None
 
 
 def _read_client_files(raw: dict[str, Any], folder: Path, problems: list[str]) -> dict[str, Any]:
@@ -413,6 +429,19 @@ def _explained(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
 _SECRETS = {"url", "authorization"}
 """Keys whose values are not shown, even where they are wrong."""
 
+_WORDS = {
+    **dict.fromkeys(("bool_parsing", "bool_type"), "should be true or false"),
+    **dict.fromkeys(("float_parsing", "float_type"), "should be a number"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "should be a whole number"),
+    "string_type": "should be a text, in quotes where it looks like something else",
+    "tuple_type": "should be a list, like [a, b]",
+}
+"""What pydantic says by the names of Python's types."""
+
+
+_PYTHON = re.compile("^(Input|String|Tuple) | after validation")
+"""Parts of its other messages that say nothing to whoever writes YAML."""
+
 
 def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
     location = [str(part) for part in detail["loc"]]
@@ -426,7 +455,7 @@ def _explain(detail: ErrorDetails, environ: Mapping[str, str]) -> str:
         return f"{path}: should be a mapping of keys"
     if detail["type"] == "value_error":  # ours: it says everything
         return f"{path}: {detail['ctx']['error']}".removeprefix(": ")
-    message = detail["msg"].removeprefix("Input ")
+    message = _WORDS.get(detail["type"]) or _PYTHON.sub("", detail["msg"])
     if isinstance(detail["input"], str | int | float) and location[-1] not in _SECRETS:
         message += f", not {detail['input']!r:.60}"
     return f"{path}: {message}"

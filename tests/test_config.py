@@ -74,8 +74,15 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
     ("text", "problem"),
     [
         ("interval: {level: 2}", "interval.level: should be less than 1, not 2"),
+        ("kafka: {group_id: 7}", "kafka.group_id: should be a text, in quotes where it"),
+        ("drift: {enabled: maybe}", "drift.enabled: should be true or false, not 'maybe'"),
+        ("refit: {every_seconds: soon}", "refit.every_seconds: should be a number, not 'soon'"),
+        (
+            "metrics: {conversion: {covariates: size}}",
+            "metrics.conversion.covariates: should be a list, like [a, b], not 'size'",
+        ),
         ("limits: 3", "limits: should be a mapping of keys"),
-        ("limits: {groups: many}", "limits.groups: should be a valid integer"),
+        ("limits: {groups: many}", "limits.groups: should be a whole number, not 'many'"),
         ("refit: {every_seconds: 0}", "refit.every_seconds: should be greater than 0, not 0"),
         ("emission: {changed_sd: .nan}", "emission.changed_sd: should be a finite number"),
         (
@@ -83,7 +90,7 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
             "should be 'moments', 'ml' or 'bayes', not 'reml'",
         ),
         ("topics: {inputs: []}", "topics: inputs should name at least one topic"),
-        ("topics: {inputs: [a b]}", "topics.inputs.0: String should match pattern"),
+        ("topics: {inputs: [a b]}", "topics.inputs.0: should match pattern"),
         ("topics: {inputs: [a], rejects: a}", "topics: each topic has one use, but a has two"),
         ("kafka: {bootstrap_servers: broker}", "should be host:port[,host:port…]; 'broker'"),
         ("kafka: {bootstrap_servers: 'a:9092,b:x'}", "'b:x' is not"),
@@ -119,7 +126,7 @@ def test_all_misspelt_keys_are_named_at_once_each_with_the_nearest(tmp_path: Pat
         ),
         (
             "metrics: {order_rate: {half_lives_days: [7]}}",
-            "metrics.order_rate.half_lives_days: Tuple should have at least 2 items",
+            "metrics.order_rate.half_lives_days: should have at least 2 items, not 1",
         ),
         (
             "metrics: {order_rate: {half_lives_days: [7, 30, 7]}}",
@@ -281,7 +288,14 @@ def test_a_wrong_override_is_named_by_its_variable(tmp_path: Path) -> None:
         "no such key; did you mean 'every_seconds'?",
     )
     (only,) = problems(tmp_path, "time: {}", STREAM_HB__TOPICS__INPUTS="visits")
-    assert "given as JSON" in only
+    assert only == "STREAM_HB__TOPICS__INPUTS: lists and mappings are given as JSON"
+
+
+def test_a_variable_whose_prefix_lacks_an_underline_is_not_overheard(tmp_path: Path) -> None:
+    """Wrong before: nobody was told that it changed nothing."""
+    (only,) = problems(tmp_path, "time: {}", STREAM_HB_REFIT__EVERY_SECONDS="2")
+    meant = "STREAM_HB__REFIT__EVERY_SECONDS"
+    assert only == f"STREAM_HB_REFIT__EVERY_SECONDS: did you mean {meant}?"
 
 
 def test_client_settings_are_texts_as_librdkafka_takes_them(tmp_path: Path) -> None:

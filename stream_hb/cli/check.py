@@ -24,13 +24,17 @@ def check(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Validate a configuration and print what is in effect."""
+    """Validate a configuration, with the files that it names, and print what is in effect."""
     from stream_hb.cli.output import print_json
     from stream_hb.cli.topics import inspected, print_topics, topics_json
     from stream_hb.config import load_config
+    from stream_hb.errors import ConfigError
+    from stream_hb.runtime.config_parts import part_problems
     from stream_hb.runtime.stores_file import known_stores
 
     settings = load_config(config, os.environ)
+    if problems := part_problems(settings):
+        raise ConfigError(str(config), problems)
     stores = known_stores(settings)
     effective = settings.model_dump(mode="json")  # with the secrets masked
     states = inspected(settings) if broker else None

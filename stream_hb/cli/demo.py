@@ -62,13 +62,16 @@ def _feed(path: Path, log: "Sequence[Impression]", rate: float) -> None:
 
     from stream_hb.cli.output import note
     from stream_hb.config import load_config
+    from stream_hb.events.partitioner import PARTITIONERS, murmur2_partition
     from stream_hb.runtime.assembly import checked_partitions, output_client
     from stream_hb.runtime.feeder import Feeder
     from stream_hb.runtime.sample import events
 
     config = load_config(path, os.environ)
-    feeder = Feeder(output_client(config), config.topics.inputs, checked_partitions(config))
-    note(f"feeding {', '.join(config.topics.inputs)} at {rate:,.0f} events/s")
+    partition_of = PARTITIONERS[config.topics.partitioner] or murmur2_partition
+    inputs = config.topics.inputs
+    feeder = Feeder(output_client(config), inputs, checked_partitions(config), partition_of)
+    note(f"feeding {', '.join(inputs)} at {rate:,.0f} events/s")
     feeder.feed(events(log), rate, Event())
     print(f"fed {feeder.fed} events")
 

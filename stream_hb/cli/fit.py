@@ -31,7 +31,7 @@ Examples:
 
 def fit(
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="A CSV file, or - for standard input.")
+        str, typer.Argument(metavar="TABLE", help="A CSV file, also .gz, or - for standard input.")
     ],
     family: Annotated[
         str | None,

@@ -10,7 +10,8 @@ import typer
 EXAMPLES = """\b
 Example, for a chain whose inputs had 4 partitions and are to have 12:
   1. let the workers read everything while nothing is produced; end them
-  2. kafka-topics --alter --topic visits --partitions 12   (and the other inputs)
+  2. kafka-topics --alter --topic visits --partitions 12   (the other inputs, too;
+     control, where alerts are on)
   3. in chain.yaml: topics: {state: state-v2, summaries: summaries-v2}
   4. stream-hb migrate chain.yaml --from state
   5. start producers and workers again

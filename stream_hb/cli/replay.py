@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from stream_hb.engine import Engine
     from stream_hb.runtime.replay import ReplaySummary
 
+READ_MAX = 100_000
+"""Rejects that are looked at for an example of each reason."""
+
 EXAMPLES = """\b
 Examples:
   stream-hb replay config/chain.yaml --events visits.ndjson.gz purchases.ndjson.gz --output out
@@ -88,8 +91,9 @@ def _print_summary(
         f"{summary.groups} groups, {summary.refits} refits, {summary.records} records"
         + "".join(f", {number} of {name}" for name, number in summary.feeds.items())
     )
+    why = _first_details(output / "rejects.ndjson", set(summary.rejected))
     for reason, count in summary.rejected.most_common():
-        print(f"  rejected {count}: {reason}")
+        print(f"  rejected {count}: {reason}{why.get(reason, '')}")
     told = {name: count for name, count in summary.tallies.items() if count and name != "orders"}
     if told:
         print(
@@ -100,8 +104,27 @@ def _print_summary(
     warned = {w for pool in engine.pools.values() for w in pool.check_warnings()}
     if warned:
         print(f"{len(warned)} warnings of the last refits: see {output / 'refits.ndjson'}")
-    names = ("estimates", "rejects", "refits", *engine.memory.feeds)
+    tombstones = ["tombstones"] if engine.settings.stores else []
+    names = ("estimates", "rejects", "refits", *tombstones, *engine.memory.feeds)
     print("written: " + ", ".join(str(output / f"{name}.ndjson") for name in names))
     if not summary.received:
         note("the files hold no events")
+    elif summary.accepted and not summary.records:
+        note("nothing is estimated: of the metrics that are kept none has data in these events")
     note(f"{summary.received / max(seconds, 1e-9):,.0f} events/s")
+
+
+def _first_details(rejects: Path, reasons: set[str]) -> dict[str, str]:
+    """Return, for people, where each reason came first and what was wrong there."""
+    import json
+    from itertools import islice
+
+    found: dict[str, str] = {}
+    with rejects.open(encoding="utf-8") as lines:
+        for line in islice(lines, READ_MAX):
+            reject = json.loads(line)
+            where = f"{reject['topic']}, line {reject['offset'] + 1}"
+            found.setdefault(reject["reason"], f" (first in {where}: {reject['detail']})")
+            if len(found) == len(reasons):
+                break
+    return found

@@ -81,7 +81,10 @@ def show(
     """
     from stream_hb.cli.show_alerts import show_alerts
     from stream_hb.config import load_config
+    from stream_hb.errors import UsageError
 
+    if every and not alerts:
+        raise UsageError("--all goes with --alerts: what is resolved, too")
     settings = load_config(config, os.environ)
     if alerts:
         labels = {"store_id": store, "metric": metric}
@@ -104,7 +107,8 @@ def _show_experiments(
     from stream_hb.cli.output import note, print_json
 
     topic = settings.topics.experiments
-    records = _newest(settings, topic)
+    off = None if settings.experiments.enabled else "experiments.declared names none"
+    records = _newest(settings, topic, off)
     if store is not None:
         records = [r for r in records if r["key"]["store_id"] in (None, store)]
     if as_json:
@@ -158,7 +162,8 @@ def _show_calibration(settings: "Config", metric: str | None, as_json: bool) -> 
     from stream_hb.cli.output import note, print_json, print_table
 
     topic = settings.topics.calibration
-    records = _newest(settings, topic)
+    off = None if settings.calibration.enabled else "calibration.enabled is false"
+    records = _newest(settings, topic, off)
     chosen = _only(records, "metric", metric, lambda record: record["metric"])
     if as_json:
         print_json(in_order(chosen))
@@ -170,12 +175,19 @@ def _show_calibration(settings: "Config", metric: str | None, as_json: bool) -> 
         print_table(calibration_table(chosen, now_ms=time.time_ns() // 1_000_000))
 
 
-def _newest(settings: "Config", topic: str) -> list[dict[str, Any]]:
+def _newest(settings: "Config", topic: str, off: str | None = None) -> list[dict[str, Any]]:
+    """Read a topic; ``off`` says why nobody writes to it, where nobody does."""
+    from stream_hb.errors import TopicError, UsageError
     from stream_hb.runtime.reader import EstimateReader
 
     kafka = settings.kafka
     client = kafka.revealed_client()
-    reader = EstimateReader(kafka.bootstrap_servers, topic, client)
+    try:
+        reader = EstimateReader(kafka.bootstrap_servers, topic, client)
+    except TopicError as error:
+        if off is None:
+            raise
+        raise UsageError(f"missing topic: {topic!r}, to which nobody writes: {off}") from error
     try:
         reader.read_to_end()
     finally:

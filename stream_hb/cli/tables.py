@@ -1,8 +1,10 @@
 """CSV tables of group statistics, read once from top to bottom into columns."""
 
 import csv
+import gzip
 import io
 import sys
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,6 +137,8 @@ class TableReader:
             self._fail(f"not CSV: {error}")
         except UnicodeDecodeError:
             self._fail("not UTF-8 text here or soon after")
+        except (OSError, EOFError, zlib.error):
+            self._fail("not gzip, or cut off, here or soon after")
 
     def _number(self, cell: str, place: int) -> float:
         try:
@@ -151,13 +155,14 @@ class TableReader:
 
 @contextmanager
 def open_table(source: str) -> Iterator[TableReader]:
-    """Open a CSV file, or standard input for ``-``."""
+    """Open a CSV file (``.gz``, too), or standard input for ``-``."""
     if source == "-":
         text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
         yield TableReader(text, "standard input")
         return
     try:
-        file = open(source, encoding="utf-8-sig", newline="")  # noqa: SIM115
+        opened = gzip.open if source.endswith(".gz") else open
+        file = opened(source, "rt", encoding="utf-8-sig", newline="")
     except OSError as error:
         raise TableError(f"{source}: cannot be read: {error.strerror}") from None
     with file:

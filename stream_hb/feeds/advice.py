@@ -88,7 +88,7 @@ def advise(current: Current, bound: Bound, data_age_ms_max: int = DATA_AGE_MS_MA
     estimate = current.estimate
     reasons = [f"{why} ({flag})" for flag, why in REFUSED.items() if flag in estimate.flags]
     if current.data_age_ms > data_age_ms_max:
-        ages = f"{_minutes(current.data_age_ms)} old, more than {_minutes(data_age_ms_max)}"
+        ages = f"{_age(current.data_age_ms)} old, more than {_age(data_age_ms_max)}"
         reasons.append(f"its data are {ages}")
     if reasons:
         return Advice(None, tuple(reasons), estimate)
@@ -96,5 +96,13 @@ def advise(current: Current, bound: Bound, data_age_ms_max: int = DATA_AGE_MS_MA
     return Advice(interval.lo if bound == "lower" else interval.hi, (), estimate)
 
 
-def _minutes(milliseconds: int) -> str:
-    return f"{milliseconds / 60_000:.3g} min"
+def _age(milliseconds: int) -> str:
+    """Write an age for people.
+
+    >>> _age(4_200_000), _age(4 * 3_600_000), _age(220_000_000_000)
+    ('70 min', '4 h', '2,546 days')
+    """
+    minutes = milliseconds / 60_000
+    if minutes < 180:
+        return f"{minutes:.3g} min"
+    return f"{minutes / 60:.3g} h" if minutes < 72 * 60 else f"{minutes / 1440:,.0f} days"

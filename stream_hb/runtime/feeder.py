@@ -6,7 +6,7 @@ from threading import Event
 
 import structlog
 
-from stream_hb.events.partitioner import murmur2_partition
+from stream_hb.events.partitioner import Partitioner, murmur2_partition
 from stream_hb.runtime.client import OutputClient
 from stream_hb.runtime.sample import SampleEvent
 
@@ -27,15 +27,22 @@ class Feeder:
         One mixed topic; or the topic of visits and the topic of everything else.
     partitions_count
         Partitions of each topic.
+    partition_of
+        Which of them a store's events go to: what the workers check (``topics.partitioner``).
     """
 
     def __init__(
-        self, outputs: OutputClient, topics: tuple[str, ...], partitions_count: int
+        self,
+        outputs: OutputClient,
+        topics: tuple[str, ...],
+        partitions_count: int,
+        partition_of: Partitioner = murmur2_partition,
     ) -> None:
         self.fed = 0
         self._outputs = outputs
         self._topics = topics
         self._partitions_count = partitions_count
+        self._partition_of = partition_of
 
     def feed(self, events: Iterable[SampleEvent], events_per_second: float, stop: Event) -> None:
         """Write all events, no faster than the rate; ends early if told to stop."""
@@ -57,5 +64,5 @@ class Feeder:
     def _write(self, event: SampleEvent) -> None:
         key = event.store_id.encode()
         topic = self._topics[0 if event.event_type == "visit" else -1]
-        partition = murmur2_partition(key, self._partitions_count)
+        partition = self._partition_of(key, self._partitions_count)
         self._outputs.produce(topic, partition, key, event.payload)

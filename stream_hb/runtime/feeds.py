@@ -8,6 +8,7 @@ from stream_hb.drift_feed import DriftFeed
 from stream_hb.events.calendar import DAY_MS, HOUR_MS
 from stream_hb.events.ticks import TickClock
 from stream_hb.experiments_feed import ExperimentsFeed
+from stream_hb.feeds.drift.opinions import need_river
 from stream_hb.feeds.drift.settings import DriftSettings
 from stream_hb.feeds.experiments.declaration import Experiment
 from stream_hb.settings import EngineSettings, UnitRule
@@ -27,9 +28,16 @@ def tick_clock(config: Config, stores: Stores | None) -> TickClock | None:
 
 
 def feeds_of(config: Config, settings: EngineSettings) -> dict[str, TickFeed]:
-    """Return the feeds that are on, by their names."""
+    """Return the feeds that are on, by their names.
+
+    Raises
+    ------
+    UsageError
+        One needs a package that is not installed.
+    """
     feeds: dict[str, TickFeed] = {}
     if config.drift.enabled:
+        need_river(config.drift.opinions)
         metrics = _chosen(config.drift.metrics, settings)
         feeds[ALERTS] = DriftFeed(drift_settings(config), metrics, settings.stores)
     if config.calibration.enabled:

@@ -39,7 +39,8 @@ def read_rates(path: Path, currency: str) -> Rates:
         raw = path.read_bytes()
         lines = raw.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{path}: cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise TableError(f"{path}: cannot be read: {reason}") from None
     rows = csv.DictReader(lines)
     if rows.fieldnames != COLUMNS:
         raise TableError(f"{path}, line 1: expected {','.join(COLUMNS)}, not {lines[:1]}")

@@ -16,7 +16,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream_hb.errors import BrokerError, TopicError
+from stream_hb.errors import BrokerError, RecordError, TopicError
 from stream_hb.feeds.newest import Newest
 from stream_hb.runtime.client_settings import accepted_settings
 from stream_hb.runtime.no_answer import Heard
@@ -62,7 +62,7 @@ class EstimateReader:
             self._consumer.poll(0)  # lets the client say what it had met
             raise self._heard.error(bootstrap_servers, ASK_SECONDS) from error
         if found.error is not None:
-            raise TopicError(f"topic {topic!r}: {found.error.str()}")
+            raise TopicError(_no_topic(topic, found.error))
         partitions = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in found.partitions]
         self._partitions_count = len(partitions)
         self._ended: set[int | None] = set()
@@ -90,9 +90,13 @@ class EstimateReader:
         if value is None:  # its store has retired
             self._newest.delete(key, offset)
             return
-        record: dict[str, Any] = msgspec.json.decode(value)
-        version = record["version"]
-        self._newest.put(key, (version["epoch"], version["seq"]), record, offset)
+        try:
+            record: dict[str, Any] = msgspec.json.decode(value)
+            version = record["version"]["epoch"], record["version"]["seq"]
+        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError):
+            at = f"topic {self._topic!r}, offset {offset}"
+            raise RecordError(f"{at}: no record of stream_hb: is it the right topic?") from None
+        self._newest.put(key, version, record, offset)
 
     def read_to_end(self, stop: Event | None = None) -> bool:
         """Take everything that the topic holds now; False where it was told to stop before.
@@ -101,6 +105,8 @@ class EstimateReader:
         ------
         BrokerError
             If the broker falls silent before the end.
+        RecordError
+            If a message is no record.
         """
         heard_at = time.monotonic()
         while len(self._ended) < self._partitions_count:
@@ -116,6 +122,12 @@ class EstimateReader:
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
+
+
+def _no_topic(topic: str, error: KafkaError) -> str:
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        return f"missing topic: {topic!r}; stream-hb topics CONFIG --create makes it"
+    return f"topic {topic!r}: {error.str()}"
 
 
 def _is_end(message: Message) -> bool:

@@ -208,10 +208,12 @@ class Worker:
         # Before shards are opened: this poll is from before their start, and to take its messages
         # for what follows that would lose what lies between.
         batches = self._delivery.wanted(polled.batches)
+        # Before the client says what ends with these batches: they are yet to be read.
+        was_whole = self._is_whole()
         self._delivery.ended(polled.ended)
         self._delivery.open()
         self._brokers_down = self._brokers_down and not batches
-        self._work(batches, stop)
+        self._work(batches, was_whole, stop)
         self._delivery.commit()
         self._report()
         return bool(batches)
@@ -253,11 +255,17 @@ class Worker:
             "--accept-loss goes on without them"
         )
 
-    def _work(self, batches: Mapping[int, list[RawBatch]], stop: Event) -> None:
+    def _is_whole(self) -> bool:
+        """Tell whether all shards have read what their input held, and their clocks are known.
+
+        Of one that has not, something may belong to a tick that another's clock would close.
+        """
+        return not self._delivery.behind(Candidate({})) and self._pooling.knows_all_clocks()
+
+    def _work(self, batches: Mapping[int, list[RawBatch]], was_whole: bool, stop: Event) -> None:
         """Ingest, refit, write, and only then make it the state."""
         now_ms = self._clock_ms()
-        # Of a shard that still reads what its input held, something may belong to a tick.
-        whole = not self._delivery.behind(Candidate({})) and self._pooling.knows_all_clocks()
+        whole = was_whole and self._is_whole()
         candidate = self.engine.ingest(batches, now_ms, close_ticks=whole)
         watched = self.engine.watch(self._pooling.chain_ticks(candidate), now_ms)
         emission = self._emission(candidate, now_ms)
@@ -364,7 +372,7 @@ class Worker:
             rebuilding=self.status.rebuilding,
             groups=self.engine.groups_count,
             events=self.status.events,
-            rejected=sum(self.status.rejected.values()),
+            rejected=dict(self.status.rejected),
             records=self.status.records,
             refits=self.engine.refits,
             tallies=self.engine.tallies,

@@ -72,6 +72,7 @@ class WorkerMetrics(Collector):
         yield _labelled("stream_hb_snapshots", "Local snapshots", "outcome", tally.snapshots)
         yield _labelled("stream_hb_warm_shards", "Shards that came back", "outcome", tally.warm)
         tallies = self._worker.engine.tallies
+        tallies.pop("orders", None)  # those are counted: what the others are a part of
         yield _labelled("stream_hb_uncounted", "Seen and not counted as it came", "kind", tallies)
 
     def _gauges(self) -> Iterator[Metric]:

@@ -54,6 +54,36 @@ def test_an_empty_file_is_one_line(tmp_path: Path) -> None:
     assert ran == (2, "", f"error: {path}: is empty; start from config/chain.yaml\n")
 
 
+def test_what_the_configuration_names_is_read_and_all_of_it_told_at_once(tmp_path: Path) -> None:
+    """Wrong before: only the first was told, and of rates and of the sender's files none."""
+    path = tmp_path / "chain.yaml"
+    path.write_text(
+        "stores: {path: s.csv}\n"
+        "money: {currency: EUR, rates_path: r.csv}\n"
+        "alert_sender: {url: 'http://127.0.0.1:1', authorization_file: a}\n"
+        "kafka: {client: {sasl.pasword: hunter2}}\n"
+    )
+    ran = run("check", str(path))
+    absent = "No such file or directory"
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines() == [
+        f"error: {path}: 4 problems",
+        f"stores.path: {tmp_path}/s.csv: cannot be read: {absent}",
+        f"money.rates_path: {tmp_path}/r.csv: cannot be read: {absent}",
+        'kafka.client: No such configuration property: "sasl.pasword"',
+        f"alert_sender.authorization_file: {tmp_path}/a: {absent}",
+    ]
+
+
+def test_a_secret_under_a_misspelt_name_is_not_printed(tmp_path: Path) -> None:
+    """Wrong before: what is no secret's name was shown, and librdkafka asked by ``run`` only."""
+    path = tmp_path / "chain.yaml"
+    path.write_text("kafka: {client: {sasl.pasword: hunter2}}")
+    ran = run("check", str(path), "--json")
+    assert ran.code == 2
+    assert "hunter2" not in ran.out + ran.err
+
+
 def test_the_yaml_is_plain_yaml() -> None:
     assert yaml.safe_load(run("check", EXAMPLE).out)["topics"]["inputs"] == ["visits", "purchases"]
 

@@ -110,10 +110,34 @@ def test_the_summary_is_for_people(out: Path) -> None:
     ran = replayed(out, "--events", "-", stdin=lines([*VISITS, *ORDERS, TOTALS]))
     first, second, *rest = ran.out.splitlines()
     assert first == "24 events: 23 used, 1 rejected; 2 groups, 1 refits, 6 records"
-    assert second == "  rejected 1: unexpected_input"
+    assert second.startswith("  rejected 1: unexpected_input (first in stdin, line 24: ")
     names = ("estimates", "rejects", "refits")
     assert rest[-1] == "written: " + ", ".join(f"{out}/{name}.ndjson" for name in names)
     assert ran.err.endswith("events/s\n")
+
+
+def test_the_summary_says_where_each_reason_came_first_and_what_was_wrong(out: Path) -> None:
+    """Wrong before: 106 were out of range, and only the bytes of rejects.ndjson said of what."""
+    ran = replayed(out, "--events", "-", stdin=lines([b"{", *VISITS, b"[", b"\xff"]))
+    told = [line for line in ran.out.splitlines() if line.startswith("  rejected")]
+    first, second = told
+    assert first == "  rejected 2: not_json (first in stdin, line 1: Input data was truncated)"
+    assert second.startswith("  rejected 1: not_utf8 (first in stdin, line 23: 'utf-8' codec can't")
+
+
+def test_events_that_no_metric_has_data_of_are_said(out: Path, tmp_path: Path) -> None:
+    """Wrong before: all were used and nothing came of them, without a word.
+
+    So it is where a total's field is misspelt: what a later version may add is ignored.
+    """
+    config = tmp_path / "totals.yaml"
+    config.write_text(
+        "metrics: {conversion: {input: totals}, order_rate: null, log_order_value: null}"
+    )
+    events = lines([TOTALS])
+    ran = run("replay", str(config), "--events", "-", "--output", str(out), stdin=events)
+    assert ran.code == 0
+    assert "nothing is estimated: of the metrics that are kept none has data" in ran.err
 
 
 def test_no_events_are_said_and_are_no_failure(out: Path) -> None:

@@ -74,6 +74,17 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Record]], None]:
     return hold
 
 
+def test_all_without_alerts_is_refused_and_not_overheard(tmp_path: Path) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text("default_chain: a")
+    ran = run("show", str(path), "--all")
+    assert ran == (
+        2,
+        "",
+        "error: --all goes with --alerts: what is resolved, too\n",
+    )
+
+
 def test_open_alerts_are_shown_the_most_urgent_first(
     config: str, topic: Callable[[list[Record]], None]
 ) -> None:

@@ -1,5 +1,6 @@
 """CSV tables: every mistake is named by line and column."""
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,6 +66,24 @@ def test_a_wrong_table_is_one_line_that_says_where(
     assert problem in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path / "t.csv"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_packed_table_is_read_as_it_would_be_unpacked(tmp_path: Path) -> None:
+    """As ``convert`` and ``replay`` do; wrong before: it was told that it is no text."""
+    path = tmp_path / "t.csv.gz"
+    packed = gzip.compress(b"group,x\na,1\nb,2\n")
+    path.write_bytes(packed)
+    with open_table(str(path)) as reader:
+        assert reader.read(["x"]).columns["x"].tolist() == [1, 2]
+    for wrong in (packed[:-9], b"group,x\na,1\n"):
+        path.write_bytes(wrong)
+        with pytest.raises(TableError, match=r"t\.csv\.gz, line \d: not gzip, or cut off"):
+            _read_all(path)
+
+
+def _read_all(path: Path) -> None:
+    with open_table(str(path)) as reader:
+        reader.read(["x"])
 
 
 def test_a_file_that_cannot_be_read_is_a_table_error(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import json
 from threading import Event
 
-from stream_hb.events.partitioner import murmur2_partition
+from stream_hb.events.partitioner import consistent_partition, murmur2_partition
 from stream_hb.runtime.feeder import Feeder
 from stream_hb.runtime.sample import SampleEvent, events, impressions
 from tests.support.fake_client import FakeBroker, FakeOutput
@@ -40,6 +40,15 @@ def test_every_event_is_delivered_under_its_store_in_its_partition() -> None:
         assert written.key.decode() == json.loads(written.value or b"")["store_id"]
         assert partition == murmur2_partition(written.key, 4)
     assert set(outputs.partitions) == {0, 1, 2, 3}
+
+
+def test_events_go_where_the_workers_look_for_their_stores() -> None:
+    """Wrong before: always by murmur2, so that with ``consistent`` three of four were rejected."""
+    outputs = Partitions(FakeBroker())
+    feeder = Feeder(outputs, ("events",), 4, consistent_partition)
+    feeder.feed(sample(), 1e9, Event())
+    stores = [event.store_id.encode() for event in sample()]
+    assert outputs.partitions == [consistent_partition(store, 4) for store in stores]
 
 
 def test_visits_and_purchases_go_to_topics_of_their_own() -> None:

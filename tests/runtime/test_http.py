@@ -59,6 +59,12 @@ def test_metrics_say_what_the_worker_did() -> None:
     assert found["stream_hb_rebalances_total",] == 1
     assert found["stream_hb_records_total",] == once.worker.status.records
     assert found["stream_hb_refits_total",] == once.engine.refits
+    assert once.engine.tallies["orders"] > 0
+    assert (
+        "stream_hb_uncounted_total",
+        "orders",
+    ) not in found  # wrong before: a sum by kind had it
+    assert found["stream_hb_uncounted_total", "bot_orders"] == 0
     assert found["stream_hb_groups",] == once.engine.groups_count
     assert found["stream_hb_lag_events", "0", "events"] == 4
     watermark_ms = once.engine.watermark_ms(now_ms=once.now_ms)

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from stream_hb.errors import BrokerError
+from stream_hb.errors import BrokerError, RecordError, TopicError
 from stream_hb.runtime import reader
 from stream_hb.runtime.embedded import EmbeddedBroker
 from stream_hb.runtime.kafka import KafkaOutput, producer_settings
@@ -25,6 +25,28 @@ def test_the_newest_version_of_a_key_counts_whatever_comes_last() -> None:
         assert found.newest == {b"key": {"version": {"epoch": 2, "seq": 1}}}
         found.close()
         output.close()
+
+
+@pytest.mark.parametrize("value", [b"hello", b"\xff", b"7", b"{}", b'{"version": 1}'])
+def test_what_is_no_record_is_named_with_its_topic_and_offset(value: bytes) -> None:
+    """Wrong before: ``show`` of another topic than that of estimates was an internal error."""
+    with EmbeddedBroker() as broker:
+        broker.make_topics(["visits"])
+        output = KafkaOutput(producer_settings(broker.bootstrap_servers))
+        output.produce("visits", 0, b"key", value)
+        assert output.flush(10) == 0
+        found = EstimateReader(broker.bootstrap_servers, "visits", {})
+        with pytest.raises(RecordError, match="topic 'visits', offset 0: no record of stream_hb"):
+            found.read_to_end()
+        found.close()
+        output.close()
+
+
+def test_a_missing_topic_is_said_to_be_missing_and_how_it_is_made() -> None:
+    with EmbeddedBroker() as broker:
+        broker.make_topics(["estimates"])
+        with pytest.raises(TopicError, match="missing topic: 'nosuch'; stream-hb topics CONFIG"):
+            EstimateReader(broker.bootstrap_servers, "nosuch", {})
 
 
 def test_a_broker_that_falls_silent_is_an_error_and_not_a_hang(

@@ -240,6 +240,9 @@ def test_show_calibration_prints_how_the_intervals_have_kept_their_word(
     empty = run(*command, **{setting: topic})
     assert (empty.returncode, empty.stdout) == (0, "")
     assert f"topic '{topic}' holds no scores yet: set calibration.enabled" in empty.stderr
+    absent = run(*command, **{setting: "nosuch"})
+    assert (absent.returncode, absent.stdout) == (2, "")
+    assert absent.stderr.endswith("nobody writes: calibration.enabled is false\n")
     ticks = days(20)
     _, told = shown(CalibrationFeed(settings(None), EngineSettings()), ticks, fits(ticks[:5]))
     for record in told[-6:]:

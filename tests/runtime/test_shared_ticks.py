@@ -1,5 +1,6 @@
 """Ticks across workers: the feeds see the chain, once, whoever has which shard and dies when."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 from stream_hb.events.calendar import HOUR_MS
 from stream_hb.events.clock import TimeRules
 from stream_hb.events.ticks import TickClock
-from stream_hb.runtime.client import TransactionAbortedError
+from stream_hb.runtime.client import Polled, TopicPartition, TransactionAbortedError
 from tests.runtime.test_shared_pooling import PARTITIONS, Member, together
 from tests.support.fake_client import FakeBroker
 from tests.support.fake_transactions import FakeTransactions, Logs
@@ -82,6 +83,38 @@ def test_one_worker_shows_every_tick_of_every_chain(
     assert [key for key, _ in alone] == [b"c", b"d"] * (HOURS - 1)
     numbers = [int((value or b"").rpartition(b" ")[2]) for _, value in alone]
     assert numbers == list(range(2 * (HOURS - 1)))
+
+
+def test_what_ends_with_a_polls_batches_is_read_before_its_ticks_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wrong before, at a start with a backlog, if the fetches came like that (seen on a broker).
+
+    Partition 0 comes alone; the others come with the word that they end there. The word was taken
+    before their batches, so that the clock of the first closed all ticks, and the rest was late.
+    """
+    expected, broker, few = FakeBroker(), FakeBroker(), 5
+    fed(expected, 0, few)
+    together(members_of(expected, logs_of(), [(0, 1, 2)]), 10)
+    fed(broker, 0, few)
+    (member,) = members_of(broker, logs_of(), [(0, 1, 2)])
+    poll, waiting = member.inputs.poll, deque[Polled]()
+
+    def uneven(_messages_max: int, timeout_seconds: float) -> Polled:
+        if waiting:
+            return waiting.popleft()
+        polled = poll(1_000, timeout_seconds)
+        first, others = polled.batches[:1], polled.batches[1:]
+        ended = [TopicPartition(other.topic, other.partition) for other in others]
+        if others:
+            waiting.append(Polled(others, [], [], [], ended))
+        return replace(polled, batches=first)
+
+    monkeypatch.setattr(member.inputs, "poll", uneven)
+    together([member], 10)
+    assert len(told(expected)) == 2 * (few - 1)
+    assert told(broker) == told(expected)
+    assert member.engine.tallies["late_for_tick"] == 0
 
 
 def test_three_workers_show_what_one_shows(alone: list[tuple[bytes, bytes | None]]) -> None:

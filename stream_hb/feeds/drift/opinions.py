@@ -33,6 +33,21 @@ def opinions(names: Sequence[str], innovations: Floats, last_tick: int) -> Mappi
     return {name: _verdict(_detector(name), innovations, last_tick) for name in sorted(names)}
 
 
+def need_river(names: Sequence[str]) -> None:
+    """Raise where detectors are named and cannot be asked.
+
+    An opinion is asked for at the first alert: a worker that found out then would end long after
+    its start, and at that tick again after every other one.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown, or river is not installed.
+    """
+    for name in names:
+        _detector(name)
+
+
 def _verdict(detector: Any, innovations: Floats, last_tick: int) -> Opinion:
     for back, z in zip(range(len(innovations) - 1, -1, -1), innovations.tolist(), strict=True):
         if np.isfinite(z):
