@@ -78,13 +78,14 @@ class Pool(NamedTuple):
 
     @property
     def median_se(self) -> float:
-        """Median standard error of the groups' means."""
+        """Median standard error of the groups' means; of two middle ones their mean."""
         sums = self.sums
-        precision = sums.precision
-        mass = np.maximum(sums.mass, 0.0) if isinstance(sums, NodeSums) else np.ones(len(precision))
-        order = np.argsort(precision)
+        if not isinstance(sums, NodeSums):
+            return math.sqrt(self.sigma2) * float(np.median(sums.precision**-0.5))
+        mass = np.maximum(sums.mass, 0.0)
+        order = np.argsort(sums.precision)
         middle = np.searchsorted(np.cumsum(mass[order]), mass.sum() / 2)
-        return math.sqrt(self.sigma2 / float(precision[order][middle]))
+        return math.sqrt(self.sigma2 / float(sums.precision[order][middle]))
 
     @property
     def least_se(self) -> float:
