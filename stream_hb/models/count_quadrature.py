@@ -127,6 +127,9 @@ WIDE, USUAL, NARROW = (
 
 _SD_WIDE, _SD_USUAL, _SD_NARROW = 1.0, 0.35, 0.1
 
+_SPREADS_ENOUGH = 2.0
+"""Spreads from so many sds of the location on let kernels overlap."""
+
 _SD_WIDEST, _TIMES_MAX = 2.5, 4
 """Of the default location. A prior that leaves more takes as many times the nodes, up to 4."""
 
@@ -135,14 +138,18 @@ def rule_for(scan: Scan) -> Rule:
     """Return as many nodes as the location's sd given the spread asks for.
 
     Kernels are not normal where the location is uncertain by much, and the mixture of few of them
-    is lumpy; where it is well known all at one spread are one kernel.
+    is lumpy; where it is well known all at one spread are one kernel. Lumpy it is, too, where the
+    groups differ by less than the location is uncertain: no kernel reaches the next one then.
     """
     t, mass = scan.fine()
     sd = float((scan.at(t, scan.sd) * mass).sum() / mass.sum())
+    usual = math.exp(float((t * mass).sum() / mass.sum()))
     if sd > _SD_WIDE:
         rows = WIDEST.rows * max(1, min(math.ceil(sd / _SD_WIDEST), _TIMES_MAX))
         return Rule(WIDEST.outer, 2 * rows + 11, rows)
-    return WIDE if sd > _SD_USUAL else USUAL if sd > _SD_NARROW else NARROW
+    if sd > _SD_USUAL or usual < _SPREADS_ENOUGH * sd:
+        return WIDE
+    return USUAL if sd > _SD_NARROW else NARROW
 
 
 @dataclass(frozen=True, slots=True)

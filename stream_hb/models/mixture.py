@@ -3,6 +3,7 @@
 from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_hb.statistics.columns import Floats, Rows
 
@@ -89,13 +90,8 @@ def mixture_quantile(
         below[active] = np.where(short, t, below[active])
         above[active] = np.where(short, above[active], t)
         ends = below[active], above[active]
-        moved, step = _newton(t, tail, slope, probability, upper, longest, *ends)
-        out[active] = moved
-        # A step's scale: where the log of the tail changes by one. A step that was cut short, or
-        # that no slope told, is no last one.
-        far = np.abs(step) * slope > _STEP_ENOUGH * np.minimum(tail, 1 - tail)
-        blind = (np.abs(step) >= longest) | (slope <= 0) | (tail <= 0)
-        going = np.flatnonzero((far | blind) & (step != 0))
+        out[active], is_last = _newton(t, tail, slope, probability, upper, longest, *ends)
+        going = np.flatnonzero(~is_last)
         if not len(going):
             break
         active, kernels = active[going], kernels.take(going)
@@ -111,17 +107,21 @@ def _newton(
     longest: float,
     below: Floats,
     above: Floats,
-) -> tuple[Floats, Floats]:
-    """Return the next points, inside their brackets, and the steps to them."""
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the next points, inside their brackets, and whether each is the last."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        step = tail / slope * (np.log(probability) - np.log(tail))
-    step = np.where(np.isfinite(step), step, np.where(tail < probability, longest, -longest))
-    step = np.clip(-step if upper else step, -longest, longest)
-    moved = t + step
-    with np.errstate(invalid="ignore"):
+        rise = np.log(probability) - np.log(tail)
+        newton = tail / slope * (-rise if upper else rise)
+        # In units of the tail's own scale, where its logarithm changes by one.
+        is_close = np.abs(rise) <= _STEP_ENOUGH * np.minimum(1.0, (1 - tail) / tail)
         middle = (below + above) / 2
+    outward = np.where((tail < probability) != upper, longest, -longest)
+    step = np.clip(np.where(np.isfinite(newton), newton, outward), -longest, longest)
+    moved = t + step
     # Where no float64 lies between, or one side was never seen, the point is as good as any.
     middle = np.where(np.isfinite(middle), middle, t)
-    moved = np.where((moved <= below) | (moved >= above), middle, moved)
-    moved = np.clip(moved, -FARTHEST, FARTHEST)
-    return moved, moved - t
+    is_outside = (moved <= below) | (moved >= above)
+    moved = np.clip(np.where(is_outside, middle, moved), -FARTHEST, FARTHEST)
+    # Between kernels that lie apart no slope tells where to: the point is close, and stays.
+    moved = np.where(is_close & (is_outside | (step != newton)), t, moved)
+    return moved, is_close | (moved == t)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import betaincinv, expit, gammaincinv
 
 from stream_hb.models.beta_binomial import BetaBinomial
 from stream_hb.models.gamma_poisson import GammaPoisson
@@ -169,3 +169,23 @@ def test_many_levels_of_a_hyperparameter_are_in_order() -> None:
     ends = np.array([family.uncertainty(hyper, level)["mean"][1:] for level in levels])
     assert (np.diff(ends[:, 0]) <= 0).all()
     assert (np.diff(ends[:, 1]) >= 0).all()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_told_that_groups_hardly_differ_the_ends_are_those_of_the_pool(name: str) -> None:
+    """Kernels a ten thousandth wide, apart: between them no slope tells where the quantile is.
+
+    The ends are those of the pooled rate's own posterior, a Beta or a Gamma; the prior of the
+    location says next to nothing beside 10,000 trials.
+    """
+    family, kind = FAMILIES[name]
+    total, size = np.array([530.0, 480.0, 510.0, 495.0, 505.0]), np.full(5, 2000.0)
+    hyper = family.fit(kind(total, size), "bayes", Hyperprior(HalfNormal(1e-4))).hyper
+    y, n = total.sum(), size.sum()
+    share = np.array([0.025, 0.975])
+    lo, hi = betaincinv(y, n - y, share) if kind is Counts else gammaincinv(y, share) / n
+    for posterior in (
+        family.posterior(kind(total, size), hyper, 0.95),
+        family.new_group(hyper, 0.95),
+    ):
+        assert _off((posterior.lo[0], posterior.hi[0]), (lo, hi)) < 0.015

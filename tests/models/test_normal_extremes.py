@@ -13,6 +13,7 @@ from stream_hb.models.normal import NormalFromObservations, NormalKnownVariance
 from stream_hb.models.normal_quadrature import Pool, resolve
 from stream_hb.models.normal_shrinkage import Variances
 from stream_hb.models.normal_sums import sums_of
+from stream_hb.models.registry import FAMILIES
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
 
@@ -84,3 +85,23 @@ def test_intervals_hold_for_variances_ten_powers_of_ten_apart() -> None:
     width = by_all.hi - by_all.lo
     assert (np.abs(by_few.lo - by_all.lo) < 2e-3 * width).all()
     assert (np.abs(by_few.hi - by_all.hi) < 2e-3 * width).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("normal-separate", Moments(np.full(2, 3.0), np.full(2, 5.0), np.zeros(2))),
+        (
+            "normal-moderated",
+            Moments(np.array([1e9, 2.0]), np.array([5.0, 6.0]), np.array([1e9, 1.0])),
+        ),
+    ],
+)
+def test_a_location_known_to_a_point_has_an_interval(name: str, groups: Moments) -> None:
+    """Windows that nothing lies in are kernels without a width: no division by it."""
+    family = FAMILIES[name]
+    fit = family.fit(groups, "bayes")
+    sd, lo, hi = family.uncertainty(fit.hyper, 0.95)["mu"]
+    assert 0 < sd < 1
+    assert lo < family.parameters(fit.hyper)["mu"] < hi
