@@ -82,9 +82,10 @@ class Pool(NamedTuple):
         sums = self.sums
         if not isinstance(sums, NodeSums):
             return math.sqrt(self.sigma2) * float(np.median(sums.precision**-0.5))
-        mass = np.maximum(sums.mass, 0.0)
+        # A bin's nodes have masses of both signs, which only together are its groups.
         order = np.argsort(sums.precision)
-        middle = np.searchsorted(np.cumsum(mass[order]), mass.sum() / 2)
+        below = np.cumsum(sums.mass[order])
+        middle = int(np.argmax(below >= below[-1] / 2))
         return math.sqrt(self.sigma2 / float(sums.precision[order][middle]))
 
     @property
@@ -192,6 +193,9 @@ def _range(log_density: Density, line: Line) -> tuple[float, float]:
     if not max(value[0], value[-1]) < value.max() - _ENDS_BELOW:
         raise FitError(
             "the posterior of the spread does not fall off: it needs a proper prior, or more groups"
+            if math.isinf(line.bound)
+            else f"the groups lie too far apart for a spread of {line.bound:g} or less: expected a "
+            "prior that ends later"
         )
     for _ in range(_ZOOMS_MAX):
         first, last = _inside(value)

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from stream_hb.errors import FitError
 from stream_hb.models import normal_shrinkage
-from stream_hb.models.hyperprior import DEFAULT, HalfNormal, Hyperprior
+from stream_hb.models.hyperprior import DEFAULT, HalfNormal, Hyperprior, Uniform
 from stream_hb.models.normal import NormalFromObservations, NormalKnownVariance
 from stream_hb.models.normal_quadrature import Pool, resolve
 from stream_hb.models.normal_shrinkage import Variances
@@ -16,6 +17,7 @@ from stream_hb.models.normal_sums import sums_of
 from stream_hb.models.registry import FAMILIES
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
+from stream_hb.statistics.summary import summary_of
 
 LOG_2PI = math.log(2 * math.pi)
 Array = NDArray[np.float64]
@@ -105,3 +107,18 @@ def test_a_location_known_to_a_point_has_an_interval(name: str, groups: Moments)
     sd, lo, hi = family.uncertainty(fit.hyper, 0.95)["mu"]
     assert 0 < sd < 1
     assert lo < family.parameters(fit.hyper)["mu"] < hi
+
+
+def test_a_binned_pools_median_standard_error_is_that_of_its_groups() -> None:
+    """Within two bins, 64 a decade of n; nodes of negative mass left out made it 15 % too large."""
+    rng = np.random.default_rng(5)
+    n = np.ceil(10 ** rng.uniform(0, 7, 2500))
+    groups = Moments(n, rng.normal(size=2500), n - 1)
+    binned = Pool(sums_of(summary_of(groups))).median_se
+    assert binned == pytest.approx(float(np.median(n**-0.5)), rel=0.02)
+
+
+def test_a_prior_that_ends_far_below_the_groups_differences_is_named() -> None:
+    groups = Measured(np.array([-1e6, 0.0, 1e6]), np.ones(3))
+    with pytest.raises(FitError, match=r"too far apart for a spread of 0\.4 or less"):
+        NormalKnownVariance().fit(groups, "bayes", Hyperprior(Uniform(0.4)))
