@@ -17,6 +17,9 @@ from stream_hb.statistics.moments import Moments
 # Above it the quadrature has no digits left: a rate is then known to more of them than a spread.
 _LARGEST_COUNT = 1e12
 
+# Below it the squares of weights overflow.
+_SMALLEST = 1e-100
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -96,6 +99,7 @@ def _positive(table: Table, column: str) -> Floats:
     table.require_finite(column)
     values = table.columns[column]
     table.require(column, values > 0, "should be above 0")
+    table.require(column, values >= _SMALLEST, f"should be at least {_SMALLEST:g}")
     return values
 
 

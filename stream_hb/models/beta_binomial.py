@@ -190,7 +190,8 @@ class BetaBinomial:
     ) -> dict[str, tuple[float, float, float]]:
         """Return sd and interval of each parameter of integrated hyperparameters; else nothing.
 
-        The intervals are within 2 % of their width of dense quadrature from 3 groups on.
+        The intervals are within 2 % of their width of dense quadrature from 3 groups on, and
+        within 1 % from 20 on.
         """
         if not isinstance(hyper, BetaNodes):
             return {}

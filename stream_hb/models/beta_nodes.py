@@ -144,12 +144,12 @@ def _variance(mean: Floats, size: Floats) -> Floats:
 
 def beta_nodes(integrated: Integrated) -> BetaNodes:
     """Return the nodes as hyperparameters."""
-    scan, mixture = integrated.nodes.scan, integrated.mixture
+    mixture = integrated.mixture
     return BetaNodes(
         mixture.location,
         mixture.size,
         mixture.weight,
         expit(location_table(integrated.nodes)),
-        concentration_table(scan, log_concentration),
+        concentration_table(integrated.nodes, log_concentration),
         integrated.error,
     )

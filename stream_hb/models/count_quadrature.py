@@ -15,8 +15,16 @@ import numpy as np
 
 from stream_hb.errors import FitError
 from stream_hb.models.gauss_rule import gauss_rule
-from stream_hb.models.hyperprior import Flat, HalfNormal, Hyperprior, JointPrior, NormalLocation
-from stream_hb.models.spread_scan import Scan, scan_spread
+from stream_hb.models.hyperprior import (
+    Flat,
+    HalfNormal,
+    Hyperprior,
+    JointPrior,
+    NormalLocation,
+    SpreadPrior,
+    Uniform,
+)
+from stream_hb.models.spread_scan import SPREAD_MAX, Scan, scan_spread
 from stream_hb.statistics.columns import Floats
 
 _NATS = 12.5
@@ -30,6 +38,14 @@ _KEPT = 3
 
 _WEIGHT_MIN = 1e-6
 """Rows with less are dropped."""
+
+_LEAST_SHARE = 1e-3
+"""Spreads below this share of what the prior takes for usual have a thousandth of its mass."""
+
+_ROUNDING = 1e-12
+_FAR, _WALL = 100.0, 10.0
+"""A flat prior of the location falls off, softly, where rates are e^100 times the pooled one: as
+the spread grows the likelihood is ever flatter in the location, and its powers overflow."""
 
 SPREAD = HalfNormal(1.0)
 LOCATION_SCALE = 2.5
@@ -103,22 +119,37 @@ WIDEST = Rule(outer=21, inner=91, rows=40)
 """Without any success the location is known to a logit or two only: fewer kernels are lumps, and
 interval ends are off by many times what is allowed."""
 
-WIDE, USUAL, NARROW = Rule(outer=21, inner=45), Rule(outer=21, inner=15), Rule(outer=15, inner=9)
+WIDE, USUAL, NARROW = (
+    Rule(outer=21, inner=91, rows=30),
+    Rule(outer=21, inner=15),
+    Rule(outer=15, inner=9),
+)
 
 _SD_WIDE, _SD_USUAL, _SD_NARROW = 1.0, 0.35, 0.1
+
+_SPREADS_ENOUGH = 2.0
+"""Spreads from so many sds of the location on let kernels overlap."""
+
+_SD_WIDEST, _TIMES_MAX = 2.5, 4
+"""Of the default location. A prior that leaves more takes as many times the nodes, up to 4."""
 
 
 def rule_for(scan: Scan) -> Rule:
     """Return as many nodes as the location's sd given the spread asks for.
 
     Kernels are not normal where the location is uncertain by much, and the mixture of few of them
-    is lumpy; where it is well known all at one spread are one kernel.
+    is lumpy; where it is well known all at one spread are one kernel. Lumpy it is, too, where the
+    groups differ by less than the location is uncertain: no kernel reaches the next one then.
     """
     t, mass = scan.fine()
     sd = float((scan.at(t, scan.sd) * mass).sum() / mass.sum())
+    usual = math.exp(float((t * mass).sum() / mass.sum()))
     if sd > _SD_WIDE:
-        return WIDEST
-    return WIDE if sd > _SD_USUAL else USUAL if sd > _SD_NARROW else NARROW
+        rows = WIDEST.rows * max(1, min(math.ceil(sd / _SD_WIDEST), _TIMES_MAX))
+        return Rule(WIDEST.outer, 2 * rows + 11, rows)
+    if sd > _SD_USUAL or usual < _SPREADS_ENOUGH * sd:
+        return WIDE
+    return USUAL if sd > _SD_NARROW else NARROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +164,8 @@ class Nodes:
         Log of the integral of likelihood (above complete pooling) × prior.
     scan
         The posterior of the log spread from which the nodes were made.
+    scan_mass
+        What it gives each row, shape (outer,), up to a factor.
     """
 
     location: Floats
@@ -140,6 +173,7 @@ class Nodes:
     weight: Floats
     log_evidence: float
     scan: Scan
+    scan_mass: Floats
 
     def rows(self, edges: tuple[float, ...]) -> tuple[Floats, Floats, Floats]:
         """Return rows of few nodes, each to be one kernel: location, log spread, weight.
@@ -184,7 +218,8 @@ class Posterior:
         """Return the log density in (location, log spread)."""
         with np.errstate(over="ignore", invalid="ignore"):
             density: Floats = self._log_density(location, log_spread)
-        return np.where(np.isnan(density), -np.inf, density)
+        beyond = np.maximum(np.abs(location - self.pool.link_pooled) - _FAR, 0.0) / _WALL
+        return np.where(np.isnan(density), -np.inf, density) - beyond**2 / 2
 
     def _log_density(self, location: Floats, log_spread: Floats) -> Floats:
         return (
@@ -206,12 +241,16 @@ class LogPrior:
         From these to (location, log spread).
     centre, sd
         Of the location alone; sd infinite where the prior does not say.
+    spread_min, spread_max
+        Where the prior says next to nothing of the spread, and where it ends.
     """
 
     log_density: Callable[[Floats, Floats], Floats]
     log_jacobian: Callable[[Floats, Floats], Floats]
     centre: float
     sd: float
+    spread_min: float = math.inf
+    spread_max: float = SPREAD_MAX
 
     @classmethod
     def of(cls, prior: Hyperprior | JointPrior, pool: CountPool) -> "LogPrior":
@@ -224,6 +263,7 @@ class LogPrior:
                 math.inf,
             )
         spread = prior.spread or SPREAD
+        ends = _ends(spread)
         location = prior.location or NormalLocation(LOCATION_SCALE)
         if isinstance(location, Flat):
             if pool.is_flat_in_location:
@@ -231,7 +271,9 @@ class LogPrior:
                     "a flat prior of the location has no posterior in a pool without any success "
                     "(or without any failure): expected normal:S"
                 )
-            return cls(lambda _, t: spread.log_density(np.exp(t)), lambda _, t: t, 0.0, math.inf)
+            return cls(
+                lambda _, t: spread.log_density(np.exp(t)), lambda _, t: t, 0.0, math.inf, *ends
+            )
         centre = pool.link_pooled if location.centre is None else location.centre
         scale = location.scale
         constant = math.log(scale) + 0.5 * math.log(2 * math.pi)
@@ -242,7 +284,18 @@ class LogPrior:
             lambda _, t: t,
             centre,
             scale,
+            *ends,
         )
+
+
+def _ends(spread: SpreadPrior) -> tuple[float, float]:
+    """Return the ends of the range in which a spread is looked for.
+
+    The density at a uniform prior's own end is taken a rounding error below it, where it is not
+    nothing: the scan's last point bears the mass of its neighbourhood.
+    """
+    bound = spread.scale * (1 - _ROUNDING) if isinstance(spread, Uniform) else math.inf
+    return _LEAST_SHARE * spread.scale, min(SPREAD_MAX, bound)
 
 
 def scan_pool(pool: CountPool, prior: Hyperprior | JointPrior) -> Scan:
@@ -256,7 +309,8 @@ def scan_pool(pool: CountPool, prior: Hyperprior | JointPrior) -> Scan:
         total = precision + prior_precision
         return (centre * precision + log_prior.centre * prior_precision) / total, total**-0.5
 
-    return scan_spread(Posterior(condensed, log_prior), start, pool.spread_min)
+    lowest = min(pool.spread_min, log_prior.spread_min)
+    return scan_spread(Posterior(condensed, log_prior), start, lowest, log_prior.spread_max)
 
 
 def nodes_of(posterior: Posterior, scan: Scan, rule: Rule) -> Nodes:
@@ -281,6 +335,7 @@ def nodes_of(posterior: Posterior, scan: Scan, rule: Rule) -> Nodes:
         weight,
         log_evidence,
         scan,
+        mass,
     )
 
 

@@ -21,7 +21,10 @@ _NO_WEIGHT = 1e-12
 _LEVEL = 0.95
 _PRECISIONS = np.array([1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, np.inf])
 _DISTANCES = np.array([-3.0, -1.5, 0.0, 1.5, 3.0])
-"""Groups to try: their sampling variance in τ², and how far they lie in sds from μ."""
+"""Groups to try: their sampling variance in E[τ²], and how far they lie in sds from μ."""
+
+_LOW_SHARES, _LOW_PRECISIONS = np.array([0.05, 0.5]), np.array([0.03, 0.3, 3.0])
+"""And in the τ² below which this much of its mass lies: it may span ten powers of ten."""
 
 
 def few_kernels(mu: Floats, mu_sd: Floats, tau: Floats, sigma2: Floats, weight: Floats) -> Floats:
@@ -55,13 +58,26 @@ def few_kernels(mu: Floats, mu_sd: Floats, tau: Floats, sigma2: Floats, weight: 
 
 def _probes(kernels: Kernels) -> tuple[Floats, Variances]:
     """Groups of every precision, near to the pool and far from it."""
-    tau2 = float((kernels.weight * kernels.tau**2).sum())
+    tau2 = np.append(
+        np.full(len(_PRECISIONS), (kernels.weight * kernels.tau**2).sum()),
+        np.repeat(_low(kernels.tau, kernels.weight) ** 2, len(_LOW_PRECISIONS)),
+    )
+    precisions = np.append(_PRECISIONS, np.tile(_LOW_PRECISIONS, len(_LOW_SHARES)))
+    tau2, precisions = (np.repeat(column, len(_DISTANCES)) for column in (tau2, precisions))
     sigma2 = float((kernels.weight * kernels.sigma2).sum())
     mu = float((kernels.weight * kernels.mu).sum())
-    variance = np.repeat(_PRECISIONS * tau2, len(_DISTANCES))
-    distance = np.tile(_DISTANCES, len(_PRECISIONS))
+    variance = precisions * tau2
+    distance = np.tile(_DISTANCES, len(precisions) // len(_DISTANCES))
     away = np.where(np.isfinite(variance), np.sqrt(variance + tau2), 0.0) * distance
     return mu + away, Variances((variance / sigma2)[:, None])
+
+
+def _low(tau: Floats, weight: Floats) -> Floats:
+    order = np.argsort(tau)
+    below = np.cumsum(weight[order])
+    at = np.searchsorted(below, _LOW_SHARES * below[-1])
+    low: Floats = tau[order][np.minimum(at, len(tau) - 1)]
+    return low
 
 
 def _ends(mean: Floats, variance: Variances, whole: Kernels, few: Kernels) -> tuple[Floats, Floats]:

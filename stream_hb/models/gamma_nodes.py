@@ -134,12 +134,12 @@ def _variance(mean: Floats, size: Floats) -> Floats:
 
 def gamma_nodes(integrated: Integrated) -> GammaNodes:
     """Return the nodes as hyperparameters."""
-    scan, mixture = integrated.nodes.scan, integrated.mixture
+    mixture = integrated.mixture
     return GammaNodes(
         mixture.location,
         mixture.size * mixture.location,
         mixture.weight,
         np.exp(location_table(integrated.nodes)),
-        concentration_table(scan, log_shape),
+        concentration_table(integrated.nodes, log_shape),
         integrated.error,
     )

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import xlogy
@@ -16,6 +16,9 @@ from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.exposure_summary import ExposureSummary, ExposureTotals
 from stream_hb.statistics.measure import Measure
 from stream_hb.statistics.summary import ExactSummary
+
+_FAR = 3.0
+"""In ln μ above the pooled rate."""
 
 Pool = Exposure | ExactSummary[Exposure] | BinnedSummary[Exposure]
 """Groups, or a summary of them."""
@@ -183,12 +186,32 @@ class GammaPoissonMarginal:
         """
         location, shape = np.asarray(location), np.exp(log_concentration)
         scale = np.exp(location) / shape
+        far = self._is_far(location)
+        near = self._near(location, shape, scale) if not far.all() else 0.0
+        other = self._far(location, shape, scale) if far.any() else 0.0
         return (
-            self._poisson(location)
+            np.where(far, other, near)
             + self.events.integrals(rising_log, shape)
-            - shape * self.exposure.integrals(_log1p_minus_product, scale)
             - self.events_by_exposure.integrals(_log1p_product, scale)
         )
+
+    def _is_far(self, location: Floats) -> Any:
+        """Whether a rate is so high that μΣt, taken from both sides of a difference, hides it."""
+        if self.total_events == 0:
+            return np.ones_like(location, dtype=np.bool_)
+        return location - math.log(self.pooled) > _FAR
+
+    def _near(self, location: Floats, shape: Floats, scale: Floats) -> Floats:
+        """Return Σy ln μ - aΣ ln(1 + t/b) above complete pooling, as Poisson's and the rest."""
+        differing: Floats = shape * self.exposure.integrals(_log1p_minus_product, scale)
+        return self._poisson(location) - differing
+
+    def _far(self, location: Floats, shape: Floats, scale: Floats) -> Floats:
+        """Return the same by its logarithms themselves."""
+        pooling = self.total_events
+        away = location - math.log(self.pooled) if pooling else np.zeros_like(location)
+        logs: Floats = shape * self.exposure.integrals(_log1p_product, scale)
+        return pooling * (away + 1) - logs
 
     def surface(self, point: Floats) -> Surface:
         """Return value, gradient and Hessian at (log mean, log shape)."""

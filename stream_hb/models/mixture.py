@@ -3,13 +3,21 @@
 from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_hb.statistics.columns import Floats, Rows
 
 CELLS_MAX = 2**16
 """Kernels × groups held at once."""
 
+FARTHEST = 700.0
+"""No t lies beyond: logarithms and logits there are not told from it in natural units."""
+
 _STEPS_MAX = 60
+_STEPS_SHORT, _STEP_MAX = 8, 4.0
+"""So many steps are of this length at most, each further one may be twice as long as the last: a
+kernel with the mixture's moments starts far off where these are those of its tail alone."""
+
 _STEP_ENOUGH = 0.02
 """Newton's last step, in units of the tail's own scale; the error left is about its square."""
 
@@ -73,17 +81,17 @@ def mixture_quantile(
     below, above = np.full(len(out), -np.inf), np.full(len(out), np.inf)
     active = np.arange(len(out))
     column = weight[:, np.newaxis]
-    for _ in range(_STEPS_MAX):
+    for count in range(_STEPS_MAX):
         t = out[active]
+        longest = _STEP_MAX * 2.0 ** max(0, count - _STEPS_SHORT)
         tail = down(column * kernels.tail(t, upper))
         slope = down(column * kernels.slope(t))
         short = (tail > probability) if upper else (tail < probability)
         below[active] = np.where(short, t, below[active])
         above[active] = np.where(short, above[active], t)
-        moved, step = _newton(t, tail, slope, probability, upper, below[active], above[active])
-        out[active] = moved
-        # A step's scale: where the log of the tail changes by one.
-        going = np.flatnonzero(np.abs(step) * slope > _STEP_ENOUGH * np.minimum(tail, 1 - tail))
+        ends = below[active], above[active]
+        out[active], is_last = _newton(t, tail, slope, probability, upper, longest, *ends)
+        going = np.flatnonzero(~is_last)
         if not len(going):
             break
         active, kernels = active[going], kernels.take(going)
@@ -96,18 +104,24 @@ def _newton(
     slope: Floats,
     probability: float,
     upper: bool,
+    longest: float,
     below: Floats,
     above: Floats,
-) -> tuple[Floats, Floats]:
-    """Return the next points, inside their brackets, and the steps to them."""
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the next points, inside their brackets, and whether each is the last."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        step = tail / slope * (np.log(probability) - np.log(tail))
-    step = np.where(np.isfinite(step), step, np.where(tail < probability, 4.0, -4.0))
-    step = np.clip(-step if upper else step, -4.0, 4.0)
-    moved = t + step
-    with np.errstate(invalid="ignore"):
+        rise = np.log(probability) - np.log(tail)
+        newton = tail / slope * (-rise if upper else rise)
+        # In units of the tail's own scale, where its logarithm changes by one.
+        is_close = np.abs(rise) <= _STEP_ENOUGH * np.minimum(1.0, (1 - tail) / tail)
         middle = (below + above) / 2
+    outward = np.where((tail < probability) != upper, longest, -longest)
+    step = np.clip(np.where(np.isfinite(newton), newton, outward), -longest, longest)
+    moved = t + step
     # Where no float64 lies between, or one side was never seen, the point is as good as any.
     middle = np.where(np.isfinite(middle), middle, t)
-    moved = np.where((moved <= below) | (moved >= above), middle, moved)
-    return moved, moved - t
+    is_outside = (moved <= below) | (moved >= above)
+    moved = np.clip(np.where(is_outside, middle, moved), -FARTHEST, FARTHEST)
+    # Between kernels that lie apart no slope tells where to: the point is close, and stays.
+    moved = np.where(is_close & (is_outside | (step != newton)), t, moved)
+    return moved, is_close | (moved == t)

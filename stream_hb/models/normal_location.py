@@ -17,6 +17,7 @@ _LOG_2PI = math.log(2 * math.pi)
 
 _GRID = np.linspace(-8, 8, 129)
 _PASSES = 3
+_NARROWEST = 1e-3
 _WINDOWS_REACH = 5.0
 """Windows that a density of μ is cut into lie within so many sds of its mean, 1.25 of their own
 widths apart: cut by them a normal density is a sum of normal ones, to 1e-5."""
@@ -126,4 +127,5 @@ def windows(
     safe = np.where(share > 0, share, 1.0)
     centre = np.where(share > 0, (piece * mu[..., None]).sum(axis=-2) / safe, mean[..., None])
     spread = (piece * (mu[..., None] - centre[..., None, :]) ** 2).sum(axis=-2) / safe
-    return centre, np.sqrt(spread), share
+    # A piece of nothing, or of one point, is a normal too.
+    return centre, np.maximum(np.sqrt(spread), _NARROWEST * sd[..., None]), share

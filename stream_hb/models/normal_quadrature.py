@@ -78,13 +78,15 @@ class Pool(NamedTuple):
 
     @property
     def median_se(self) -> float:
-        """Median standard error of the groups' means."""
+        """Median standard error of the groups' means; of two middle ones their mean."""
         sums = self.sums
-        precision = sums.precision
-        mass = np.maximum(sums.mass, 0.0) if isinstance(sums, NodeSums) else np.ones(len(precision))
-        order = np.argsort(precision)
-        middle = np.searchsorted(np.cumsum(mass[order]), mass.sum() / 2)
-        return math.sqrt(self.sigma2 / float(precision[order][middle]))
+        if not isinstance(sums, NodeSums):
+            return math.sqrt(self.sigma2) * float(np.median(sums.precision**-0.5))
+        # A bin's nodes have masses of both signs, which only together are its groups.
+        order = np.argsort(sums.precision)
+        below = np.cumsum(sums.mass[order])
+        middle = int(np.argmax(below >= below[-1] / 2))
+        return math.sqrt(self.sigma2 / float(sums.precision[order][middle]))
 
     @property
     def least_se(self) -> float:
@@ -191,6 +193,9 @@ def _range(log_density: Density, line: Line) -> tuple[float, float]:
     if not max(value[0], value[-1]) < value.max() - _ENDS_BELOW:
         raise FitError(
             "the posterior of the spread does not fall off: it needs a proper prior, or more groups"
+            if math.isinf(line.bound)
+            else f"the groups lie too far apart for a spread of {line.bound:g} or less: expected a "
+            "prior that ends later"
         )
     for _ in range(_ZOOMS_MAX):
         first, last = _inside(value)

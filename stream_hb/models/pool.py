@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from stream_hb.errors import FitError, nearest
-from stream_hb.models.refused import checked
+from stream_hb.models.refused import checked, consistent
 from stream_hb.statistics.binned import BinnedSummary
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.summary import ExactSummary, as_summary
@@ -33,7 +33,10 @@ def _checked(
 ) -> S | ExactSummary[S] | BinnedSummary[S]:
     if isinstance(pool, BinnedSummary):
         return pool
-    return ExactSummary(checked(pool.groups)) if isinstance(pool, ExactSummary) else checked(pool)
+    if isinstance(pool, ExactSummary):
+        return ExactSummary(checked(pool.groups))
+    # A stream's pool is a summary: one store's orders without visits must not stop all the others.
+    return consistent(checked(pool))
 
 
 def groups_of(pool: S | ExactSummary[S] | BinnedSummary[S]) -> S:

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from stream_hb.errors import FitError
 from stream_hb.statistics.columns import Floats, Statistic
+from stream_hb.statistics.counts import Counts
+from stream_hb.statistics.exposure import Exposure
 
 S = TypeVar("S", bound=Statistic)
 
@@ -43,6 +45,38 @@ def checked(groups: S) -> S:
     return type(groups)(
         *(at if signed[name] else np.maximum(at, 0.0) for name, at in columns.items())
     )
+
+
+def consistent(groups: S) -> S:
+    """Return the groups; successes beyond their trials, or events without exposure, are refused.
+
+    Examples
+    --------
+    >>> from stream_hb.statistics.counts import Counts
+    >>> consistent(Counts(np.array([2.0]), np.array([1.0])))
+    Traceback (most recent call last):
+    stream_hb.errors.FitError: row 0 has successes = 2: expected at most its trials, 1
+    """
+    if isinstance(groups, Counts):
+        beyond = groups.successes > groups.trials + _residue(groups.trials)
+        _refuse(beyond, "successes", groups.successes, "at most its trials", groups.trials)
+    if isinstance(groups, Exposure):
+        beyond = (groups.exposure <= 0) & (groups.events > _residue(groups.events))
+        _refuse(beyond, "events", groups.events, "none without exposure", groups.exposure)
+    return groups
+
+
+def _residue(values: Floats) -> float:
+    return _RESIDUE * float(values.max(initial=0.0))
+
+
+def _refuse(
+    wrong: NDArray[np.bool_], name: str, values: Floats, expected: str, beside: Floats
+) -> None:
+    if wrong.any():
+        row = int(wrong.argmax())
+        found = f"row {row} has {name} = {values[row]:g}"
+        raise FitError(f"{found}: expected {expected}, {beside[row]:g}")
 
 
 def _wrong(name: str, values: Floats) -> NDArray[np.bool_]:

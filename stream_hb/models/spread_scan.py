@@ -22,12 +22,22 @@ _POINTS = 28
 _NATS = 18.0
 """Densities this far below the highest weigh nothing."""
 
+_NATS_FLOOR = 60.0
+"""Densities further below are taken for this: they may be -∞, and lines are drawn between them."""
+
 _NATS_APART = 1.2
 _LOGS_APART = 0.4
 """Neighbouring points may differ by this much where the density weighs anything."""
 
 _ROUNDS_MAX = 30
 _STEPS_MAX = 60
+_SD_MAX = 50.0
+"""Of the location given the spread, where the density is all but flat."""
+
+_GRID_POINTS, _GRID_ZOOMS = 301, 3
+_GRID_REACH, _GRID_LEAST = 5.0, 150.0
+"""Of a grid of the location: sds and more that it reaches from the last step's end."""
+
 _STEP_ENOUGH = 0.2
 """Of the climb to the location's mode, in sds: the nodes' weights make up for the rest."""
 
@@ -89,6 +99,7 @@ def scan_spread(
     log_density: LogDensity,
     start: Callable[[Floats], tuple[Floats, Floats]],
     spread_min: float,
+    spread_max: float = SPREAD_MAX,
 ) -> Scan:
     """Scan the spread's whole range and refine where the posterior lies.
 
@@ -100,16 +111,23 @@ def scan_spread(
         A guess of the location's centre and sd at given log spreads.
     spread_min
         The data cannot tell this spread from none.
+    spread_max
+        Where the prior ends, or what is left out begins.
     """
-    t = np.linspace(math.log(spread_min), math.log(SPREAD_MAX), _POINTS)
+    t = np.linspace(math.log(spread_min), math.log(spread_max), _POINTS)
     centre, sd = start(t)
-    scan = Scan(t, *_climb(log_density, t, centre, sd))
+    scan = _floored(t, *_climb(log_density, t, centre, sd))
     for _ in range(_ROUNDS_MAX):
         between = _unknown(scan)
         if not len(between):
             break
         scan = _refined(log_density, scan, between)
     return scan
+
+
+def _floored(log_spread: Floats, centre: Floats, sd: Floats, log_density: Floats) -> Scan:
+    floor = log_density.max() - _NATS_FLOOR
+    return Scan(log_spread, centre, sd, np.maximum(log_density, floor))
 
 
 def _unknown(scan: Scan) -> Floats:
@@ -128,7 +146,7 @@ def _refined(log_density: LogDensity, scan: Scan, t: Floats) -> Scan:
     x = scan.log_spread
     centre, sd, value = _climb(log_density, t, *scan.location(t))
     order = np.argsort(np.concatenate((x, t)))
-    return Scan(
+    return _floored(
         *(
             np.concatenate((old, new))[order]
             for old, new in (
@@ -155,7 +173,35 @@ def _climb(
         going = going[np.maximum(steps, scalings) >= _STEP_ENOUGH]
         if not len(going):
             break
+    else:
+        start = centre[going], sd[going]
+        centre[going], sd[going], value[going] = _summed(log_density, t[going], *start)
     return centre, sd, value
+
+
+def _summed(
+    log_density: LogDensity, t: Floats, centre: Floats, sd: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the location's mean, sd and log integral by a grid, where no parabola fits.
+
+    A few events, and a spread under which most groups have none, leave a plateau with a cliff.
+    """
+    low, high = centre - _GRID_REACH * sd - _GRID_LEAST, centre + _GRID_REACH * sd + _GRID_LEAST
+    part = np.linspace(0.0, 1.0, _GRID_POINTS)[:, np.newaxis]
+    column = np.arange(len(t))
+    for _ in range(_GRID_ZOOMS):
+        at = low + (high - low) * part
+        value = log_density(at, np.broadcast_to(t, at.shape))
+        highest = np.maximum(value.max(axis=0), -np.finfo(np.float64).max)
+        near = value > highest - _NATS
+        first, last = near.argmax(axis=0), _GRID_POINTS - 1 - near[::-1].argmax(axis=0)
+        low = at[np.maximum(first - 1, 0), column]
+        high = at[np.minimum(last + 1, _GRID_POINTS - 1), column]
+    density = np.exp(value - highest)
+    mass = density.sum(axis=0)
+    mean = (density * at).sum(axis=0) / mass
+    spread = np.sqrt((density * (at - mean) ** 2).sum(axis=0) / mass)
+    return mean, spread, highest + np.log(mass * (at[1] - at[0]))
 
 
 def _newton(
@@ -166,12 +212,15 @@ def _newton(
     Returns the mode, its sd, and the log of the location's integral by Laplace.
     """
     offsets = np.array([-1.0, 0.0, 1.0])[:, np.newaxis] * sd
-    below, here, above = log_density(centre + offsets, np.broadcast_to(t, offsets.shape))
+    values = log_density(centre + offsets, np.broadcast_to(t, offsets.shape))
+    highest = values.max(axis=0)
+    nowhere = np.isneginf(highest)
+    below, here, above = np.maximum(values, np.where(nowhere, 0.0, highest - _NATS_FLOOR))
     slope, drop = (above - below) / 2, 2 * here - above - below
     # Not concave, or flatter than the guess by far: trust the slope, not the curve.
     drop = np.where(drop > 0.05, drop, 0.05)
     step = np.clip(slope / drop, -3.0, 3.0)
-    new_sd = sd / np.sqrt(np.clip(drop, 0.05, 50.0))
+    new_sd = np.minimum(sd / np.sqrt(np.clip(drop, 0.05, 50.0)), _SD_MAX)
     gain = step * slope - step**2 * drop / 2
     value = here + gain + np.log(new_sd) + 0.5 * math.log(2 * math.pi)
-    return centre + step * sd, new_sd, value
+    return centre + step * sd, new_sd, np.where(nowhere, -np.inf, value)

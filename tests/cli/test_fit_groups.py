@@ -166,3 +166,8 @@ def test_counts_that_leave_the_quadrature_no_digits_are_refused(header: str) -> 
     groups(header, ["a,1,1000000000000"], sigma2)
     with pytest.raises(TableError, match=r"should be at most 1e\+12, not 1e\+15"):
         groups(header, ["a,1,1e15"], sigma2)
+
+
+def test_a_variance_whose_square_is_no_number_is_refused() -> None:
+    with pytest.raises(TableError, match=r"group 'a'.*'variance' should be at least 1e-100"):
+        groups("group,mean,variance", ["a,1,1e-300"])

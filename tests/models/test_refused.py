@@ -11,6 +11,7 @@ from stream_hb.models.described import Described
 from stream_hb.models.nested.registry import NESTED_FAMILIES
 from stream_hb.models.registry import FAMILIES
 from stream_hb.statistics.counts import Counts
+from stream_hb.statistics.exposure import Exposure
 from stream_hb.statistics.summary import ExactSummary
 from tests.models.covariates.pools import pool
 
@@ -62,3 +63,36 @@ def test_what_rounding_leaves_below_zero_is_zero(kind: str) -> None:
         fit = family.fit(described.groups if kind == "plain" else described, "ml")
         fits.append(fit.log_likelihood)
     assert fits[0] == fits[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "told"),
+    [
+        (
+            "beta-binomial",
+            Counts(np.array([1.0, 4.0]), np.array([3.0, 3.0])),
+            "row 1 has successes = 4: expected at most its trials, 3",
+        ),
+        (
+            "beta-binomial",
+            Counts(np.array([2.0, 1.0]), np.array([0.0, 3.0])),
+            "row 0 has successes = 2: expected at most its trials, 0",
+        ),
+        (
+            "gamma-poisson",
+            Exposure(np.array([1.0, 2.0]), np.array([3.0, 0.0])),
+            "row 1 has events = 2: expected none without exposure, 0",
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ["moments", "ml", "bayes"])
+def test_what_two_columns_cannot_both_say_is_refused(
+    name: str, groups: Any, told: str, method: str
+) -> None:
+    with pytest.raises(FitError, match=told):
+        FAMILIES[name].fit(groups, method)
+
+
+def test_decayed_successes_may_exceed_their_trials_by_rounding() -> None:
+    groups = Counts(np.array([3.0 * (1 + 1e-14), 1.0]), np.array([3.0, 4.0]))
+    assert np.isfinite(FAMILIES["beta-binomial"].fit(groups, "bayes").log_likelihood)
