@@ -3,24 +3,24 @@
 A batch makes a :class:`ShardCandidate`; nothing of the shard changes before :meth:`Shard.apply`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from stream_hb.admission import Admission, RowsByCode
-from stream_hb.contributions import Exchange, contribution
+from stream_hb.contributions import Exchange
+from stream_hb.counting import Counted, Counting
 from stream_hb.events.arm_sets import ArmSets
 from stream_hb.events.attribution import Attribution, AttributionChange, AttributionSettings
-from stream_hb.events.batch import Decoded, Hashes, Int64s, RawBatch, Reject
+from stream_hb.events.batch import Decoded, Hashes, RawBatch, Reject
 from stream_hb.events.clock import watermark_ms
 from stream_hb.events.controls import Controls, Waiting
 from stream_hb.events.decode import OPEN_KEY
 from stream_hb.events.id_hash import group_hash
 from stream_hb.events.id_table import IdTable, Slots
-from stream_hb.events.moves import Moves, Signed
+from stream_hb.events.moves import Signed
 from stream_hb.events.totals import TotalsChange, TotalsMemory
 from stream_hb.feeds.emission import Emitted
 from stream_hb.incidents import Incidents, Marked
@@ -30,8 +30,7 @@ from stream_hb.metrics import METRICS
 from stream_hb.money import OrderTallies, Purse
 from stream_hb.pool_summaries import PoolSummaries
 from stream_hb.settings import EngineSettings, UnitRule
-from stream_hb.statistics.columns import Rows, Statistic
-from stream_hb.statistics.forgetting import ALWAYS_MS
+from stream_hb.statistics.columns import Rows
 from stream_hb.statistics.table import (
     GroupKey,
     GroupTable,
@@ -219,72 +218,36 @@ class Shard:
         intake.refuse(totals.refusals)
         controls = intake.controls(self._waiting(closing))
         before_ms = self._forget_before_ms(positions, now_ms, closing)
-        unmatched = self.attribution.unmatched_rows(before_ms)
-        lost_ms = dict.fromkeys(unmatched, before_ms + self._settings.time.horizon_ms)
         reached_ms = max(reached_ms, *(p.clock.time_ms for p in positions.values()), 0)
-        change, awaited, ticks = self._change(
-            attribution.moves, totals, intake.times_ms, reached_ms, admission.new, closing, controls
-        )
+        cap_minor = self._settings.money.cap_minor
+        counting = Counting(self.table, self._awaited, self._readers, cap_minor)
+        news = intake.times_ms, reached_ms, admission.new
+        counted = counting.of(attribution.moves, totals, *news)
         return ShardCandidate(
-            change,
-            awaited,
+            counted.change,
+            counted.awaited,
             attribution,
             totals,
-            ticks,
+            self._ticks(counted, closing, controls),
             purse,
             positions,
             before_ms,
             {
-                "late_ms": lost_ms | self._by_row(late, admission.new),
+                "late_ms": self._lost_ms(before_ms) | self._by_row(late, admission.new),
                 "currency_ms": self._by_row(intake.other_currency_ms, admission.new),
             },
             intake.rejects,
             intake.accepted,
         )
 
-    def _change(
-        self,
-        moves: Moves,
-        totals: TotalsChange,
-        times_ms: Sequence[tuple[Rows, Int64s]],
-        reached_ms: int,
-        new: NewGroups,
-        closing: int,
-        controls: Controls,
-    ) -> tuple[TableChange, dict[str, Exchange], TickChange | None]:
-        """Return what becomes of the table, what counts later by metric, and the open ticks."""
-        marks = self.table.later_marks(reached_ms)
-        others = (totals.taken.row, totals.put.row, *(e.rows for e in self._awaited.values()))
-        seen = (of_part for of_part, _ in times_ms)
-        size = len(self.table) + len(new.keys)
-        rows, place = _touched(size, moves, [*seen, *self.table.lapsing(marks), *others])
-        exchanges = (
-            Exchange.of(moves, place, self._settings.money.cap_minor),
-            Exchange.of_totals(totals, place),
-        )
-        statistics = {}
-        awaited: dict[str, Exchange] = {}
-        by_totals = self._readers.by_totals(self.table, rows, new)
-        for name, mine in by_totals.items():
-            kept = self.table.at_mark(name, rows, marks[name])
-            if name in self._awaited:
-                kept = self._arrived(name, kept, self._awaited[name].placed(place), marks[name])
-            chosen = [exchanges[0]]
-            if mine.any():
-                chosen = [exchanges[0].within(~mine), exchanges[1].within(mine)]
-            for exchange in chosen:
-                kept = self._exchanged(name, kept, exchange, marks[name])
-            statistics[name] = kept
-            awaited |= self._ahead(name, chosen, rows, marks[name])
-        times = self.table.read_event_time_ms(rows)
-        for of_part, part_ms in times_ms:
-            np.maximum.at(times, place[of_part], part_ms)
-        change = TableChange(rows, statistics, times, new, marks)
+    def _ticks(self, counted: Counted, closing: int, controls: Controls) -> TickChange | None:
+        """Return what becomes of the open ticks; None where no feed looks at any."""
         if self.ledger is None:
-            return change, awaited, None
-        zones = self.membership.zones_with(new.keys)[rows]
-        ticks = self.ledger.probe(rows, zones, exchanges, by_totals, closing, controls)
-        return change, awaited, ticks
+            return None
+        change = counted.change
+        zones = self.membership.zones_with(change.new_groups.keys)[change.rows]
+        told = counted.exchanges, counted.by_totals
+        return self.ledger.probe(change.rows, zones, *told, closing, controls)
 
     def _waiting(self, closing: int) -> Waiting:
         """Return what is known of controls when ticks before ``closing`` are closed."""
@@ -299,39 +262,17 @@ class Shard:
         zones = self.membership.zones_of([(chain, store)])
         return int(self.ledger.clock.numbers(zones, np.array([time_ms]))[0])
 
-    def _ahead(
-        self, metric: str, exchanges: Iterable[Exchange], rows: Rows, mark: int
-    ) -> dict[str, Exchange]:
-        """Return what counts at a later mark only, of what waited and of what comes."""
-        reach_ms = self.table.rules[metric].reach_ms(mark)
-        if reach_ms == ALWAYS_MS:
-            return {}
-        waited = self._awaited.get(metric)
-        later = [waited.after(reach_ms)] if waited else []
-        for exchange in exchanges:
-            comes = exchange.after(reach_ms)
-            later.append(comes and comes.placed(rows))
-        left = [each for each in later if each]
-        return {metric: reduce(Exchange.joined, left)} if left else {}
-
-    def _arrived(self, metric: str, kept: Statistic, waited: Exchange, mark: int) -> Statistic:
-        """Count what waited for this mark; some of it was taken back before it ever counted."""
-        rule, kind, size = self.table.rules[metric], self.table.kind(metric), len(kept)
-        kept = kept.merge(contribution(metric, kind, waited.put, rule, mark, size))
-        return kept.remove(contribution(metric, kind, waited.taken, rule, mark, size))
-
-    def _exchanged(self, metric: str, kept: Statistic, exchange: Exchange, mark: int) -> Statistic:
-        rule, kind, size = self.table.rules[metric], self.table.kind(metric), len(kept)
-        if exchange.taken.is_something:
-            kept = kept.remove(contribution(metric, kind, exchange.taken, rule, mark, size))
-        return kept.merge(contribution(metric, kind, exchange.put, rule, mark, size))
-
     def _groups_with(self, new: Collection[GroupKey]) -> Hashes:
         """Return every row's hash, those of the new groups too."""
         if not new:
             return self._group_hashes
         more = [group_hash(chain, store, self.hash_key) for chain, store in new]
         return np.concatenate([self._group_hashes, np.array(more, np.uint64)])
+
+    def _lost_ms(self, before_ms: int) -> dict[int, int]:
+        """Return the groups of refunds that are forgotten without their order, and when that is."""
+        unmatched = self.attribution.unmatched_rows(before_ms)
+        return dict.fromkeys(unmatched, before_ms + self._settings.time.horizon_ms)
 
     def _by_row(self, times_ms: Mapping[Spelling, int], new: NewGroups) -> dict[int, int]:
         """Return what is told of groups as events spell them; a store without a row has no say."""
@@ -485,14 +426,3 @@ class Shard:
         if self.ledger and state.get("ledger"):
             self.ledger.restore(state["ledger"])
         self.register()
-
-
-def _touched(size: int, moves: Moves, others: Iterable[Rows]) -> tuple[Rows, Rows]:
-    """Return the distinct rows, ascending, and for each of them (by row) its place among these."""
-    mark = np.zeros(size, np.bool_)
-    for rows in (*(signed.rows for signed in moves.all), *others):
-        mark[rows] = True
-    touched = mark.nonzero()[0]
-    place = np.empty(len(mark), dtype=np.intp)
-    place[touched] = np.arange(len(touched))
-    return touched, place

@@ -146,47 +146,68 @@ def estimate_records(
     FitError
         Another number is not finite: JSON has no word for it, and nobody may price on it.
     """
-    p = provenance
-    _check_finite(p, keys, posterior)
-    staleness_ms = max(0, p.as_of_ms - p.watermark_ms)
+    _check_finite(provenance, keys, posterior)
+    money = currencies or [None] * len(keys)
+    raised = flags or [()] * len(keys)
+    rows = zip(keys, seq, money, raised, _numbers(posterior, sizes), strict=True)
+    for (chain, store), number, currency, own, found in rows:
+        record = _record(provenance, Key(chain, store), number, currency, own, *found)
+        yield OutRecord(record_key(chain, store, provenance.metric), _encoder.encode(record))
+
+
+def _numbers(posterior: Posterior, sizes: Sizes) -> Iterator[tuple[float, ...]]:
+    """Yield the numbers of each record, in the order in which :func:`_record` takes them."""
     q = posterior
     # Without data the weight is 1; summed over many nodes it may be a rounding away.
     alone = np.isnan(q.raw) & ~np.isnan(q.weight)
     weights = np.where(alone, 1.0, np.clip(q.weight, 0.0, 1.0))
     posteriors = (q.mean, q.sd, q.lo, q.hi, q.raw, q.pooled, weights)
     columns = (*posteriors, sizes.seen, sizes.mass, sizes.kish)
-    money = currencies or [None] * len(keys)
-    raised = flags or [()] * len(keys)
-    numbers = zip(*(column.tolist() for column in columns), strict=True)
-    rows = zip(keys, seq, money, raised, numbers, strict=True)
-    for (chain, store), number, currency, own, found in rows:
-        mean, sd, lo, hi, raw, pooled, weight, size, mass, kish = found
-        cold = raw != raw
-        record = EstimateRecord(
-            SCHEMA_VERSION,
-            Key(chain, store),
-            p.metric,
-            p.model,
-            Version(p.epoch, number),
-            mean,
-            sd,
-            Interval(lo, hi, p.level),
-            None if cold else raw,
-            pooled,
-            mass,
-            kish,
-            None if weight != weight else weight,
-            p.hyper,
-            p.watermark_ms,
-            p.as_of_ms,
-            staleness_ms,
-            p.offsets,
-            p.half_life_s,
-            currency,
-            _size_flags(cold, size) + own + p.flags,
-            p.rates_version or msgspec.UNSET,
-        )
-        yield OutRecord(record_key(chain, store, p.metric), _encoder.encode(record))
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _record(
+    p: Provenance,
+    key: Key,
+    seq: int,
+    currency: str | None,
+    flags: tuple[str, ...],
+    mean: float,
+    sd: float,
+    lo: float,
+    hi: float,
+    raw: float,
+    pooled: float,
+    weight: float,
+    seen: float,
+    mass: float,
+    kish: float,
+) -> EstimateRecord:
+    cold = raw != raw
+    return EstimateRecord(
+        SCHEMA_VERSION,
+        key,
+        p.metric,
+        p.model,
+        Version(p.epoch, seq),
+        mean,
+        sd,
+        Interval(lo, hi, p.level),
+        None if cold else raw,
+        pooled,
+        mass,
+        kish,
+        None if weight != weight else weight,
+        p.hyper,
+        p.watermark_ms,
+        p.as_of_ms,
+        max(0, p.as_of_ms - p.watermark_ms),
+        p.offsets,
+        p.half_life_s,
+        currency,
+        _size_flags(cold, seen) + flags + p.flags,
+        p.rates_version or msgspec.UNSET,
+    )
 
 
 def _check_finite(provenance: Provenance, keys: Sequence[GroupKey], posterior: Posterior) -> None:

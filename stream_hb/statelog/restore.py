@@ -211,6 +211,12 @@ class Restoring:
             return None
         shard, marker = self._shard, self._marker
         self._check_metrics(marker)
+        self._fill(shard, marker)
+        state = self._log_state(shard, marker)
+        log = ShardLog(shard, state, self._page_rows)
+        return Restored(shard, log, marker, self._told(state.papers))
+
+    def _fill(self, shard: Shard, marker: Mapping[str, Any]) -> None:
         shard.epoch = marker["epoch"]
         shard.attribution.restored(marker["tallies"], marker["forgotten_day"])
         groups = self._groups.state(shard.table, marker["marks"])
@@ -232,24 +238,23 @@ class Restoring:
         else:
             shard.forget(marker["forget_before_ms"])
         self._ticks.restore(shard, marker.get("ticks"))
-        known = shard.ledger is not None and marker.get("ticks") is not None
+
+    def _log_state(self, shard: Shard, marker: Mapping[str, Any]) -> LogState:
+        """Return how far the log has got."""
         # What nobody has looked at for a while is still to be deleted.
+        known = shard.ledger is not None and marker.get("ticks") is not None
         open_ = open_pages(self._ticks.pages, closed_before(shard, None) if known else 0)
         dirty = {p: s for p, s in self._dirty.items() if p.table != TICKS or p.number in open_}
-        oldest_first = dict(sorted(dirty.items(), key=lambda item: item[1]))
-        state = LogState(
+        return LogState(
             marker["seq"],
             tuple(sorted(self._deltas)),
-            oldest_first,
+            dict(sorted(dirty.items(), key=lambda item: item[1])),  # the oldest first
             len(self._groups),
             len(self._arms),
             marker["credit_bytes"],
             marker["forget_before_ms"],
             open_,
             marker.get("papers", {}),
-        )
-        return Restored(
-            shard, ShardLog(shard, state, self._page_rows), marker, self._told(state.papers)
         )
 
     def _told(self, sizes: Mapping[str, int]) -> dict[str, bytes]:

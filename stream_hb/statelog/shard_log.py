@@ -93,6 +93,20 @@ class LogPlan:
     state: LogState
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """The pages of a transaction; the rest as in :class:`LogState` after it."""
+
+    pages: Mapping[PageId, bytes | None]
+    dirty: Mapping[PageId, int]
+    credit_bytes: int
+    tick_pages: frozenset[int]
+
+    def oldest(self, seq: int) -> int:
+        """Return the oldest transaction whose deltas are still needed; else the one after this."""
+        return next(iter(self.dirty.values()), seq + 1)
+
+
 class ShardLog:
     """The log of one shard.
 
@@ -129,45 +143,48 @@ class ShardLog:
         ops = list(self._ops(candidate, updates))
         values = list(packed_ops(ops))
         mine = [DeltaId(seq, chunk) for chunk in range(len(values))]
-        credit = self.state.credit_bytes + sum(map(len, values))
-        pages, credit = self._pages(credit)
+        turn = self._turn(seq, ops, sum(map(len, values)), candidate)
+        deltas = (*self.state.deltas, *mine)
+        gone = bisect_left(deltas, DeltaId(turn.oldest(seq), 0))
+        state = LogState(
+            seq,
+            deltas[gone:],
+            turn.dirty,
+            self._groups_count(candidate),
+            len(self._shard.arms.known),
+            turn.credit_bytes,
+            candidate.forget_before_ms if candidate else self.state.forget_before_ms,
+            turn.tick_pages,
+            {**self.state.papers, **{feed: _records_of(told) for feed, told in papers.items()}},
+        )
+        records = [
+            *(LogRecord(page_key(page), value) for page, value in turn.pages.items()),
+            *(LogRecord(delta_key(d), v) for d, v in zip(mine, values, strict=True)),
+            *(LogRecord(delta_key(d), None) for d in self.state.deltas[:gone]),
+            *self._paper_records(papers),
+            LogRecord(MARKER_KEY, encoded({**header, **self._marker(state, candidate)})),
+        ]
+        return LogPlan(records, state)
+
+    def _turn(
+        self, seq: int, ops: list[Op], ops_bytes: int, candidate: ShardCandidate | None
+    ) -> _Turn:
+        """Return the pages whose turn it is, and which stand in deltas alone afterwards."""
+        pages, credit = self._pages(self.state.credit_bytes + ops_bytes)
         touched = self._touched(ops)
         known = self.state.tick_pages | {p.number for p in touched if p.table == TICKS}
         open_ = open_pages(known, closed_before(self._shard, candidate))
         over = [PageId(TICKS, number) for number in sorted(known - open_)]
         pages |= dict.fromkeys(over)
-        dirty = dict(self.state.dirty)
-        for page in pages:
-            dirty.pop(page, None)
+        dirty = {page: since for page, since in self.state.dirty.items() if page not in pages}
         for page in touched:
             if page not in over:
                 dirty.setdefault(page, seq)
-        oldest = next(iter(dirty.values()), seq + 1)
-        deltas = (*self.state.deltas, *mine)
-        gone = bisect_left(deltas, DeltaId(oldest, 0))
-        state = LogState(
-            seq,
-            deltas[gone:],
-            dirty,
-            self._groups_count(candidate),
-            len(self._shard.arms.known),
-            credit,
-            candidate.forget_before_ms if candidate else self.state.forget_before_ms,
-            open_,
-            {**self.state.papers, **{feed: _records_of(told) for feed, told in papers.items()}},
-        )
-        records = [
-            *(LogRecord(page_key(page), value) for page, value in pages.items()),
-            *(LogRecord(delta_key(d), v) for d, v in zip(mine, values, strict=True)),
-            *(LogRecord(delta_key(d), None) for d in self.state.deltas[:gone]),
-            *(
-                record
-                for feed, told in papers.items()
-                for record in paper_records(feed, told, self.state.papers.get(feed, 0))
-            ),
-            LogRecord(MARKER_KEY, encoded({**header, **self._marker(state, candidate)})),
-        ]
-        return LogPlan(records, state)
+        return _Turn(pages, dirty, credit, open_)
+
+    def _paper_records(self, papers: Mapping[str, bytes]) -> Iterator[LogRecord]:
+        for feed, told in papers.items():
+            yield from paper_records(feed, told, self.state.papers.get(feed, 0))
 
     def renew(self, epoch: int) -> None:
         """Let a shard begin a new epoch; until a transaction says so, the log is of the old one."""
