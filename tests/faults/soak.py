@@ -41,9 +41,9 @@ WARM_UP_SHARE = 0.2
 KINDS = ("none", "kill", "none", "stop", "none", "pause", "none", *Fault)
 PAUSE_SECONDS = 8.0
 """Longer than the session."""
-STEP_MS = 300
-"""Between two visits. A day of event time passes every minute or so, and visits are remembered for
-one to three: within the warm-up as many are forgotten as come, and the memory's slope is not
+STEP_MS = 1_000
+"""Between two visits. A day of event time passes in half a minute or so, and visits are remembered
+for one to three: within the warm-up as many are forgotten as come, and the memory's slope is not
 theirs."""
 CALM_SECONDS = 5.0
 """What comes so long after a fault's end is outside of faults."""
