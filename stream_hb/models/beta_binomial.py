@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import betaincc, betainccinv, betaincinv, expit, logit
+from scipy.special import betaincc, expit, logit
 
 from stream_hb.models.beta_binomial_fit import (
     BetaBinomialMarginal,
@@ -30,6 +30,7 @@ from stream_hb.models.given import take_given
 from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.modes import Best
 from stream_hb.models.pool import check_method, ratio, to_fit
+from stream_hb.models.special import beta_quantile
 from stream_hb.models.spread_table import interval_of, mean_and_sd
 from stream_hb.statistics.columns import Floats
 from stream_hb.statistics.counts import Counts
@@ -142,8 +143,8 @@ class BetaBinomial:
             weight=1 / (1 + groups.trials / hyper.concentration),
             mean=mean,
             sd=sd,
-            lo=betaincinv(a, b, tail),
-            hi=betainccinv(a, b, tail),
+            lo=beta_quantile(a, b, tail),
+            hi=beta_quantile(a, b, tail, upper=True),
         )
 
     def kernels(self, groups: Counts, hyper: BetaHyper | BetaNodes) -> tuple[BetaKernels, Floats]:

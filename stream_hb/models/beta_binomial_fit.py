@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from scipy.special import expit, logit, xlogy
 
-from stream_hb.models.modes import Best, Surface, best_mode
+from stream_hb.models.modes import MOST_BY_MOMENTS, Best, Surface, best_mode
 from stream_hb.models.pool import groups_of
 from stream_hb.models.special import rising_log, rising_log_derivatives
 from stream_hb.statistics.binned import BinnedSummary
@@ -45,7 +45,7 @@ def concentration_by_moments(pool: Pool) -> float:
     totals = totals_of(pool)
     pairs = totals.successes2 + 2 * totals.products + totals.failures2 - totals.trials
     excess = 2 * tarone_score(pool)
-    if pairs == 0 or excess <= 0:
+    if pairs >= MOST_BY_MOMENTS * excess:
         return math.inf
     return max(pairs / excess - 1, _LEAST_CONCENTRATION)
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.special import betainc, betainccinv, betaincinv, betaln, expit, logit
+from scipy.special import betainc, betaln, expit, logit
 
+from stream_hb.models.special import beta_quantile
 from stream_hb.statistics.columns import Floats, Rows
 
 _FARTHEST = 700.0
@@ -52,7 +53,7 @@ class BetaKernels:
 
     def quantile(self, probability: float, upper: bool) -> Floats:
         """Return the logit with this probability below (or above) it."""
-        x = (betainccinv if upper else betaincinv)(self.a, self.b, probability)
+        x = beta_quantile(self.a, self.b, probability, upper=upper)
         with np.errstate(divide="ignore"):
             inside: Floats = np.clip(logit(x), -_FARTHEST, _FARTHEST)
         return inside

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import xlogy
 
-from stream_hb.models.modes import Best, Surface, best_mode
+from stream_hb.models.modes import MOST_BY_MOMENTS, Best, Surface, best_mode
 from stream_hb.models.pool import groups_of
 from stream_hb.models.special import log1p_minus, rising_log, rising_log_derivatives
 from stream_hb.statistics.binned import BinnedSummary
@@ -44,7 +44,7 @@ def shape_by_moments(pool: Pool) -> float:
     """
     excess = 2 * dispersion_score(pool)
     expected = pooled_rate(pool) ** 2 * totals_of(pool).exposure2
-    return expected / excess if excess > 0 else math.inf
+    return math.inf if expected >= MOST_BY_MOMENTS * excess else expected / excess
 
 
 def dispersion_score(pool: Pool) -> float:

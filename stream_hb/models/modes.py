@@ -20,6 +20,9 @@ LOG_CONCENTRATIONS = np.linspace(math.log(1e-3), 16, 60)
 _LOWEST, _HIGHEST = float(LOG_CONCENTRATIONS[0]), 25.0
 """Where climbs are stopped: below, groups have nothing in common; above, they do not differ."""
 
+MOST_BY_MOMENTS = 1e12
+"""A concentration beyond it is a rounding's: the groups vary exactly as chance alone makes them."""
+
 _STEPS_MAX = 60
 _STEP_LONGEST = 2.0
 _RISE_ENOUGH = 1e-12

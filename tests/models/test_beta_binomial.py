@@ -70,6 +70,16 @@ def test_groups_alike_are_pooled_completely_with_an_honest_interval() -> None:
 
 
 @pytest.mark.parametrize("method", ["moments", "ml"])
+def test_groups_that_vary_exactly_as_chance_makes_them_are_a_boundary(method: str) -> None:
+    """(4 - 2.5)²·2 / (.1·.9) = 50: the score is zero, and 7e-15 by rounding. The concentration of
+    3e16 that this gave has intervals of no width, and had none at all by scipy."""
+    groups = _counts([4, 1], [25, 25])
+    fit = FAMILY.fit(groups, method)
+    assert fit.boundary
+    assert math.isinf(fit.hyper.concentration)
+
+
+@pytest.mark.parametrize("method", ["moments", "ml"])
 @pytest.mark.parametrize(("successes", "mean"), [(0.0, 0.0), (1.0, 1.0)])
 def test_a_pool_without_any_success_or_failure_is_a_boundary(
     method: str, successes: float, mean: float

@@ -54,6 +54,14 @@ def test_rates_alike_are_pooled_completely_with_an_honest_interval() -> None:
 
 
 @pytest.mark.parametrize("method", ["moments", "ml"])
+def test_rates_that_vary_exactly_as_chance_makes_them_are_a_boundary(method: str) -> None:
+    """(6 - 4)²·2 = 8: the score is zero, and 2e-15 by rounding."""
+    fit = FAMILY.fit(_exposure([6, 2], [0.1, 0.1]), method)
+    assert fit.boundary
+    assert math.isinf(fit.hyper.shape)
+
+
+@pytest.mark.parametrize("method", ["moments", "ml"])
 def test_a_pool_without_any_event_is_a_boundary(method: str) -> None:
     groups = _exposure([0, 0], [5, 7])
     fit = FAMILY.fit(groups, method)
