@@ -13,6 +13,7 @@ import numpy as np
 
 from stream_hb.arm_parts import ArmPart
 from stream_hb.chain_ticks import ChainTick
+from stream_hb.events.calendar import DAY_MS, HOUR_MS
 from stream_hb.feeds.estimates import OutRecord
 from stream_hb.feeds.experiments.analysis import Seen, look
 from stream_hb.feeds.experiments.chain_record import chain_record
@@ -101,6 +102,7 @@ class ExperimentsFeed:
             known.crossovers,
             known.undeclared,
             pre_rate=None if past is None else past.rates(known.stores),
+            begun_ms=_begun_ms(known.since_tick, tick),
         )
         state, found = look(experiment, known.state, seen)
         beliefs = all_store_beliefs(experiment, known.statistics)
@@ -155,6 +157,15 @@ def _longer(past: Past, tick: ChainTick, metric: str) -> Past:
     if "exposure" in columns:
         return past.after(tick.stores, columns["exposure"], columns["events"])
     return past.after(tick.stores, columns["weight"], columns["weight"] * columns["mean"])
+
+
+def _begun_ms(since_tick: int, tick: ChainTick) -> int:
+    """Return when an earlier tick began, from one that is over.
+
+    Ticks are numbered from 1970 on: days by days, hours by hours.
+    """
+    length_ms = DAY_MS if tick.end_ms >= tick.number * DAY_MS else HOUR_MS
+    return tick.end_ms - (tick.number - since_tick + 1) * length_ms
 
 
 def _first(parts: Mapping[int, ArmPart], tick: int) -> int:

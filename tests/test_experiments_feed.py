@@ -75,6 +75,28 @@ def test_what_happens_after_the_window_is_no_outcome_however_early_it_is_read() 
     assert arms(chains(told(engine_with(DAILY, every="day"), log))[1])[0] == (1, 1, 0)
 
 
+@pytest.mark.parametrize("every", ["day", "hour"])
+def test_the_minimum_runtime_begins_with_the_first_unit_however_early_the_start_was(
+    every: str,
+) -> None:
+    """Declared a month before its first unit, it shipped after two days, without its weekdays."""
+    early = MIDNIGHT_MS - 30 * DAY_MS
+    experiment = replace(DAILY, start_ms=early, minimum_runtime_ms=3 * DAY_MS)
+    log = []
+    for day in range(3):
+        for i in range(1200):
+            at_ms = day * DAY_MS + i * 1000
+            log.append(visit(at_ms, f"v{day}-{i}", "ab"[i % 2]))
+            if i % 20 == 0 or i % 6 == 1:
+                log.append(buys(at_ms + HOUR_MS, f"v{day}-{i}"))
+    found = chains(told(engine_with(experiment, every=every), [*log, end(3), end(4), end(5)]))
+    shipped = [one["watermark_ms"] for one in found if one["decision"]["action"] == "ship"]
+    # By the hour nothing is looked at before something happens: the visit that ends the day.
+    assert shipped[0] == MIDNIGHT_MS + 4 * DAY_MS + {"day": 0, "hour": 3 * HOUR_MS}[every]
+    reasons = [why for one in found for why in one["decision"]["reasons"]]
+    assert any(why.endswith("mature units span 2.0 days of 3.0") for why in reasons)
+
+
 def test_a_unit_seen_in_a_second_arm_is_taken_back() -> None:
     one, two = (
         {**visit(at_ms, name, arm), "visitor_id": "u"}

@@ -110,7 +110,8 @@ class CountMixture(Generic[K]):
         for some in self._chunks(len(total)):
             at = np.full(len(total[some]), above)
             parts.append(down(share * self.kernels(total[some], size[some]).tail(at, True)))
-        return np.concatenate(parts)
+        # The kernels' weights add up to 1 but for the last digit.
+        return np.minimum(np.concatenate(parts), 1.0)
 
     def kernels(self, total: Floats, size: Floats) -> K:
         """Return every group's kernels, one per row of nodes."""

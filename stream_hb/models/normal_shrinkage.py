@@ -107,7 +107,8 @@ def tail_probability(mean: Floats, variances: Variances, kernels: Kernels, above
         shrink(mean[rows], variances.take(rows), kernels).mixture.above(above)
         for rows in _chunks(len(mean), variances, kernels)
     ]
-    return np.concatenate(parts)
+    # The kernels' weights add up to 1 but for the last digit.
+    return np.minimum(np.concatenate(parts), 1.0)
 
 
 def posterior(

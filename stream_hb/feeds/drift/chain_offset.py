@@ -13,6 +13,10 @@ from stream_hb.statistics.columns import Floats
 
 NEWTON_STEPS = 4
 
+STEP_MAX = 2.0
+"""Of the offset in one step: where a store sells a thousand times what was expected of it, Newton's
+own step leads to where no exponential is finite."""
+
 FLAGSHIP_SHARE = 0.1
 """Stores with more of the chain's weight (there are no ten) are left out by solving anew: one step
 from where such a store has drawn the chain does not lead back."""
@@ -65,7 +69,7 @@ def chain_offset(
     others = weight.sum() - weight
     alone = others <= 1e-9 * weight.sum()
     others = np.where(alone, 1.0, others)
-    without = np.where(alone, offset, offset - (counted.total - mean) / others)
+    without = offset - np.where(alone, 0.0, _bounded((counted.total - mean) / others))
     for row in np.flatnonzero((weight > FLAGSHIP_SHARE * weight.sum()) & ~alone):
         rest = np.arange(len(weight)) != row
         left = Observed(counted.size * rest, counted.total * rest)
@@ -83,6 +87,10 @@ def _solved(
     mean, weight = family.mean_and_weight(observed.size, offset + relation)
     for _ in range(NEWTON_STEPS):
         step = (observed.total.sum() - mean.sum()) / max(weight.sum(), 1e-300)
-        offset += float(np.clip(step, -2.0, 2.0))
+        offset += float(_bounded(step))
         mean, weight = family.mean_and_weight(observed.size, offset + relation)
     return offset, mean, weight
+
+
+def _bounded(step: Floats) -> Floats:
+    return np.clip(step, -STEP_MAX, STEP_MAX)

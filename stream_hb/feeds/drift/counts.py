@@ -4,12 +4,15 @@ import numpy as np
 from scipy.special import expit, gammaln, logit
 
 from stream_hb.feeds.drift.baseline import Baseline
-from stream_hb.feeds.drift.family import Observed, Predictive
+from stream_hb.feeds.drift.family import SHIFT_MAX, Observed, Predictive
 from stream_hb.feeds.drift.settings import DriftHyper, DriftSettings
 from stream_hb.feeds.drift.tick import Cleaned, Kind
 from stream_hb.statistics.columns import Floats
 
 PRECISION_MIN = 2.0
+
+LINK_MAX = 30.0
+"""One success in ten million million; further off no precision is finite."""
 
 
 class Counts:
@@ -79,14 +82,17 @@ class Counts:
     ) -> Predictive:
         """Compare with Beta-Binomials of mean p and precision M = 1/(p(1-p)v) - 1."""
         n, y = observed.size, observed.total
+        link = np.clip(link, -LINK_MAX, LINK_MAX)
         share = expit(link)
-        binomial = share * (1 - share)
+        binomial = share * expit(-link)
         precision = np.maximum(1 / np.maximum(binomial * variance, 1e-12) - 1, PRECISION_MIN)
         inflation = np.maximum(1 + (n - 1) / (precision + 1), 1.0)
 
         def log_density(shift: Floats) -> Floats:
+            # Each from its own tail: where all visits convert, M - alpha would be 0, and both log
+            # gammas of it infinite.
             alpha = precision * expit(link + shift)
-            beta = precision - alpha
+            beta = precision * expit(-link - shift)
             top: Floats = gammaln(y + alpha) + gammaln(n - y + beta)
             top -= gammaln(alpha) + gammaln(beta)
             return top
@@ -94,6 +100,18 @@ class Counts:
         excess = y - n * share
         scale = np.sqrt(np.maximum(n * binomial * inflation, 1e-300))
         return Predictive(excess / scale, excess / inflation, n * binomial / inflation, log_density)
+
+    def shift_of(self, link: Floats, ratio: Floats) -> tuple[Floats, Floats]:
+        """Invert (p' - p)/p(1 - p): at a rate of 5 % it is 1.15 of a shift by .8.
+
+        >>> shift, left = Counts().shift_of(logit(np.full(1, 0.05)), np.full(1, -0.566262))
+        >>> shift.round(4), left.round(4)
+        (array([-0.8]), array([0.4751]))
+        """
+        least = np.exp(-SHIFT_MAX)
+        more = np.maximum(1 + expit(-link) * ratio, least)
+        less = np.maximum(1 - expit(link) * ratio, least)
+        return np.clip(np.log(more / less), -SHIFT_MAX, SHIFT_MAX), np.minimum(more * less, 1.0)
 
     def natural(self, link: Floats) -> Floats:
         """Return shares."""

@@ -30,6 +30,10 @@ class Observed:
     total: Floats
 
 
+SHIFT_MAX = 10.0
+"""On a logarithmic link: what is further off (twenty thousand times) is told as this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Predictive:
     """What was predicted of every store's tick, against what came.
@@ -84,6 +88,13 @@ class Family(Protocol):
         self, observed: Observed, link: Floats, variance: Floats, settings: DriftSettings
     ) -> Predictive:
         """Compare a tick with what the link and its variance predict."""
+
+    def shift_of(self, link: Floats, ratio: Floats) -> tuple[Floats, Floats]:
+        """Return the shift from the link whose score is ``ratio`` times the information there.
+
+        And what of the information is left at the shift, 1 at most: what is more is not certain,
+        as a store's day is noise too.
+        """
 
     def natural(self, link: Floats) -> Floats:
         """Return the link on the scale that people read."""

@@ -136,7 +136,7 @@ def _judged(
     seen = expectation(state, family, clean, tick.index, settings, hyper)
     state = _weighed(state, seen, tick.index, elapsed, settings)
     state, log_silent = _listened(state, clean, tick, elapsed, stream.kind, settings)
-    found = drifting(state, seen, settings)
+    found = drifting(state, family, seen, settings)
     judged = Judgements(
         found,
         levelled(state, family, seen, settings, hyper),

@@ -1,6 +1,6 @@
 """What a tick says of every alert: the conditions that their lifecycles run on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
@@ -79,7 +79,9 @@ class Levelled:
     near: Bools
 
 
-def drifting(state: DriftState, seen: Expectation, settings: DriftSettings) -> Drifting:
+def drifting(
+    state: DriftState, family: Family, seen: Expectation, settings: DriftSettings
+) -> Drifting:
     """Judge every store's evidence."""
     upward, downward = log_statistics(state.evidence)
     statistic = np.logaddexp(upward, downward) - log(2)
@@ -100,8 +102,20 @@ def drifting(state: DriftState, seen: Expectation, settings: DriftSettings) -> D
         upward >= downward,
         up,
         down,
-        change(state.evidence, seen.relation_variance),
+        _on_the_link(change(state.evidence, seen.relation_variance), family, seen),
     )
+
+
+def _on_the_link(found: Change, family: Family, seen: Expectation) -> Change:
+    """Return the change with its effect on the link scale, of which a score is only a tangent.
+
+    Taken for the effect itself, a shift by .8 at a rate of 5 % was told as 1.1, and a store whose
+    level was accepted there fell back from it by .3 in the next weeks: an alert of nothing.
+    """
+    effect, left = family.shift_of(seen.link, found.effect)
+    information = found.information * left
+    sd = np.sqrt(1 / (information + 1) + seen.relation_variance)
+    return replace(found, effect=effect, sd=sd, information=information)
 
 
 def _leans(one: Floats, other: Floats, settings: DriftSettings) -> Bools:

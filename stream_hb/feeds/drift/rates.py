@@ -3,7 +3,7 @@
 import numpy as np
 
 from stream_hb.feeds.drift.baseline import Baseline
-from stream_hb.feeds.drift.family import Observed, Predictive
+from stream_hb.feeds.drift.family import SHIFT_MAX, Observed, Predictive
 from stream_hb.feeds.drift.settings import DriftHyper, DriftSettings
 from stream_hb.feeds.drift.tick import Cleaned, Kind
 from stream_hb.statistics.columns import Floats
@@ -64,6 +64,15 @@ class Rates:
         excess = y - mean
         scale = np.sqrt(np.maximum(mean * inflation, 1e-300))
         return Predictive(excess / scale, excess / inflation, mean / inflation, log_density)
+
+    def shift_of(self, _link: Floats, ratio: Floats) -> tuple[Floats, Floats]:
+        """Invert exp(shift) - 1.
+
+        >>> Rates().shift_of(np.zeros(1), np.full(1, 0.5))[0].round(4)
+        array([0.4055])
+        """
+        more = np.clip(1 + ratio, np.exp(-SHIFT_MAX), np.exp(SHIFT_MAX))
+        return np.log(more), np.minimum(more, 1.0)
 
     def natural(self, link: Floats) -> Floats:
         """Return rates."""

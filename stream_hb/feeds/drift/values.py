@@ -67,8 +67,11 @@ class Values:
         size = np.maximum(observed.size, 1e-300)
         total = 1 / size + variance
         scale = np.sqrt(total)
-        limit = settings.winsor_sd
-        z = np.clip((observed.total / size - link) / scale, -limit, limit)
+        limit, away = settings.winsor_sd, observed.total / size - link
+        z = np.clip(away / scale, -limit, limit)
+        # A shift that lasts may be larger than one day is believed to be: measured by what is drawn
+        # in, it would be told too small, and accepted so, and told anew.
+        reach = limit * scale + 2 * max(settings.shifts)
         df = settings.value_df
         spread = scale * np.sqrt((df - 2) / df)  # of a Student-t with standard deviation ``scale``
 
@@ -76,7 +79,11 @@ class Values:
             out: Floats = -(df + 1) / 2 * np.log1p(((z * scale - shift) / spread) ** 2 / df)
             return out
 
-        return Predictive(z, z / scale, 1 / total, log_density)
+        return Predictive(z, np.clip(away, -reach, reach) / total, 1 / total, log_density)
+
+    def shift_of(self, _link: Floats, ratio: Floats) -> tuple[Floats, Floats]:
+        """Return the ratio: the score is linear."""
+        return ratio, np.ones_like(ratio)
 
     def natural(self, link: Floats) -> Floats:
         """Return geometric means."""

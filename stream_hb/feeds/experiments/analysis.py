@@ -43,6 +43,9 @@ class Seen:
         Flags that say that the data cannot be trusted, such as ``mixed_currency``.
     pre_rate
         Each store's own rate of before the experiment, of the metric that decides; None: unknown.
+    begun_ms
+        Event time before which no unit was first seen: an experiment that was declared a month
+        before its first unit has not run for a month. 0: not known; then since the epoch began.
     """
 
     statistics: ArmStatistics
@@ -52,6 +55,7 @@ class Seen:
     undeclared: float = 0.0
     quality: tuple[str, ...] = ()
     pre_rate: Floats | None = None
+    begun_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,7 @@ def _found(
     case = Case(
         experiment.metrics[0],
         experiment.alpha,
-        max(0, seen.at_ms - experiment.attribution_window_ms - state.since_ms),
+        _matured_ms(experiment, state, seen),
         experiment.minimum_runtime_ms,
         ratio,
         int(srm_stores.sum()),
@@ -207,6 +211,11 @@ def _found(
         tuple(_arm_case(experiment, metrics, rails, i) for i in range(len(rails))),
     )
     return Look(metrics, ratio, state.srm_log_e[1:], srm_stores, rails, quality, decide(case))
+
+
+def _matured_ms(experiment: Experiment, state: State, seen: Seen) -> int:
+    begun_ms = max(state.since_ms, seen.begun_ms)
+    return max(0, seen.at_ms - experiment.attribution_window_ms - begun_ms)
 
 
 def _crossover_flag(seen: Seen) -> tuple[str, ...]:

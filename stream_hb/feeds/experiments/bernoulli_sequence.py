@@ -3,9 +3,9 @@
 import math
 
 from scipy.optimize import brentq
-from scipy.special import betaln, xlog1py, xlogy
 
 from stream_hb.errors import FitError
+from stream_hb.models.special import rising_log
 
 
 def bernoulli_sequence(
@@ -47,11 +47,10 @@ def bernoulli_sequence(
     size = max(best_at / (log_inverse + math.log1p(log_inverse)) - 1, 1e-3)
 
     def excess(p: float) -> float:
-        """Return ln E(p) - ln(1/alpha)."""
-        a, b = size * p, size * (1 - p)
-        rise = betaln(a + successes, b + trials - successes) - betaln(a, b)
-        likelihood = xlogy(successes, p) + xlog1py(trials - successes, -p)
-        return float(rise - likelihood) + math.log(alpha)
+        """Return ln E(p) - ln(1/alpha): the powers of p and q cancel against the likelihood's."""
+        # Not by scipy's betaln: next to p = 1 it is infinite, and no end was found where all buy.
+        rises = rising_log(successes, size * p) + rising_log(trials - successes, size * (1 - p))
+        return float(rises - rising_log(trials, size)) + math.log(alpha)
 
     rate, edge = successes / trials, 1e-12
     # A likelihood is highest at the rate itself: E is below 1 there, and 0 < p < 1 is asked for.

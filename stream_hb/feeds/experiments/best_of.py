@@ -90,7 +90,8 @@ def best_of(arms: Sequence[Arm]) -> Best:
     log_below = np.array([_log_below(arm, t) for arm in arms])
     others = log_below.sum(axis=0) - log_below
     density = np.array([arm.density(t) for arm in arms])
-    probability = (density * np.exp(others)) @ weight
+    # By a rule's last digit a sure thing would have more than 1, which no schema lets pass.
+    probability = np.minimum((density * np.exp(others)) @ weight, 1.0)
     loss = (np.exp(log_below) * -np.expm1(others)) @ (weight * arms[0].speed(t))
     return Best(probability, loss)
 

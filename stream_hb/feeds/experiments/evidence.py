@@ -27,6 +27,9 @@ where arm b has a tenth of the units, revenue per visit would be stopped far too
 second rule (the uneven rows of ``make study-experiments`` are there to see it)."""
 
 
+_LOG_MAX = 700.0
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One metric's evidence; arrays of shape (1 + stores, comparisons), row 0 the chain.
@@ -107,7 +110,9 @@ def _log_ends(control: ArmMean, arm: ArmMean, width: Floats) -> Ends:
     lift = absolute_lift(control, arm)
     lo, hi = around(lift.effect, width * _root(lift.variance, np.isfinite(width)))
     known = np.isfinite(hi)
-    return Ends(*(np.where(known, np.expm1(np.where(known, e, 0.0)), e) for e in (lo, hi)))
+    # Totals may tell any spread of logarithms: e^700 times as much is the largest lift there is.
+    shares = (np.expm1(np.clip(np.where(known, e, 0.0), -_LOG_MAX, _LOG_MAX)) for e in (lo, hi))
+    return Ends(*(np.where(known, *pair) for pair in zip(shares, (lo, hi), strict=True)))
 
 
 def evidence_of(

@@ -153,6 +153,25 @@ def test_too_many_counts_to_sum_cost_no_more_than_the_stated_error(
         assert abs(predictive.quantile(probability)[0] - y) <= 2
 
 
+@pytest.mark.parametrize(
+    "predictive",
+    [gamma(0.3, 1.0, 333.0), gamma(0.7, 1.0, 140.0), beta(0.5, 49.5, 10_000.0)],
+)
+def test_few_counts_where_many_were_possible_have_their_place_by_summation(
+    predictive: CountPredictive,
+) -> None:
+    """Of less than one prior success the continuous stand-in was off by .016 at a count of 1."""
+    assert predictive._range()[1][0] > WIDEST
+    k = np.arange(400.0)
+    every = np.zeros(len(k), dtype=np.intp)
+    cumulative = np.cumsum(np.exp(predictive.kernels.take(every).log_mass(k)[0]))
+    many = CountPredictive(predictive.kernels.take(every), predictive.weight)
+    below = many.scores(k).below
+    assert_allclose(below[1:100], cumulative[:99], rtol=1e-9)
+    assert_allclose(below[1:], cumulative[:-1], atol=1e-3)
+    assert (np.diff(below) >= -1e-3).all()
+
+
 def test_what_lies_far_outside_of_the_window_is_scored_all_the_same() -> None:
     """A count 900 above anything expected: all probability is below, each count costs one."""
     scores = gamma(400.0, 400.0, 10.0).scores(np.array([1_000.0]))

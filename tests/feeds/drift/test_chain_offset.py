@@ -87,3 +87,14 @@ def test_the_others_own_deviations_are_part_of_the_offsets_variance() -> None:
     quiet = chain_offset(Counts(), given, RELATION, np.zeros(STORES), ALL).variance
     noisy = chain_offset(Counts(), given, RELATION, np.full(STORES, 0.2), ALL).variance
     assert (noisy > quiet + 0.2 / STORES).all()
+
+
+@pytest.mark.parametrize("times", [20.0, 0.05])
+def test_a_flagship_is_left_out_however_far_the_others_are_from_it(times: float) -> None:
+    """Newton's own step from the common offset goes where no exponential is finite."""
+    size = np.full(STORES, 100.0)
+    size[0] = 1e9
+    rate = np.where(np.arange(STORES) == 0, 0.05, 0.05 * times)
+    found = chain_offset(FAMILIES[Kind.RATES], Observed(size, size * rate), 0 * size, VARIANCE, ALL)
+    assert found.offset == pytest.approx(np.log(0.05), abs=0.01)
+    assert found.without[0] == pytest.approx(np.log(0.05 * times), abs=0.02)

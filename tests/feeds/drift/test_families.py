@@ -126,3 +126,47 @@ def test_a_stores_own_variance_of_values_counts_as_far_as_it_is_known() -> None:
     own = values.observed(tick, known, hyper, SETTINGS, 0.0)
     assert unknown.size[0] == pytest.approx(10 / 0.8)
     assert own.size[0] == pytest.approx(10 / 4.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("shift", [-6.0, -0.8, -0.1, 0.1, 0.8, 3.0])
+@pytest.mark.parametrize("kind", [Kind.COUNTS, Kind.RATES])
+def test_a_shift_is_measured_on_the_link_scale_however_large_it_is(
+    kind: Kind, shift: float
+) -> None:
+    """The score of what a shifted store is expected to bring is a tangent: 1.15 for .8 at 5 %."""
+    family, link = FAMILIES[kind], np.log(np.array([0.002, 0.05, 0.6]))
+    expected = family.mean_and_weight(SIZE, link + shift)[0]
+    told = family.predictive(Observed(SIZE, expected), link, VARIANCE, SETTINGS)
+    found, left = family.shift_of(link, told.score / told.information)
+    np.testing.assert_allclose(found, shift, rtol=1e-9)
+    weight = family.mean_and_weight(SIZE, link + shift)[1] / family.mean_and_weight(SIZE, link)[1]
+    np.testing.assert_allclose(left, np.minimum(weight, 1.0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [Kind.COUNTS, Kind.RATES])
+def test_a_shift_that_no_rate_can_have_is_told_as_the_largest_one(kind: Kind) -> None:
+    """One day of a thousand sales where one was expected was exp(1000) of anything."""
+    found, left = FAMILIES[kind].shift_of(np.full(2, -7.0), np.array([-1e6, 1e6]))
+    assert found.tolist() == [-10.0, 10.0]
+    assert ((left >= 0) & (left <= 1)).all()
+
+
+def test_a_value_shift_larger_than_a_days_deviation_may_be_is_measured_whole() -> None:
+    settings = DriftSettings.for_values()
+    size = np.full(1, 400.0)
+    told = Values().predictive(Observed(size, size * 0.8), np.zeros(1), np.zeros(1), settings)
+    assert told.z[0] == settings.winsor_sd
+    np.testing.assert_allclose(told.score / told.information, 0.8)
+    wild = Values().predictive(Observed(size, size * 40.0), np.zeros(1), np.zeros(1), settings)
+    np.testing.assert_allclose(wild.score / wild.information, 4 * 0.05 + 2 * 0.8)
+
+
+@pytest.mark.parametrize("link", [-800.0, -40.0, 40.0, 800.0])
+@pytest.mark.parametrize("successes", [0.0, 1.0, 1e6])
+def test_where_all_or_none_convert_the_densities_are_finite(link: float, successes: float) -> None:
+    """One NaN among them silences a store for ever: S never leaves it."""
+    size = np.full(1, 1e6)
+    at = np.full(1, link), np.full(1, 0.01)
+    told = Counts().predictive(Observed(size, np.full(1, successes)), *at, SETTINGS)
+    assert np.isfinite(gained(told)).all()
+    assert np.isfinite([told.z, told.z**2, told.score, told.information]).all()

@@ -187,6 +187,14 @@ def test_an_accepted_level_is_the_new_baseline() -> None:
     assert told[-1].status == "firing"
 
 
+@pytest.mark.parametrize("share", [0.02, 0.025, 0.11, 0.2, 0.4])
+def test_a_large_shift_that_is_accepted_is_not_told_of_again(share: float) -> None:
+    """Accepted as the tangent of what it was, the store fell back from its new level at once."""
+    given = days(one_at(share, 40), 300)
+    given[85] = replace(given[85], accepted=np.array([0]))
+    assert statuses(run(given)) == [("s0", "firing"), ("s0", "resolved")]
+
+
 def test_a_level_that_stays_for_two_half_lives_is_accepted() -> None:
     done = run(days(one_at(0.09, 40), 140), quick(half_life_days=30.0))
     assert statuses(done) == [("s0", "firing"), ("s0", "resolved")]

@@ -26,7 +26,7 @@ def judged(log_s: float, offset: float = 0.0) -> Drifting:
     family, clean = FAMILIES[Kind.COUNTS], cleaned(given, Kind.COUNTS, STORES)
     seen = expectation(state, family, clean, given.index, SETTINGS, HYPER)
     certain = replace(seen, relation_variance=np.full(STORES, 1e-6))
-    return drifting(state, certain, SETTINGS)
+    return drifting(state, family, certain, SETTINGS)
 
 
 A = SETTINGS.log_threshold
@@ -63,4 +63,4 @@ def test_ticks_that_say_nothing_are_no_evidence_however_many_there_are() -> None
     clean = cleaned(given, Kind.COUNTS, STORES)
     family = FAMILIES[Kind.COUNTS]
     seen = expectation(state, family, clean, given.index, SETTINGS, HYPER)
-    assert not drifting(state, seen, SETTINGS).fires.any()
+    assert not drifting(state, family, seen, SETTINGS).fires.any()

@@ -209,6 +209,14 @@ def test_before_the_minimum_runtime_nothing_is_shipped() -> None:
     assert found.decision.reasons[0].startswith("arm b is better")
 
 
+def test_units_that_came_late_have_not_run_since_the_declared_start() -> None:
+    late = replace(seen(BETTER, 20), begun_ms=seen(BETTER, 13).at_ms)
+    _, found = looked(TWO, late)
+    assert "minimum runtime: mature units span 6.0 days of 7.0" in found.decision.reasons
+    _, found = looked(TWO, replace(late, begun_ms=seen(BETTER, 12).at_ms))
+    assert found.decision.action == "ship"
+
+
 def test_harm_does_not_wait_for_the_minimum_runtime() -> None:
     _, found = looked(TWO, seen(WORSE, 2))
     assert (found.decision.action, found.decision.arm) == ("rollback", "b")

@@ -125,6 +125,15 @@ def test_a_bernoulli_sequence_along_a_stream_is_confseqs() -> None:
             assert bernoulli_sequence(sum(x[:n]), n, 0.05, 100) == pytest.approx(ends, abs=1.5e-3)
 
 
+@pytest.mark.parametrize(("n", "best_at"), [(49, 4.0), (3_000, 9.0), (30_000_000, 2_500.0)])
+def test_where_all_buy_the_sequence_mirrors_that_where_nobody_does(n: int, best_at: float) -> None:
+    """A log Beta that is infinite next to p = 1 left no end to be found: the look ended there."""
+    none, every = (bernoulli_sequence(k, n, 0.1, best_at) for k in (0, n))
+    assert every == pytest.approx((1 - none[1], 1.0), abs=1e-11)
+    assert none[0] == 0
+    assert 0 < none[1] < 1
+
+
 def test_a_bernoulli_sequence_never_misses_more_often_than_alpha() -> None:
     random, misses, rate = np.random.default_rng(11), 0, 0.03
     for _ in range(200):

@@ -169,6 +169,15 @@ def test_a_single_store_keeps_its_own_effect_and_variance() -> None:
     assert sites.new_store.sd > 0.2
 
 
+def test_no_effect_is_more_than_sure_to_be_above_zero() -> None:
+    random = np.random.default_rng(17)
+    for stores in range(2, 30):
+        clear = Measured(random.normal(5, 0.3, stores), np.full(stores, 0.01))
+        sites = pool_sites(clear, np.ones(stores), 0.95)
+        assert sites is not None
+        assert sites.probability_above.max() <= 1
+
+
 def test_a_silent_store_has_the_effect_of_a_new_one() -> None:
     contrasts = Measured(np.array([0.1, 0.3, 0.0]), np.array([0.01, 0.02, np.inf]))
     sites = _sites(contrasts)
