@@ -161,7 +161,10 @@ def uncertainty(hyper: RegressionHyper, level: float) -> dict[str, tuple[float, 
     triples = zip(sd.tolist(), lo.tolist(), hi.tolist(), strict=True)
     out = dict(zip(("intercept", *hyper.names), triples, strict=True))
     share = hyper.weight[:, 0]
-    out["tau"] = interval_of_nodes(np.sqrt(hyper.tau2), share, level)
+    tau_sd, *_ = interval_of_nodes(np.sqrt(hyper.tau2), share, level)
+    # The nodes lie evenly in ln τ.
+    _, low, high = interval_of_nodes(np.log(hyper.tau2) / 2, share, level)
+    out["tau"] = tau_sd, math.exp(low), math.exp(high)
     if hyper.is_from_observations:
-        out["sigma2"] = variance_interval(hyper.sigma2, share, math.nan, level)
+        out["sigma2"] = variance_interval(hyper.sigma2, share, math.nan, level, one_rule=True)
     return out
