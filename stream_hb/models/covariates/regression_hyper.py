@@ -114,6 +114,8 @@ def posterior(groups: Measured, rows: Floats, hyper: RegressionHyper, level: flo
     empty = np.isinf(groups.variance).reshape(len(rows), -1)[:, 0]
     raw = np.where(empty, np.nan, groups.mean)
     lo, hi = interval(mixture, level)
+    # Weights that sum to 1 but for the last digit.
+    weight = np.minimum(weight, 1.0)
     mean = pooled + (1 - weight) * (groups.mean - pooled)
     return Posterior(raw, pooled, weight, mean, sd, lo, hi)
 
