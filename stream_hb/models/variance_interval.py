@@ -12,17 +12,21 @@ import numpy as np
 from scipy.special import chdtri, digamma, polygamma
 
 from stream_hb.models.moderation import trigamma_inverse
+from stream_hb.models.quadrature_quantile import interval_of_nodes
 from stream_hb.statistics.columns import Floats
 
 _NO_SPREAD = 1e-18
 """A variance of ln σ² below this is rounding."""
+
+_FEW, _PICTURE = 15.0, 9
+"""Half the degrees of freedom up to which so many nodes, or more, tell the interval themselves."""
 
 _ENOUGH = 5.0
 """Half the degrees of freedom from which on the variance's own standard deviation is χ²'s."""
 
 
 def variance_interval(
-    sigma2: Floats, weight: Floats, degrees: float, level: float
+    sigma2: Floats, weight: Floats, degrees: float, level: float, *, one_rule: bool = False
 ) -> tuple[float, float, float]:
     """Return sd and equal-tailed interval of σ².
 
@@ -35,6 +39,8 @@ def variance_interval(
         spread out as σ² is, or σ² is taken as known: without spread it has no width.
     level
         Probability inside.
+    one_rule
+        Whether the nodes are all those of one rule in ln σ²: many of them show the interval.
 
     Examples
     --------
@@ -55,6 +61,10 @@ def variance_interval(
         return 0.0, math.exp(centre), math.exp(centre)
     half = trigamma_inverse(spread)
     scale = math.exp(centre + _below_log(half))
+    if one_rule and half < _FEW and len(np.unique(logs)) >= _PICTURE:
+        # Of few degrees of freedom what the spreads say of the variance matters more than χ².
+        lo, hi = (math.exp(end) for end in interval_of_nodes(logs, share, level))
+        return _sd(half, scale, np.ravel(sigma2), share), lo, hi
     lo, hi = (scale * 2 * half / float(chdtri(2 * half, p)) for p in _tails(level))
     return _sd(half, scale, np.ravel(sigma2), share), lo, hi
 

@@ -31,6 +31,8 @@ from stream_hb.models.gamma_kernels import GammaKernels
 from stream_hb.models.hyperprior import DEFAULT, Prior
 from stream_hb.models.mixture import Kernels, mixture_quantile
 from stream_hb.models.pool import check_method, ratio
+from stream_hb.models.quadrature_quantile import interval_of_rows
+from stream_hb.models.spread_table import mean_and_sd
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
@@ -174,10 +176,21 @@ class _CovariateCounts(Generic[S]):
         lo, hi = interval(mixture, level)
         triples = zip(mixture.moments()[1].tolist(), lo.tolist(), hi.tolist(), strict=True)
         out = dict(zip(("intercept", *hyper.names), triples, strict=True))
-        mean = self._unlink(hyper.location).ravel()
-        out["mean"] = interval_of_nodes(mean, hyper.weight.ravel(), level)
-        log = np.log(hyper.concentration[:, 0])
-        out[f"log_{self._concentration}"] = interval_of_nodes(log, hyper.weight.sum(axis=1), level)
+        if hyper.has_rows_of_locations:
+            ends = interval_of_rows(hyper.location, hyper.weight, level)
+        else:
+            # The link at the average covariates is the scaled covariates' intercept.
+            at_average = interval(hyper.average_location(), level)
+            ends = float(at_average[0][0]), float(at_average[1][0])
+        low, high = self._unlink(np.array(ends)).tolist()
+        rate_sd = mean_and_sd(self._unlink(hyper.location), hyper.weight)[1]
+        out["mean"] = rate_sd, low, high
+        share = hyper.weight.sum(axis=1)
+        # The rule is in the root of the spread, that is the fourth of the concentration.
+        root = hyper.concentration[:, 0] ** -0.25
+        _, least, most = interval_of_nodes(root, share, level)
+        log_sd = mean_and_sd(np.log(hyper.concentration[:, 0]), share)[1]
+        out[f"log_{self._concentration}"] = log_sd, -4 * math.log(most), -4 * math.log(least)
         return out
 
     def _parts(self, groups: Described[S], hyper: LinkHyper) -> Iterator[Collapsed]:

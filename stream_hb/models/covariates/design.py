@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_hb.errors import FitError
 from stream_hb.models.described import Described
-from stream_hb.models.refused import checked
+from stream_hb.models.refused import checked, consistent
 from stream_hb.statistics.columns import Floats
 
 _COLLINEAR = 1e-8
@@ -91,7 +91,7 @@ class Design:
 
 def with_data(described: Described[Any], size: Floats) -> Described[Any]:
     """Return the groups that have any data; a pool without one cannot be fitted."""
-    described, seen = replace(described, groups=checked(described.groups)), size > 0
+    described, seen = replace(described, groups=consistent(checked(described.groups))), size > 0
     if not seen.any():
         raise FitError("no group has data yet: there is nothing to fit")
     return described if seen.all() else described.take(seen)

@@ -105,14 +105,25 @@ class LinkHyper:
 
     def coefficients(self) -> Mixture:
         """Return the coefficients on the given scale, a normal kernel per outer node."""
-        transform = self.design.transform
         # A coefficient is the linear predictor of a row, even if no group has it.
-        points = self.predictors(transform)
+        return self._mixture(self.design.transform)
+
+    @property
+    def has_rows_of_locations(self) -> bool:
+        """Whether each outer node's locations are those of a rule with seven nodes, not three."""
+        return len(self.names) <= 1
+
+    def average_location(self) -> Mixture:
+        """Return the linear predictor at the average covariates, a normal kernel per outer node."""
+        return self._mixture(self.design.average)
+
+    def _mixture(self, rows: Floats) -> Mixture:
+        points = self.predictors(rows)
         share = self.weight / self.weight.sum(axis=1, keepdims=True)
         mean = np.einsum("ok,okc->co", share, points)
         second = np.einsum("ok,okc->co", share, points**2)
         if self.is_point:
-            return Mixture(mean, self.predictor_sd(transform).T, np.ones(1))
+            return Mixture(mean, self.predictor_sd(rows).T, np.ones(1))
         sd = np.sqrt(np.maximum(second - mean**2, 0.0))
         return Mixture(mean, sd, self.weight.sum(axis=1))
 

@@ -71,7 +71,7 @@ class CovariateNormalKnownVariance:
         check_method(method, self.methods)
         design, pool, count = _measured_pool(groups)
         if method == "bayes":
-            usual = math.sqrt(pool.median_variance)
+            usual = pool.median_se
             default = half_normal_of_means(usual, normal_fit.fit_tau2(pool, "dl").tau2)
             believed = Believed.of(prior, pool, default)
             return _integrated_fit(integrate(pool, design, believed, usual), count)
@@ -152,7 +152,7 @@ class CovariateNormalFromObservations:
         count = pool.groups_count
         if method == "bayes":
             tau2, sigma2, *_ = normal_fit.fit_components(pool, within, "dl")
-            usual = math.sqrt(sigma2 * pool.median_variance)
+            usual = math.sqrt(sigma2) * pool.median_se
             believed = Believed.of(prior, pool, half_normal_of_means(usual, tau2))
             return _integrated_fit(integrate(pool, design, believed, usual, within), count)
         tau2, sigma2, bimodal, iterations = normal_fit.fit_components(pool, within, method)

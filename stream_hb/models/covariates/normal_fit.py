@@ -236,9 +236,9 @@ class Scaled:
         return self.unit.least_variance
 
     @property
-    def median_variance(self) -> float:
-        """Median sampling variance."""
-        return self.unit.median_variance
+    def median_se(self) -> float:
+        """Median standard error of the means; of two middle ones their mean."""
+        return self.unit.median_se
 
     def at(self, tau2: float) -> Regression:
         """Regress with the weights 1/(v + τ²); the coefficients stay in the means' units."""

@@ -71,8 +71,8 @@ class RegressionPool(Protocol):
         ...
 
     @property
-    def median_variance(self) -> float:
-        """Median sampling variance."""
+    def median_se(self) -> float:
+        """Median standard error of the means; of two middle ones their mean."""
         ...
 
     def at(self, tau2: float) -> Regression:
@@ -123,9 +123,9 @@ class ExactRegressionPool:
         return float(self.variance[0])
 
     @property
-    def median_variance(self) -> float:
-        """Median sampling variance."""
-        return float(np.median(self.variance))
+    def median_se(self) -> float:
+        """Median standard error of the means; of two middle ones their mean."""
+        return float(np.median(np.sqrt(self.variance)))
 
     def at(self, tau2: float) -> Regression:
         """Regress with the weights 1/(v + τ²)."""

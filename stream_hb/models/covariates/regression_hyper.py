@@ -114,6 +114,8 @@ def posterior(groups: Measured, rows: Floats, hyper: RegressionHyper, level: flo
     empty = np.isinf(groups.variance).reshape(len(rows), -1)[:, 0]
     raw = np.where(empty, np.nan, groups.mean)
     lo, hi = interval(mixture, level)
+    # Weights that sum to 1 but for the last digit.
+    weight = np.minimum(weight, 1.0)
     mean = pooled + (1 - weight) * (groups.mean - pooled)
     return Posterior(raw, pooled, weight, mean, sd, lo, hi)
 
@@ -161,7 +163,10 @@ def uncertainty(hyper: RegressionHyper, level: float) -> dict[str, tuple[float, 
     triples = zip(sd.tolist(), lo.tolist(), hi.tolist(), strict=True)
     out = dict(zip(("intercept", *hyper.names), triples, strict=True))
     share = hyper.weight[:, 0]
-    out["tau"] = interval_of_nodes(np.sqrt(hyper.tau2), share, level)
+    tau_sd, *_ = interval_of_nodes(np.sqrt(hyper.tau2), share, level)
+    # The nodes lie evenly in ln τ.
+    _, low, high = interval_of_nodes(np.log(hyper.tau2) / 2, share, level)
+    out["tau"] = tau_sd, math.exp(low), math.exp(high)
     if hyper.is_from_observations:
-        out["sigma2"] = variance_interval(hyper.sigma2, share, math.nan, level)
+        out["sigma2"] = variance_interval(hyper.sigma2, share, math.nan, level, one_rule=True)
     return out

@@ -77,10 +77,13 @@ class BinnedRegressionPool:
         return float(1 / self.precision.max())
 
     @property
-    def median_variance(self) -> float:
-        """Median sampling variance, to the width of a bin."""
-        passed = np.cumsum(self.products[:, 0, 0])
-        return float(1 / self.precision[np.searchsorted(passed, passed[-1] / 2)])
+    def median_se(self) -> float:
+        """Median standard error of the means, to the width of a bin."""
+        # A bin's nodes have masses of both signs, which only together are its groups.
+        order = np.argsort(self.precision)
+        passed = np.cumsum(self.products[order, 0, 0])
+        middle = int(np.argmax(passed >= passed[-1] / 2))
+        return float(self.precision[order][middle] ** -0.5)
 
     def at(self, tau2: float) -> Regression:
         """Regress with the weights 1/(v + τ²)."""

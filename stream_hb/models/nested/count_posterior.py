@@ -11,6 +11,7 @@ With others in the region h is of first order: the mean is right whatever h is, 
 zero bend the link, pooled may be off by a third of its distance from raw.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from stream_hb.models.nested.hyper import NestedHyper
 from stream_hb.statistics.columns import Floats
 
 _LOCATION_NODES, _EFFECT_NODES, _RATE_NODES = 3, 9, 5
-_GRID_NODES = 61
+_SD_NODES, _GRID_NODES = 21, 61
 _CENTRE_STEPS = 12
 _SHARE_MOST = 0.999
 _APART = 1e-3
@@ -194,6 +195,18 @@ def chain_rate(model: CountModel, location: Floats, sd: Floats) -> Floats:
     links = location[:, np.newaxis] + sd[:, np.newaxis] * x
     rate: Floats = model.natural(links) @ (weight / weight.sum())
     return rate
+
+
+def chain_rate_sd(model: CountModel, location: Floats, sd: Floats, weight: Floats) -> float:
+    """Return the standard deviation of the chain's rate, over all nodes.
+
+    By the slope of the link it would be right only where the location is nearly known.
+    """
+    x, share = np.polynomial.hermite_e.hermegauss(_SD_NODES)
+    rates = model.natural(location[:, np.newaxis] + sd[:, np.newaxis] * x)
+    mass = weight[:, np.newaxis] * share / share.sum()
+    mean = float((mass * rates).sum())
+    return math.sqrt(float((mass * (rates - mean) ** 2).sum()))
 
 
 def centred(model: CountModel, rate: Floats, sd: Floats) -> Floats:

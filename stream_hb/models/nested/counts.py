@@ -32,6 +32,7 @@ from stream_hb.models.nested.count_posterior import (
     StoreNodes,
     centred,
     chain_rate,
+    chain_rate_sd,
     predictive,
     store_nodes,
 )
@@ -46,9 +47,10 @@ from stream_hb.models.nested.hyper import NestedHyper
 from stream_hb.models.nested.layout import by_region, seen
 from stream_hb.models.nested.normal_stores import heaviest
 from stream_hb.models.nested.region_table import RegionTable
-from stream_hb.models.nested.summary import mean_and_sd, nodes_interval, sensitivity_of
+from stream_hb.models.nested.summary import mean_and_sd, sensitivity_of
 from stream_hb.models.normal_mixture import Mixture as NormalMixture
 from stream_hb.models.pool import check_method, ratio
+from stream_hb.models.quadrature_quantile import interval_of_nodes
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.counts import Counts
 from stream_hb.statistics.exposure import Exposure
@@ -152,9 +154,7 @@ class _NestedCounts:
         }
 
     def _mean_rate(self, hyper: NestedHyper) -> float:
-        if len(hyper.weight) > 1:
-            return float(hyper.weight @ self._model.natural(hyper.location))
-        return float(chain_rate(self._model, hyper.location, hyper.location_sd)[0])
+        return float(hyper.weight @ chain_rate(self._model, hyper.location, hyper.location_sd))
 
     def uncertainty(
         self, hyper: NestedHyper, level: float
@@ -165,15 +165,18 @@ class _NestedCounts:
         location = NormalMixture(
             hyper.location[np.newaxis], hyper.location_sd[np.newaxis], hyper.weight
         )
-        ends = np.concatenate([location.quantile(p) for p in ((1 - level) / 2, (1 + level) / 2)])
-        low, high = self._model.natural(ends)
-        _, link_sd = location.moments()
-        at = self._model.slope(np.array(hyper.weight @ hyper.location))
-        found = {"mean": (float(link_sd[0] * at), float(low), float(high))}
-        nodes = {self._log_name: np.log(hyper.spread_store), "tau_region": hyper.spread_region}
-        for name, values in nodes.items():
-            _, sd = mean_and_sd(values, hyper.weight)
-            found[name] = (sd, *nodes_interval(values, hyper.weight, level))
+        tails = (1 - level) / 2, (1 + level) / 2
+        low, high = self._model.natural(np.concatenate([location.quantile(p) for p in tails]))
+        rate_sd = chain_rate_sd(self._model, hyper.location, hyper.location_sd, hyper.weight)
+        found = {"mean": (rate_sd, float(low), float(high))}
+        # Nodes are smooth in the spread, and their concentrations have no bound.
+        spread = hyper.spread_store**-0.5
+        least, most = interval_of_nodes(spread, hyper.weight, level)
+        _, sd = mean_and_sd(np.log(hyper.spread_store), hyper.weight)
+        found[self._log_name] = (sd, -2 * math.log(most), -2 * math.log(least))
+        _, sd = mean_and_sd(hyper.spread_region, hyper.weight)
+        ends = interval_of_nodes(hyper.spread_region, hyper.weight, level)
+        found["tau_region"] = (sd, *ends)
         return found
 
     def _pool(self, groups: Described[Any]) -> CountPool:

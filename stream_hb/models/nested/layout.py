@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stream_hb.errors import FitError
 from stream_hb.models.described import Described
-from stream_hb.models.refused import checked
+from stream_hb.models.refused import checked, consistent
 from stream_hb.statistics.columns import Floats
 
 
@@ -90,7 +90,7 @@ def by_region(described: Described[Any]) -> tuple[Any, Layout]:
 
 def seen(described: Described[Any], size: Floats) -> Described[Any]:
     """Return the stores that have any data; a pool without one cannot be fitted."""
-    described, there = replace(described, groups=checked(described.groups)), size > 0
+    described, there = replace(described, groups=consistent(checked(described.groups))), size > 0
     if not there.any():
         raise FitError("no group has data yet: there is nothing to fit")
     return described.take(there)

@@ -27,10 +27,11 @@ from stream_hb.models.nested.normal_likelihood import (
     log_likelihood,
     of_observations,
 )
-from stream_hb.models.nested.summary import mean_and_sd, nodes_interval, sensitivity_of
+from stream_hb.models.nested.summary import mean_and_sd, sensitivity_of
 from stream_hb.models.normal_measured import precision_of
 from stream_hb.models.normal_mixture import Mixture
 from stream_hb.models.pool import check_method
+from stream_hb.models.quadrature_quantile import interval_of_nodes
 from stream_hb.models.variance_interval import variance_interval
 from stream_hb.statistics.columns import Floats, Statistic
 from stream_hb.statistics.measured import Measured
@@ -114,10 +115,10 @@ class _NestedNormal(Generic[S]):
         found: dict[str, tuple[float, float, float]] = {"mu": (float(mu.moments()[1][0]), lo, hi)}
         for name, values in _spreads(hyper).items():
             _, sd = mean_and_sd(values, hyper.weight)
-            found[name] = (sd, *nodes_interval(values, hyper.weight, level))
+            found[name] = (sd, *interval_of_nodes(values, hyper.weight, level))
         if "sigma2" in found:
             nodes = hyper.sigma2, hyper.weight
-            found["sigma2"] = variance_interval(*nodes, hyper.sigma2_degrees, level)
+            found["sigma2"] = variance_interval(*nodes, hyper.sigma2_degrees, level, one_rule=True)
         return found
 
     def _learnt(self, groups: Described[S], hyper: NestedHyper) -> NestedHyper:

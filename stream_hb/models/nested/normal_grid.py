@@ -1,8 +1,8 @@
 """Both spreads of means in regions in a chain, and σ², integrated by quadrature.
 
 The chain's mean is integrated analytically, the spreads τ_store and τ_region by Gauss-Legendre
-nodes where their posterior lies, ln σ² (flat) by a Gauss-Hermite rule about what the observations
-within stores say of it, as many nodes as its uncertainty calls for.
+nodes where their posterior lies, ln σ² (flat) by a rule about what the observations within stores
+say of it: even nodes where they are few, else as many of Gauss-Hermite's as its uncertainty needs.
 """
 
 import math
@@ -32,6 +32,10 @@ from stream_hb.statistics.columns import Floats
 _NODES = (17, 21)
 """Nodes of τ_store and of τ_region."""
 
+_FEW, _WIDE, _NARROW = 30.0, 41, 21
+"""Degrees of freedom on σ² below which it has so many nodes (below 5, and from there on)."""
+
+_NATS = 14.0
 _ALONE = 500.0
 """From so many degrees of freedom on σ² has one node."""
 
@@ -74,21 +78,24 @@ def integrate(means: Means, prior: Prior) -> tuple[Nodes, Location]:
     scans: list[tuple[Floats, Floats, Floats]] = []
 
     def likelihood(store: Floats, region: Floats) -> Floats:
-        usual = np.full(len(store), sigma2[len(sigma2) // 2])
-        return _log_evidence(means, store, region, usual, location)
+        """Integrate σ²."""
+        first, second, variance, log_share = _crossed(store, region, sigma2, log_sigma2)
+        value = _log_evidence(means, first, second, variance, location) + log_share
+        whole: Floats = np.logaddexp.reduce(value.reshape(-1, len(sigma2)), axis=1)
+        return whole
 
     def log_density(store: Floats, region: Floats) -> Floats:
         scans.append((store, region, likelihood(store, region)))
         return log_prior(store, region) + scans[-1][-1]
 
     nodes = spread_nodes(log_density, *_axes(means, spread), _NODES)
-    count = len(sigma2)
-    store, region = np.repeat(nodes.first, count), np.repeat(nodes.second, count)
-    log_weight = np.repeat(nodes.log_weight, count) + np.tile(log_sigma2, len(nodes.first))
-    variance = np.tile(sigma2, len(nodes.first))
+    crossed = _crossed(nodes.first, nodes.second, sigma2, log_sigma2)
+    store, region, variance, log_share = crossed
+    log_weight = np.repeat(nodes.log_weight, len(sigma2)) + log_share
     priors = log_prior(store, region)
     evidence = _log_evidence(means, store, region, variance, location)
-    shape = _shape(means, nodes, likelihood, evidence.reshape(*_NODES, count)[..., count // 2])
+    inside = np.logaddexp.reduce((evidence + log_share).reshape(*_NODES, -1), axis=-1)
+    shape = _shape(means, nodes, likelihood, inside)
     shape = shape._replace(bimodal=shape.bimodal or _of_scan(means, *scans[0]).bimodal)
     log_mass = log_weight + priors + evidence
     top = float(log_mass.max())
@@ -100,8 +107,17 @@ def integrate(means: Means, prior: Prior) -> tuple[Nodes, Location]:
     return Nodes(*spreads, weight[kept], priors[kept], log_evidence, shape), location
 
 
+def _crossed(
+    store: Floats, region: Floats, sigma2: Floats, log_weight: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return every pair of spreads with every σ² and the log of its weight."""
+    count = len(sigma2)
+    spreads = np.repeat(store, count), np.repeat(region, count)
+    return *spreads, np.tile(sigma2, len(store)), np.tile(log_weight, len(store))
+
+
 def _shape(means: Means, nodes: SpreadNodes, likelihood: LogDensity, inside: Floats) -> Shape:
-    """Return the likelihood's shape at a usual σ², from the nodes and both edges beside them.
+    """Return the likelihood's shape, from the nodes and both edges beside them.
 
     What nodes lose beside the maximum they lose on the edge too.
     """
@@ -153,14 +169,24 @@ def _within(means: Means) -> float:
 
 
 def _median_se(means: Means) -> float:
-    return math.sqrt(_within(means) * float(np.median(means.unit)))
+    return math.sqrt(_within(means)) * float(np.median(np.sqrt(means.unit)))
 
 
 def _sigma2_nodes(means: Means) -> tuple[Floats, Floats]:
-    """Return nodes of σ² and the logs of their weights in ln σ²."""
+    """Return nodes of σ² and the logs of their weights in ln σ².
+
+    With few degrees of freedom σ² may be many times what the observations within stores say, and
+    the differences between stores then say more of it than they: even nodes cover all of that.
+    """
     centre, degrees = _within(means), means.degrees_within
     if means.n is None or degrees <= 0:
         return np.array([centre]), np.zeros(1)
+    if degrees < _FEW:
+        # ln σ² has the log density -½ degrees (e^-u + u - 1), u from its maximum.
+        u = np.linspace(-14, 60, 2000)
+        reach = u[degrees / 2 * (np.exp(-u) + u - 1) < _NATS]
+        nodes = np.linspace(reach[0], reach[-1], _WIDE if degrees < 5 else _NARROW)
+        return centre * np.exp(nodes), np.full(len(nodes), math.log(nodes[1] - nodes[0]))
     count = 1 if degrees > _ALONE else 3 if degrees > 50 else 7
     x, weight = np.polynomial.hermite.hermgauss(count)
     sd = math.sqrt(2 / degrees)

@@ -82,9 +82,9 @@ class RegionTable:
     ) -> "RegionTable":
         """Tabulate; ``groups`` are sorted as the layout says."""
         estimate, error = _centres(model, groups, layout, c)
-        right = _right_reach(model, groups, layout, c, estimate, error)
-        width = (error * _REACH + right) / (2 * _REACH)
-        centre = estimate + right - width * _REACH
+        left, right = (_reach(model, groups, layout, c, estimate, side * error) for side in (-1, 1))
+        width = (left + right) / (2 * _REACH)
+        centre = estimate + (right - left) / 2
         z = np.linspace(-_REACH, _REACH, knots)
         values = np.stack(
             [
@@ -153,27 +153,28 @@ class RegionTable:
         return link, 1 / np.sqrt(precision + np.maximum(-curve, 0.0))
 
 
-def _right_reach(
+def _reach(
     model: CountModel, groups: Any, layout: Layout, c: float, estimate: Floats, error: Floats
 ) -> Floats:
-    """Return how far above its estimate each table goes: not where the likelihood is long zero.
+    """Return how far from its estimate each table goes: not where the likelihood is long zero.
 
-    A Poisson's falls as -exp(link): a spline over all of that would wave where it matters.
+    A Poisson's falls as -exp(link), one of successes only by their number times the link: a spline
+    over all of that would wave where it matters. The error's sign says to which side.
     """
 
     def drop(reach: Floats) -> Floats:
-        link = layout.spread_out(estimate + reach)
+        link = layout.spread_out(estimate + np.sign(error) * reach)
         fallen: Floats = top - layout.sums(model.log_likelihood(groups, link, c))
         return fallen
 
     top = layout.sums(model.log_likelihood(groups, layout.spread_out(estimate), c))
-    low, high = np.zeros_like(error), _REACH * error
+    low, high = np.zeros_like(error), _REACH * np.abs(error)
     high_enough = drop(high) <= _DROP_NATS
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         below = drop(middle) <= _DROP_NATS
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.where(high_enough, _REACH * error, high)
+    return np.where(high_enough, _REACH * np.abs(error), high)
 
 
 def _centres(model: CountModel, groups: Any, layout: Layout, c: float) -> tuple[Floats, Floats]:

@@ -82,7 +82,7 @@ def _dense_normal(described: Described[Any], rows_of: Any) -> tuple[Floats, Floa
     """Kernels given each of 3,000 spreads, straight from the definition."""
     groups: Measured = described.groups
     y, v, rows = groups.mean, groups.variance, rows_of(described.covariates)
-    scale = 2 * np.sqrt(np.median(v))
+    scale = 2 * np.median(np.sqrt(v))
     log_tau = np.linspace(np.log(1e-7 * scale), np.log(30.0), 3000)
     means, sds, log_density = [], [], []
     for tau in np.exp(log_tau):

@@ -133,3 +133,38 @@ def test_the_registry_has_the_plain_families_names() -> None:
 def test_pools_that_cannot_be_fitted_say_why() -> None:
     with pytest.raises(FitError, match="no group has data"):
         BETA.fit(Described.of(Counts.zeros(3)), "bayes")
+
+
+@pytest.mark.parametrize("failures", [[0.0, 0, 0], [1.0, 0, 0]])
+def test_a_pool_that_all_but_always_succeeds_is_the_mirror_of_one_that_never_does(
+    failures: list[float],
+) -> None:
+    """The likelihood far below a region's rate is long zero: its spline may not wave up here."""
+    y, n, regions = np.array(failures), np.array([8.0, 8, 279]), np.arange(3)
+    never, always = (
+        BETA.fit(Described.of(Counts(counts, n), regions=regions), "bayes") for counts in (y, n - y)
+    )
+    assert always.log_likelihood == pytest.approx(never.log_likelihood, abs=1e-6)
+    found, mirror = BETA.parameters(always.hyper), BETA.parameters(never.hyper)
+    assert found["mean"] == pytest.approx(1 - mirror["mean"], rel=1e-9)
+    for name in ("tau_region", "log_concentration"):
+        assert found[name] == pytest.approx(mirror[name], rel=1e-9)
+        ends = (BETA.uncertainty(fit.hyper, 0.95)[name] for fit in (always, never))
+        assert next(ends) == pytest.approx(next(ends), rel=1e-6)
+
+
+@pytest.mark.parametrize(("family", "stores"), BOTH)
+def test_the_mean_rate_and_its_sd_are_those_of_the_rate_and_not_of_its_link(
+    family: Any, stores: Any
+) -> None:
+    """A million draws of numpy's from the nodes of the hyperparameters."""
+    few = Described.of(
+        type(stores.groups)(np.array([4.0, 6]), np.array([9.0, 17])), regions=np.arange(2)
+    )
+    hyper = family.fit(few, "bayes").hyper
+    rng = np.random.default_rng(1)
+    at = rng.choice(len(hyper.weight), size=1_000_000, p=hyper.weight)
+    link = hyper.location[at] + hyper.location_sd[at] * rng.standard_normal(len(at))
+    rate = 1 / (1 + np.exp(-link)) if family is BETA else np.exp(link)
+    assert family.parameters(hyper)["mean"] == pytest.approx(rate.mean(), rel=0.01)
+    assert family.uncertainty(hyper, 0.95)["mean"][0] == pytest.approx(rate.std(), rel=0.03)

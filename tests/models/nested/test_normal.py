@@ -1,13 +1,17 @@
 """Means in regions in a chain: the integrated fit against a dense one, and what borrowing means."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+from numpy.polynomial import legendre
 
 from stream_hb.errors import FitError
 from stream_hb.models.described import Described
 from stream_hb.models.hyperprior import BDA, DEFAULT, HalfNormal, Hyperprior, Uniform
 from stream_hb.models.nested.normal import NestedNormalFromObservations, NestedNormalKnownVariance
 from stream_hb.models.normal import NormalKnownVariance
+from stream_hb.models.normal_mixture import Mixture
 from stream_hb.statistics.measured import Measured
 from stream_hb.statistics.moments import Moments
 from tests.reference import nested as reference
@@ -152,3 +156,72 @@ def test_tiny_standard_errors_do_not_hold_the_default_spread_down() -> None:
     open_minded = KNOWN.fit(stores, "bayes", Hyperprior(Uniform(20.0))).hyper
     _, lo, hi = KNOWN.uncertainty(open_minded, 0.95)["tau_store"]
     assert held_down < lo < tau < hi
+
+
+@pytest.mark.parametrize("name", ["tau_store", "tau_region"])
+def test_a_spreads_interval_is_that_of_a_dense_integration(name: str) -> None:
+    """By numpy's inverse of the stores' covariance on Gauss-Legendre's 40 x 40 spreads."""
+    x, share = np.polynomial.legendre.leggauss(40)
+    grid = 0.3 * np.sinh(np.arcsinh(5.2 / 0.3) * (1 + x) / 2)
+    share = share * np.hypot(0.3, grid)
+    spreads = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
+    together = REGIONS[:, np.newaxis] == REGIONS
+    values = [_log_restricted(np.diag(V + s**2) + r**2 * together, Y) for s, r in spreads]
+    mass = np.exp(np.array(values) - (spreads**2).sum(axis=1) / 2 / 1.3**2)
+    mass *= np.outer(share, share).ravel()
+    axis = 1 if name == "tau_store" else 0
+    marginal = mass.reshape(40, 40).sum(axis=axis) / mass.sum()
+    # Probability below, by the integral of the polynomial through the 40 densities.
+    below = legendre.legint(legendre.legfit(x, marginal / (legendre.leggauss(40)[1]), 39), lbnd=-1)
+    fine = np.linspace(-1, 1, 20_001)
+    at = np.interp([0.025, 0.975], legendre.legval(fine, below), fine)
+    expected = 0.3 * np.sinh(np.arcsinh(5.2 / 0.3) * (1 + at) / 2)
+    fit = KNOWN.fit(STORES, "bayes", Hyperprior(HalfNormal(1.3)))
+    width = expected[1] - expected[0]
+    assert KNOWN.uncertainty(fit.hyper, 0.95)[name][1:] == pytest.approx(expected, abs=5e-3 * width)
+
+
+def test_two_degrees_of_freedom_leave_the_variance_all_that_the_stores_do_not_deny_it() -> None:
+    """Against a grid of σ² and both spreads: numpy's inverse of the stores' covariance at each."""
+    n, y, squares = np.array([1.0, 1, 3, 1, 1]), np.array([4.1, 2.2, 3.5, 0.4, 1.1]), 0.4
+    regions = np.array([0, 0, 0, 1, 1])
+    x, share = np.polynomial.legendre.leggauss(24)
+    grid = 0.3 * np.sinh(np.arcsinh(3.0 / 0.3) * (1 + x) / 2)
+    share = share * np.hypot(0.3, grid)
+    together = regions[:, np.newaxis] == regions
+    parts = []
+    for log_sigma2 in np.linspace(-5.0, 9.0, 71):
+        sigma2 = float(np.exp(log_sigma2))
+        of_observations = -log_sigma2 - squares / 2 / sigma2
+        for (i, s), (j, r) in product(enumerate(grid), enumerate(grid)):
+            covariance = np.diag(sigma2 / n + s**2) + r**2 * together
+            log_mass = _log_restricted(covariance, y) + of_observations
+            log_mass += np.log(share[i] * share[j]) - (s**2 + r**2) / 2 / 0.75**2
+            parts.append((log_mass, *_errors(covariance, y, sigma2 / n)))
+    mass = np.exp(np.array([part[0] for part in parts]))
+    mass /= mass.sum()
+    mean, sd = (np.array([part[i] for part in parts]) for i in (1, 2))
+    expected = Mixture((y - mean).T, sd.T, mass)
+    stores = Described.of(Moments(n, y, np.where(n > 1, squares, 0.0)), regions=regions)
+    hyper = OBSERVED.fit(stores, "bayes", Hyperprior(HalfNormal(0.75))).hyper
+    found = OBSERVED.posterior(stores, hyper, 0.95)
+    lo, hi = (expected.quantile(p) for p in (0.025, 0.975))
+    for ours, theirs in ((found.mean, mass @ (y - mean)), (found.lo, lo), (found.hi, hi)):
+        assert (np.abs(ours - theirs) / (hi - lo)).max() < 5e-3
+
+
+def _log_restricted(covariance: np.ndarray, y: np.ndarray) -> float:
+    """Return the log density of stores' means, the chain's mean integrated, up to a constant."""
+    inverse = np.linalg.inv(covariance)
+    total, error = inverse.sum(), inverse @ y
+    squares = y @ error - error.sum() ** 2 / total
+    return float(-(np.linalg.slogdet(covariance)[1] + np.log(total) + squares) / 2)
+
+
+def _errors(
+    covariance: np.ndarray, y: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and sd of the stores' sampling errors, given what is known of their means."""
+    inverse = np.linalg.inv(covariance)
+    projected = inverse - np.outer(inverse.sum(axis=0), inverse.sum(axis=0)) / inverse.sum()
+    return variance * (projected @ y), np.sqrt(variance - variance**2 * np.diag(projected))
