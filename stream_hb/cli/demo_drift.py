@@ -16,13 +16,15 @@ def print_drift() -> None:
         f"from day {simulated.CHANGED} on, {told.store}'s odds of a purchase are "
         f"{1 - exp(simulated.SHIFT):.0%} lower."
     )
-    alert = told.found
-    if alert is None:
+    alert, newest = told.found, told.newest
+    if alert is None or newest is None:
         print("It was not found.")
         return
     about = date_time(alert["evidence"]["change_time_estimate_ms"])[:10]
     print(
-        f"Told after {told.days_until_found} such days ({alert['severity']}): its odds moved by "
+        f"Told after {told.days_of(alert)} such days ({alert['severity']}): its odds moved by "
         f"{effect(alert['evidence'])},\nsince about {about} (in truth "
-        f"{date_time(told.changed_ms)[:10]}). Others told of: {told.others}."
+        f"{date_time(told.changed_ms)[:10]}). Others told of: {told.others}.\n"
+        f"After {told.days_of(newest)} days: by {effect(newest['evidence'])}. What is told at once "
+        "is told because it looks large."
     )

@@ -52,15 +52,23 @@ class Told:
     @property
     def found(self) -> Record | None:
         """The first alert that the store has drifted."""
-        mine = {"alertname": "StoreDrift", "store_id": self.store}.items()
-        return next((alert for alert in self.alerts if mine <= alert["labels"].items()), None)
+        return next(iter(self._mine), None)
 
     @property
-    def days_until_found(self) -> int:
-        """Days of the new level that had passed when it was told of; -1: never."""
-        if self.found is None:
+    def newest(self) -> Record | None:
+        """The last word on it."""
+        return next(reversed(self._mine), None)
+
+    @property
+    def _mine(self) -> list[Record]:
+        mine = {"alertname": "StoreDrift", "store_id": self.store}.items()
+        return [alert for alert in self.alerts if mine <= alert["labels"].items()]
+
+    def days_of(self, alert: Record | None) -> int:
+        """Return how many days of the new level an alert has seen; -1: there is none."""
+        if alert is None:
             return -1
-        told_ms = datetime.fromisoformat(self.found["startsAt"]).timestamp() * 1000
+        told_ms = datetime.fromisoformat(alert["updatedAt"]).timestamp() * 1000
         return round((told_ms - self.changed_ms) / DAY_MS)
 
     @property
@@ -73,8 +81,8 @@ def drift_told() -> Told:
     """Put the chain through the engine, a day of totals after the other.
 
     >>> told = drift_told()
-    >>> told.store, told.days_until_found, told.others
-    ('store-07', 3, 0)
+    >>> told.store, told.days_of(told.found), told.days_of(told.newest), told.others
+    ('store-07', 3, 18, 0)
     """
     engine = _engine()
     alerts: list[Record] = []
