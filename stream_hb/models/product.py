@@ -67,7 +67,8 @@ def revenue(
     is the Cornish-Fisher expansion to its second term (doi:10.2307/1400905), and exact where one
     factor has all the uncertainty. The ends lie within .5 % of the width of those of the exact
     product from three orders on, and within 5 % with one order in fifty visits and 20 degrees of
-    freedom of σ² (a log-normal of the product's mean and variance: 2-12 %).
+    freedom of σ² (a log-normal of the product's mean and variance: 2-12 %). With 5 degrees of
+    freedom they are up to 4.4 % off on the log scale, with 2 up to 8.4 % (against a million draws).
 
     Parameters
     ----------
