@@ -45,7 +45,7 @@ def concentration_by_moments(pool: Pool) -> float:
     totals = totals_of(pool)
     pairs = totals.successes2 + 2 * totals.products + totals.failures2 - totals.trials
     excess = 2 * tarone_score(pool)
-    if pairs >= MOST_BY_MOMENTS * excess:
+    if pairs == 0 or pairs >= MOST_BY_MOMENTS * excess:
         return math.inf
     return max(pairs / excess - 1, _LEAST_CONCENTRATION)
 

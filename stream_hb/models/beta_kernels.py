@@ -6,11 +6,9 @@ from typing import Self
 import numpy as np
 from scipy.special import betainc, betaln, expit, logit
 
+from stream_hb.models.mixture import FARTHEST
 from stream_hb.models.special import beta_quantile
 from stream_hb.statistics.columns import Floats, Rows
-
-_FARTHEST = 700.0
-"""Logits beyond are not told from it: rates below 1e-304, or that round to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +53,5 @@ class BetaKernels:
         """Return the logit with this probability below (or above) it."""
         x = beta_quantile(self.a, self.b, probability, upper=upper)
         with np.errstate(divide="ignore"):
-            inside: Floats = np.clip(logit(x), -_FARTHEST, _FARTHEST)
+            inside: Floats = np.clip(logit(x), -FARTHEST, FARTHEST)
         return inside

@@ -6,10 +6,8 @@ from typing import Self
 import numpy as np
 from scipy.special import gammainc, gammaincc, gammainccinv, gammaincinv, gammaln
 
+from stream_hb.models.mixture import FARTHEST
 from stream_hb.statistics.columns import Floats, Rows
-
-_FARTHEST = 700.0
-"""Logs beyond are not told from it: rates below 1e-304."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +44,18 @@ class GammaKernels:
         log_product = np.log(self.rate) + t
         product = _product(self.rate, t)
         log_density = self.shape * log_product - product - gammaln(self.shape)
-        slope: Floats = np.exp(np.minimum(log_density, _FARTHEST))
+        slope: Floats = np.exp(np.minimum(log_density, FARTHEST))
         return slope
 
     def quantile(self, probability: float, upper: bool) -> Floats:
         """Return the log rate with this probability below (or above) it."""
         x = (gammainccinv if upper else gammaincinv)(self.shape, probability)
         with np.errstate(divide="ignore"):
-            inside: Floats = np.clip(np.log(x) - np.log(self.rate), -_FARTHEST, _FARTHEST)
+            inside: Floats = np.clip(np.log(x) - np.log(self.rate), -FARTHEST, FARTHEST)
         return inside
 
 
 def _product(rate: Floats, t: Floats) -> Floats:
     """Return rate·eᵗ, far out of the distribution's reach where it would overflow."""
-    product: Floats = np.exp(np.minimum(np.log(rate) + t, _FARTHEST))
+    product: Floats = np.exp(np.minimum(np.log(rate) + t, FARTHEST))
     return product

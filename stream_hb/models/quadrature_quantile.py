@@ -8,7 +8,6 @@ a parabola, and the places are interpolated by cubics, and the weights are integ
 """
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from stream_hb.statistics.columns import Floats
 
@@ -84,6 +83,9 @@ def _distribution(values: Floats, weight: Floats) -> tuple[Floats, Floats]:
 
 def _finer(nodes: Floats, mass: Floats) -> tuple[Floats, Floats]:
     """Return more points, ascending, and the probability below each."""
+    # Not with the module, which every engine loads: it costs as much as all the rest.
+    from scipy.interpolate import CubicSpline
+
     number = np.arange(len(nodes), dtype=np.float64)
     at = np.linspace(0, number[-1], _PARTS * (len(nodes) - 1) + 1)
     log_density = CubicSpline(number, np.log(np.maximum(mass, _LEAST * mass.max())))(at)

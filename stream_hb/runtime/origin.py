@@ -1,5 +1,6 @@
 """Which topics a state was counted from: one that is made again under the same name is another."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,8 @@ class Origins:
         """
         if self._seconds() >= self._ask_at:
             self._take(self._ask())
-            self._ask_at = self._seconds() + ASK_SECONDS
+            # Who has never told does not tell: to ask at times would be a warning each time.
+            self._ask_at = self._seconds() + ASK_SECONDS if self._known else math.inf
         return self._known
 
     def _take(self, told: Origin | None) -> None:
@@ -97,7 +99,9 @@ class Origins:
         others = told.others(self._known.plain()) if self._known else {}
         if others:
             raise LostError(differing(others))
-        self._known = told
+        # A topic that is gone for a moment is remembered: what takes its name then is another.
+        before = self._known.topic_ids if self._known else {}
+        self._known = Origin(told.cluster_id, {**before, **told.topic_ids})
 
 
 def differing(others: Mapping[str, str]) -> str:

@@ -79,6 +79,13 @@ def test_groups_that_vary_exactly_as_chance_makes_them_are_a_boundary(method: st
     assert math.isinf(fit.hyper.concentration)
 
 
+@pytest.mark.parametrize("ones", range(1, 40))
+def test_single_trials_say_nothing_of_the_concentration(ones: int) -> None:
+    """Their score is zero, and by rounding often is not."""
+    groups = _counts([1.0] * ones + [0.0] * 7, [1.0] * (ones + 7))
+    assert math.isinf(FAMILY.fit(groups, "moments").hyper.concentration)
+
+
 @pytest.mark.parametrize("method", ["moments", "ml"])
 @pytest.mark.parametrize(("successes", "mean"), [(0.0, 0.0), (1.0, 1.0)])
 def test_a_pool_without_any_success_or_failure_is_a_boundary(

@@ -44,3 +44,20 @@ def test_a_topic_that_is_another_one_is_found_within_half_a_minute_though_nothin
     broker.seconds += 1
     with pytest.raises(LostError, match=r"'events': its id is topic-2, .* counted from is topic-1"):
         broker.origins.now()
+
+
+def test_a_topic_that_was_gone_for_a_while_is_not_taken_for_a_new_one() -> None:
+    broker = Broker(Origin("cluster", {"events": "topic-1", "orders": "topic-3"}), ONE, OTHER)
+    broker.answers[1] = Origin("cluster", {"orders": "topic-3"})
+    for _ in range(2):
+        broker.origins.now()
+        broker.seconds += ASK_SECONDS
+    with pytest.raises(LostError, match="its id is topic-2"):
+        broker.origins.now()
+
+
+def test_a_broker_that_never_told_is_asked_with_assignments_only() -> None:
+    broker = Broker(None)
+    for _ in range(3):
+        assert broker.origins.now() is None
+        broker.seconds += 10 * ASK_SECONDS

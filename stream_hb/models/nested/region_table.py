@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
 from stream_hb.models.nested.count_stores import CountModel
 from stream_hb.models.nested.layout import Layout
@@ -81,6 +80,8 @@ class RegionTable:
         cls, model: CountModel, groups: Any, layout: Layout, c: float, knots: int
     ) -> "RegionTable":
         """Tabulate; ``groups`` are sorted as the layout says."""
+        from scipy.interpolate import make_interp_spline  # not with every engine
+
         estimate, error = _centres(model, groups, layout, c)
         left, right = (_reach(model, groups, layout, c, estimate, side * error) for side in (-1, 1))
         width = (left + right) / (2 * _REACH)
